@@ -1,0 +1,47 @@
+"""Binary cross-entropy, one class against the rest."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from src.checks import number
+from src.losses.base import ClassificationLoss, upcast
+
+
+class BinaryCrossEntropyLoss(ClassificationLoss):
+    """Binary cross-entropy: sum_k [softplus(z_k) - q'_k z_k], with q' = q (1 - a) + a / 2 and a = ``smoothing``.
+
+    Each class is a yes-or-no question against the rest, so sigmoid(z_k) learns P(class k); two classes need one logit,
+    z = log P(1) / P(0). At z = 0: K ln 2 (one logit: ln 2), whatever the smoothing. The sum over classes is K times the
+    mean that torch and timm take.
+    Source: Cox 1958, The Regression Analysis of Binary Sequences; for many classes Beyer et al. 2020, arXiv:2006.07159.
+    """
+
+    soft_targets = True
+
+    def __init__(self, *, smoothing: float) -> None:
+        super().__init__()
+        self.smoothing = number("smoothing", smoothing, low=0, high=1)
+
+    def outputs(self, num_classes: int) -> int:
+        return 1 if num_classes == 2 else num_classes
+
+    def log_probs(self, logits: Tensor) -> Tensor:
+        z = upcast(logits)
+        if z.shape[-1] == 1:
+            return torch.cat([F.logsigmoid(-z), F.logsigmoid(z)], -1)
+        return F.logsigmoid(z).log_softmax(-1)  # normalised sigmoids: log_softmax subtracts their logsumexp
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        z = upcast(logits)
+        q = self._questions(z, targets) * (1 - self.smoothing) + self.smoothing / 2
+        return F.binary_cross_entropy_with_logits(z, q, reduction="none").sum(-1)
+
+    @staticmethod
+    def _questions(z: Tensor, targets: Tensor) -> Tensor:
+        """Targets as the answers q (N, outputs) in [0, 1] to each logit's question."""
+        if z.shape[-1] == 1:
+            return (targets[..., 1:] if targets.is_floating_point() else targets.unsqueeze(-1)).to(z.dtype)
+        if targets.is_floating_point():
+            return targets.to(z.dtype)
+        return torch.zeros_like(z).scatter(-1, targets.unsqueeze(-1), 1.0)

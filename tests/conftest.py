@@ -1,0 +1,21 @@
+"""What every test needs first: torchvision's operators, and one thread, so that two workers share two cores."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+import src.torchvision_cpu  # noqa: F401  before anything that imports torchvision
+
+torch.set_num_threads(1)
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets that XENT_DATA names; tests that need it are skipped where it is not set."""
+    folder = os.environ.get("XENT_DATA")
+    if not folder:
+        pytest.skip("XENT_DATA names no folder with the real data sets")
+    return Path(folder)

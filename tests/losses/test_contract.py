@@ -1,0 +1,253 @@
+"""What every loss must do, asked of each row of the table in rows.py."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from scipy.optimize import minimize
+from torch import Tensor
+from torch._dynamo.testing import CompileCounterWithBackend
+
+from src.losses.base import ClassificationLoss
+from tests.conftest import ROOT
+from tests.losses.rows import ROWS, Row, binary_cross_entropy, cross_entropy, softmax
+
+CLASSES = 5
+EXAMPLES = 12
+ETA = np.array([0.5, 0.25, 0.15, 0.07, 0.03])
+each = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+each_soft = pytest.mark.parametrize("row", [row for row in ROWS if row.soft], ids=lambda row: row.name)
+
+
+def batch(scale: float = 2.0, dtype: torch.dtype = torch.float64, seed: int = 0) -> tuple[Tensor, Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    z = scale * torch.randn(EXAMPLES, CLASSES, generator=g, dtype=torch.float64)
+    return z.to(dtype), torch.randint(CLASSES, (EXAMPLES,), generator=g)
+
+
+def distributions(seed: int = 1) -> Tensor:
+    g = torch.Generator().manual_seed(seed)
+    return torch.rand(EXAMPLES, CLASSES, generator=g, dtype=torch.float64).pow(3).softmax(-1)
+
+
+def one_hot(y: Tensor) -> Tensor:
+    return torch.nn.functional.one_hot(y, CLASSES).double()
+
+
+def test_files_options_and_rows_are_one_list() -> None:
+    files = {path.stem for path in (ROOT / "src/losses").glob("*.py")} - {"__init__", "base"}
+    options = {path.stem for path in (ROOT / "conf/loss").glob("*.yaml")}
+    assert files == options == {row.name for row in ROWS}
+
+
+@each
+def test_option_builds_the_row_at_its_defaults(row: Row) -> None:
+    option = OmegaConf.to_container(OmegaConf.load(Path(ROOT, "conf/loss", f"{row.name}.yaml")))
+    assert isinstance(option, dict)
+    assert option.pop("_target_") == f"{row.cls.__module__}.{row.cls.__qualname__}"
+    assert option == dict(row.kwargs)
+
+
+@each
+def test_value_is_the_references(row: Row) -> None:
+    z, y = batch()
+    got = row.build()(z, y)
+    assert got.shape == (EXAMPLES,) and got.dtype == torch.float64
+    np.testing.assert_allclose(got.numpy(), row.reference(z.numpy(), one_hot(y).numpy()), rtol=1e-12, atol=1e-12)
+
+
+@each_soft
+def test_value_for_distributions_is_the_references(row: Row) -> None:
+    z, _ = batch()
+    q = distributions()
+    np.testing.assert_allclose(row.build()(z, q).numpy(), row.reference(z.numpy(), q.numpy()), rtol=1e-12, atol=1e-12)
+
+
+@each_soft
+def test_one_hot_distribution_equals_class(row: Row) -> None:
+    z, y = batch()
+    torch.testing.assert_close(row.build()(z, one_hot(y)), row.build()(z, y), rtol=1e-12, atol=1e-12)
+
+
+def test_only_the_soft_take_distributions() -> None:
+    assert {row.name for row in ROWS if row.soft} == {row.name for row in ROWS if row.cls.soft_targets}
+
+
+@each
+@pytest.mark.parametrize("classes", [2, 3, 10, 65])
+def test_value_at_zero_logits(row: Row, classes: int) -> None:
+    outputs = row.build().outputs(classes)
+    got = row.build()(torch.zeros(4, outputs, dtype=torch.float64), torch.arange(4) % classes)
+    np.testing.assert_allclose(got.numpy(), row.at_zero(outputs), rtol=1e-12)
+
+
+IDENTITIES = [(row, name, *case) for row in ROWS for name, case in row.identities.items()]
+
+
+@pytest.mark.parametrize(
+    ("row", "kwargs", "other"),
+    [(row, kwargs, other) for row, _, kwargs, other in IDENTITIES],
+    ids=[f"{row.name}: {name}" for row, name, _, _ in IDENTITIES],
+)
+def test_identity(row: Row, kwargs: dict[str, object], other: ClassificationLoss) -> None:
+    z, y = batch()
+    torch.testing.assert_close(row.build(**kwargs)(z, y), other(z, y), rtol=1e-12, atol=1e-13)
+    if row.soft and other.soft_targets:
+        q = distributions()
+        torch.testing.assert_close(row.build(**kwargs)(z, q), other(z, q), rtol=1e-12, atol=1e-13)
+
+
+@each
+def test_gradient(row: Row) -> None:
+    z, y = batch()
+    loss = row.build()
+    assert torch.autograd.gradcheck(lambda logits: loss(logits, y), (z.requires_grad_(),))
+    if row.soft:
+        q = distributions()
+        assert torch.autograd.gradcheck(lambda logits: loss(logits, q), (z,))
+
+
+@each
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_finite_at_huge_logits(row: Row, dtype: torch.dtype) -> None:
+    for kwargs in [{}, *row.boundary]:
+        for sign in (1, -1):
+            z = torch.full((3, CLASSES), -1e4 * sign, dtype=dtype)
+            z[:, 0] = 1e4 * sign
+            z.requires_grad_()
+            loss = row.build(**kwargs)(z, torch.tensor([0, 1, 4]))
+            loss.sum().backward()
+            assert loss.dtype == torch.float32
+            assert loss.isfinite().all() and z.grad is not None and z.grad.isfinite().all(), (kwargs, loss, z.grad)
+
+
+@each
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_raised_to_float32(row: Row, dtype: torch.dtype) -> None:
+    z, y = batch(dtype=dtype)
+    torch.testing.assert_close(row.build()(z, y), row.build()(z.float(), y), rtol=0, atol=0)
+
+
+@each
+def test_float32_agrees_with_float64(row: Row) -> None:
+    z, y = batch()
+    torch.testing.assert_close(row.build()(z.float(), y).double(), row.build()(z, y), rtol=2e-6, atol=2e-6)
+
+
+@each
+def test_shift_of_all_logits(row: Row) -> None:
+    z, y = batch()
+    unchanged = torch.allclose(row.build()(z + 3.7, y), row.build()(z, y), rtol=1e-10, atol=1e-12)
+    assert unchanged == row.shift_invariant
+
+
+@each
+def test_order_of_examples_does_not_matter(row: Row) -> None:
+    z, y = batch()
+    order = torch.randperm(EXAMPLES, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(row.build()(z[order], y[order]), row.build()(z, y)[order], rtol=1e-14, atol=1e-14)
+
+
+BAD = [(row, name, value) for row in ROWS for name, values in row.bad.items() for value in values]
+
+
+@pytest.mark.parametrize(("row", "name", "value"), BAD, ids=[f"{r.name}-{n}={v!r}" for r, n, v in BAD])
+def test_bad_argument_is_refused_by_name(row: Row, name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be .*, got "):
+        row.build(**{name: value})
+
+
+def test_every_argument_has_bad_values() -> None:
+    for row in ROWS:
+        assert set(row.kwargs) == set(row.bad), f"{row.name}: each argument needs values that are refused"
+
+
+@each
+def test_boundary_arguments_run(row: Row) -> None:
+    z, y = batch()
+    for kwargs in row.boundary:
+        assert row.build(**kwargs)(z, y).isfinite().all(), kwargs
+
+
+@each
+def test_compiles_to_the_same(row: Row) -> None:
+    torch._dynamo.reset()
+    loss = row.build()
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(loss, backend=counter, fullgraph=True)
+    check_compiled(loss, compiled, row.soft)
+    assert counter.frame_count >= 1
+
+
+@pytest.mark.slow
+@each
+def test_compiles_to_the_same_with_inductor(row: Row) -> None:
+    torch._dynamo.reset()
+    loss = row.build()
+    check_compiled(loss, torch.compile(loss, fullgraph=True), row.soft)
+
+
+def check_compiled(loss: ClassificationLoss, compiled: ClassificationLoss, soft: bool) -> None:
+    z, y = batch(dtype=torch.float32)
+    for targets in [y, distributions().float()] if soft else [y]:
+        eager_z, compiled_z = z.clone().requires_grad_(), z.clone().requires_grad_()
+        eager, other = loss(eager_z, targets), compiled(compiled_z, targets)
+        torch.testing.assert_close(other, eager, rtol=1e-5, atol=1e-6)
+        eager.sum().backward()
+        other.sum().backward()
+        torch.testing.assert_close(compiled_z.grad, eager_z.grad, rtol=1e-5, atol=1e-6)
+
+
+@each
+def test_vmap(row: Row) -> None:
+    z, y = batch()
+    z, y = z.reshape(3, 4, CLASSES), y.reshape(3, 4)
+    loss = row.build()
+    expected = torch.stack([loss(a, b) for a, b in zip(z, y, strict=True)])
+    torch.testing.assert_close(torch.func.vmap(loss)(z, y), expected, rtol=1e-14, atol=1e-14)
+
+
+@each
+def test_link_gives_probabilities(row: Row) -> None:
+    log_p = row.build().log_probs(batch(dtype=torch.bfloat16)[0])
+    if log_p is not None:
+        assert log_p.shape == (EXAMPLES, CLASSES) and log_p.dtype == torch.float32
+        torch.testing.assert_close(log_p.exp().sum(-1), torch.ones(EXAMPLES))
+        assert row.build().log_probs(torch.tensor([[1e4, -1e4, 0.0]])).isfinite().all()  # type: ignore[union-attr]
+
+
+@each
+def test_population_minimiser(row: Row) -> None:
+    """Minimise the risk sum_k eta_k loss(z, k) over z: the link must read off what the row says."""
+    loss = row.build()
+    eta, classes = torch.tensor(ETA), torch.arange(CLASSES)
+
+    def risk(z: np.ndarray) -> tuple[float, np.ndarray]:
+        logits = torch.tensor(z, requires_grad=True)
+        value = (eta * loss(logits.expand(CLASSES, CLASSES), classes)).sum()
+        (gradient,) = torch.autograd.grad(value, logits)
+        return value.item(), gradient.numpy()
+
+    best = minimize(risk, np.zeros(CLASSES), jac=True, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-10})
+    log_p = loss.log_probs(torch.tensor(best.x)[None])
+    if log_p is None:
+        assert not row.recovers and row.minimiser is None
+        return
+    p = log_p[0].exp().numpy()
+    assert (np.abs(p - ETA).max() < 1e-4) == row.recovers, p
+    if row.minimiser is not None:
+        np.testing.assert_allclose(p, row.minimiser(ETA), atol=1e-5)
+
+
+def test_references_of_the_textbook() -> None:
+    """The oracles themselves, against figures worked out by hand."""
+    z = np.array([[2.0, 1.0, 0.1]])
+    np.testing.assert_allclose(cross_entropy(z, np.array([[1.0, 0, 0]])), 0.4170, atol=5e-5)
+    np.testing.assert_allclose(softmax(z).sum(), 1.0)
+    for p, value in ((0.9, 0.105), (0.01, 4.605)):
+        np.testing.assert_allclose(binary_cross_entropy(np.log(p / (1 - p)), np.ones(())), value, atol=5e-4)
+    for t, q, value in (([1, 0, 1], [0.99, 0.01, 0.99], 0.01005), ([1, 0, 1], [0.1, 0.9, 0.2], 2.0715)):
+        logits = np.log(np.array(q)) - np.log1p(-np.array(q))
+        np.testing.assert_allclose(binary_cross_entropy(logits, np.array(t)).mean(), value, atol=5e-5)

@@ -1,0 +1,53 @@
+# make train    a fresh machine needs Python 3.11+, git and make, nothing else
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+# the tests use both cores of a small machine; WORKERS=0 shows their output as they run
+WORKERS ?= 2
+
+.PHONY: help setup train test test-slow lint type smoke tensorboard lock clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/installed ## make .venv with the locked dependencies
+
+.venv/installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit("xent needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@touch $@
+
+train: setup ## train the default experiment; ARGS="loss=focal seed=1" changes it
+	$(BIN)/python train.py $(ARGS)
+
+smoke: setup ## does it run? a few steps for an image and a text run
+	$(BIN)/python train.py trainer=smoke overwrite=true
+	$(BIN)/python train.py data=python_docs model=gpt trainer=smoke overwrite=true
+
+test: lint type ## lint, type check and tests (under 4 minutes on 2 cores)
+	$(BIN)/python -m pytest -n $(WORKERS) -rs
+
+test-slow: setup ## the tests that take longer
+	$(BIN)/python -m pytest -n $(WORKERS) -rs -m slow
+
+lint: setup ## ruff: errors and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: setup ## mypy, strict, on src/ and train.py
+	$(BIN)/mypy
+
+tensorboard: setup ## TensorBoard on all runs
+	$(BIN)/tensorboard --logdir runs
+
+lock: ## make requirements.lock anew from pyproject.toml (in an empty environment)
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print("\n".join(p["dependencies"] + p["optional-dependencies"]["dev"] + ["torch==2.13.0", "torchvision==0.28.0"]))' > .venv-lock/wanted
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check --requirement .venv-lock/wanted
+	{ echo "# Exact versions that the project is tested with. Made by 'make lock'."; .venv-lock/bin/python -m pip freeze --exclude setuptools | sed 's/+cpu//' | grep -v '^nvidia-\|^triton==\|^cuda-'; } > requirements.lock
+	rm -rf .venv-lock
+
+clean: ## delete caches and the environment; runs and data sets stay
+	rm -rf .venv .venv-lock .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,62 @@
+"""Says how far a run is: a bar in a terminal, a line every few seconds in a log."""
+
+import logging
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+
+from src.callbacks.plan import Plan
+from src.callbacks.recorder import Recorder
+
+log = logging.getLogger("xent")
+SHOWN = ("nll", "loss", "accuracy")
+
+
+def shown(latest: dict[str, float | None]) -> dict[str, str]:
+    """The few values that a line has room for: train/loss, val/nll (val/loss without a link), val/accuracy."""
+    tags = ["train/loss", "val/loss" if latest.get("val/nll") is None else "val/nll", "val/accuracy"]
+    return {tag: f"{value:.4f}" for tag in tags if (value := latest.get(tag)) is not None}
+
+
+class ProgressLines(Callback):
+    """One line at each validation, and one when ``seconds`` have passed without."""
+
+    def __init__(self, plan: Plan, recorder: Recorder, seconds: float = 5.0) -> None:
+        self.plan, self.recorder, self.seconds = plan, recorder, seconds
+        self.last = self.start = time.monotonic()
+        self.first_step = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.last = self.start = time.monotonic()
+        self.first_step = trainer.global_step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if time.monotonic() - self.last >= self.seconds:
+            self._line(trainer.global_step)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._line(trainer.global_step)
+
+    def _line(self, step: int) -> None:
+        now = time.monotonic()
+        rate = (step - self.first_step) / max(now - self.start, 1e-9)
+        left = (self.plan.steps - step) / rate if rate else 0.0
+        values = "  ".join(f"{tag} {value}" for tag, value in shown(self.recorder.latest).items())
+        log.info(
+            "epoch %d  step %d/%d  %s  %.1f steps/s  %.0f s left",
+            *(self.plan.epoch(step) + 1, step, self.plan.steps, values, rate, left),
+        )
+        self.last = now
+
+
+class ProgressBar(TQDMProgressBar):
+    """Lightning's bar, with the recorder's latest values."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(refresh_rate=10, leave=True)
+        self.recorder = recorder
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: Any) -> dict[str, Any]:
+        return shown(self.recorder.latest)

@@ -1,0 +1,143 @@
+"""Writes what a run measures: metrics.csv exactly, timing.csv and TensorBoard beside it."""
+
+import csv
+import io
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from src.callbacks.plan import Plan
+
+COLUMNS = ("step", "epoch", "samples_seen", "tag", "value")
+Values = dict[str, float | None]
+
+
+class Table:
+    """An append-only CSV file. Its length is part of the checkpoint: what was written later is cut off on resume."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
+        self.path = path
+        self.file = path.open("ab")
+        if self.file.tell() == 0:
+            self.append([columns])
+
+    def append(self, rows: Any) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        self.file.write(text.getvalue().encode())
+
+    def length(self) -> int:
+        """Bytes written, all of them on disk."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        return self.file.tell()
+
+    def cut(self, length: int) -> None:
+        self.file.flush()
+        self.file.truncate(length)
+        self.file.seek(length)
+
+
+class Recorder(Callback):
+    """Records train/ values every ``every_n_steps`` steps (means over the interval), val/ values at each validation.
+
+    metrics.csv is tidy (step, epoch, samples_seen, tag, value) and holds nothing that depends on the clock, which goes
+    to timing.csv. ``latest`` has the last value of each tag.
+    """
+
+    def __init__(self, folder: Path, plan: Plan, batch_size: int, every_n_steps: int) -> None:
+        self.plan, self.every_n_steps, self.batch_size = plan, every_n_steps, batch_size
+        self.metrics = Table(folder / "metrics.csv", COLUMNS)
+        self.timing = Table(folder / "timing.csv", COLUMNS)
+        self.latest: Values = {}
+        self.scores: Any = None
+        self.loaded: dict[str, Any] | None = None
+        self.grad_norm: torch.Tensor | None = None
+        self.recorded_at = 0
+        self.since = (0, time.perf_counter())
+
+    def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+        self.scores = pl_module.train_scores
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.restore(pl_module)
+        self.since = (trainer.global_step, time.perf_counter())
+
+    def restore(self, task: Any) -> None:
+        """Go back to the loaded checkpoint: rows written after it are cut off."""
+        if self.loaded is None:
+            return
+        self.metrics.cut(self.loaded["length"])
+        self.timing.cut(self.loaded["timing_length"])
+        task.train_scores.restore(self.loaded["scores"])
+        self.latest = self.loaded["latest"]
+        self.recorded_at = self.loaded["recorded_at"]
+        self.loaded = None
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, optimizer: Any) -> None:
+        if self._due(trainer.global_step + 1):
+            gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+            self.grad_norm = torch.nn.utils.get_total_norm(gradients)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        step = self.plan.steps_at(batch_idx + 1)
+        if step is None or not self._due(step):
+            return
+        values: Values = self._prefixed("train", self.scores.compute())
+        self.scores.reset()
+        self.recorded_at = step
+        values["train/lr"] = pl_module.schedule(step - 1) * trainer.optimizers[0].defaults["lr"]
+        if self.grad_norm is not None:
+            values["train/grad_norm"] = self.grad_norm.item()
+        self.record(trainer, step, values)
+        first, start = self.since
+        if step > first:
+            rate = (step - first) * self.plan.accumulate * self.batch_size / (time.perf_counter() - start)
+            self._write(trainer, self.timing, step, {"train/examples_per_second": rate})
+        self.since = (step, time.perf_counter())
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        pl_module.val_scores.reset()
+        self._paused = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.record(trainer, trainer.global_step, self._prefixed("val", pl_module.val_scores.compute()))
+        step, start = self.since
+        self.since = (step, start + time.perf_counter() - self._paused)  # validation is not training time
+
+    def record(self, trainer: pl.Trainer, step: int, values: Values) -> None:
+        """Write values of this step to metrics.csv and the loggers."""
+        self.latest |= values
+        self._write(trainer, self.metrics, step, values)
+
+    def _write(self, trainer: pl.Trainer, table: Table, step: int, values: Values) -> None:
+        known = {tag: value for tag, value in values.items() if value is not None}
+        seen = step * self.plan.accumulate * self.batch_size
+        if trainer.is_global_zero:
+            table.append((step, self.plan.epoch(step), seen, tag, repr(value)) for tag, value in known.items())
+        for logger in trainer.loggers:
+            logger.log_metrics(known, step)
+
+    def _due(self, step: int) -> bool:
+        return step > self.recorded_at and (step % self.every_n_steps == 0 or step == self.plan.steps)
+
+    @staticmethod
+    def _prefixed(split: str, values: Values) -> Values:
+        return {f"{split}/{name}": value for name, value in values.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "length": self.metrics.length(),
+            "timing_length": self.timing.length(),
+            "scores": self.scores.snapshot(),
+            "latest": dict(self.latest),
+            "recorded_at": self.recorded_at,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.loaded = state_dict

@@ -1,0 +1,56 @@
+"""Text that a language run writes while it learns."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from src.data.base import Spec, generator
+from src.runs.files import write_text
+from src.tasks.generation import generate
+
+
+class TextSamples(Callback):
+    """Writes samples to TensorBoard at each validation; ``write`` puts those of the final weights into samples.txt.
+
+    The draws depend on (seed, step) alone and leave the global random state untouched.
+    """
+
+    def __init__(self, folder: Path, spec: Spec, seed: int, settings: dict[str, Any]) -> None:
+        self.path, self.spec, self.seed, self.settings = folder / "samples.txt", spec, seed, settings
+        self.prompt = encode(settings["prompt"], spec)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                text = "\n\n---\n\n".join(f"```\n{sample}\n```" for sample in self.draw(pl_module, trainer.global_step))
+                logger.experiment.add_text("samples", text, trainer.global_step)
+
+    def write(self, task: Any, step: int) -> None:
+        write_text(self.path, "\n\n--------\n\n".join(self.draw(task, step)) + "\n")
+
+    def draw(self, task: Any, step: int) -> list[str]:
+        settings = self.settings
+        ids = generate(
+            task.model,
+            task.loss,
+            self.prompt.to(task.device).expand(settings["count"], -1),
+            length=settings["length"],
+            context=self.spec.input_shape[0],
+            temperature=settings["temperature"],
+            top_k=settings["top_k"],
+            g=generator("samples", self.seed, step),
+        )
+        return ["".join(self.spec.class_names[i] for i in row) for row in ids.tolist()]
+
+
+def encode(text: str, spec: Spec) -> torch.Tensor:
+    """Text -> (1, T) ids. Raises ValueError naming a character that the alphabet lacks."""
+    index = {character: i for i, character in enumerate(spec.class_names)}
+    for character in text:
+        if character not in index:
+            raise ValueError(f"the character {character!r} is not in the text's alphabet of {len(index)}")
+    return torch.tensor([[index[character] for character in text]])

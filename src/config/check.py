@@ -1,0 +1,94 @@
+"""What can be told of a configuration before torch is imported. Each fault is a UserError."""
+
+import dataclasses
+from typing import Any
+
+from src import checks
+from src.config.errors import UserError, suggestion
+from src.config.schema import Config
+from src.config.signature import TargetNotFoundError, accepts, describe, signature
+
+# group -> arguments that the builder passes, so no YAML may
+PROVIDED = {
+    "data": frozenset[str](),
+    "loss": frozenset({"num_classes", "class_counts"}),
+    "model": frozenset({"input_shape", "num_classes", "outputs"}),
+    "optimizer": frozenset({"params"}),
+    "scheduler": frozenset({"total"}),
+}
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")
+
+Plain = dict[str, Any]
+
+
+def check(cfg: Plain) -> None:
+    """Check a resolved configuration in plain containers. Raises UserError."""
+    known = {field.name for field in dataclasses.fields(Config)}
+    for key in cfg:
+        if key not in known:
+            raise UserError(f"unknown key '{key}' at the top level.{suggestion(key, known)}")
+    for group, provided in PROVIDED.items():
+        check_target(group, cfg[group], provided)
+    try:
+        check_values(cfg)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def check_target(group: str, node: Any, provided: frozenset[str]) -> None:
+    """Bind a group's keys to the signature of its ``_target_``, types included. Raises UserError."""
+    if not isinstance(node, dict) or "_target_" not in node:
+        raise UserError(f"no {group} is chosen: {group}=OPTION takes a file of conf/{group}/")
+    target = node["_target_"]
+    try:
+        parameters = signature(target)
+    except TargetNotFoundError as error:
+        raise UserError(f"{group}._target_={target}: {error}") from None
+    open_to_user = {name: p for name, p in parameters.items() if name not in provided}
+    for key, value in node.items():
+        if key == "_target_":
+            continue
+        if key not in open_to_user:
+            valid = ", ".join(open_to_user) or "it takes none"
+            raise UserError(f"unknown key '{key}' in {group} ({target}).{suggestion(key, open_to_user)} Valid: {valid}")
+        annotation = open_to_user[key].annotation
+        if value == "???":
+            raise UserError(f"{group}.{key} has no value: this {group} needs {group}.{key}=...")
+        if annotation is not None and not accepts(annotation, value):
+            raise UserError(f"{group}.{key} must be {describe(annotation)}, got {value!r}")
+    missing = [name for name, p in open_to_user.items() if p.required and name not in node]
+    if missing:
+        raise UserError(f"{group} ({target}) needs {', '.join(f'{group}.{name}=...' for name in missing)}")
+
+
+def check_values(cfg: Plain) -> None:
+    """Ranges of the keys that no constructor checks. Raises ValueError."""
+    trainer, samples = cfg["trainer"], cfg["samples"]
+    checks.integer("seed", cfg["seed"], low=0)
+    for key in ("devices", "accumulate_grad_batches", "log_every_n_steps"):
+        checks.integer(f"trainer.{key}", trainer[key], low=1)
+    for key in (
+        *("threads", "max_epochs", "max_steps", "val_every_n_steps"),
+        *("limit_train_batches", "limit_eval_batches", "overfit_batches"),
+    ):
+        if trainer[key] is not None:
+            checks.integer(f"trainer.{key}", trainer[key], low=1)
+    if trainer["max_epochs"] is None and trainer["max_steps"] is None:
+        raise ValueError("the run has no end: set trainer.max_epochs or trainer.max_steps")
+    if trainer["gradient_clip_val"] is not None:
+        checks.number("trainer.gradient_clip_val", trainer["gradient_clip_val"], above=0)
+    checks.choice("trainer.precision", trainer["precision"], PRECISIONS)
+    if cfg["ema"]["decay"] is not None:
+        checks.number("ema.decay", cfg["ema"]["decay"], low=0, high=1)
+    for key, value in (
+        ("early_stopping.patience", cfg["early_stopping"]["patience"]),
+        ("checkpoint.every_n_steps", cfg["checkpoint"]["every_n_steps"]),
+        ("samples.top_k", samples["top_k"]),
+    ):
+        if value is not None:
+            checks.integer(key, value, low=1)
+    checks.integer("samples.count", samples["count"], low=0)
+    checks.integer("samples.length", samples["length"], low=1)
+    checks.number("samples.temperature", samples["temperature"], above=0)
+    if not samples["prompt"]:
+        raise ValueError("samples.prompt must be at least one character, got ''")

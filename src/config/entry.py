@@ -1,0 +1,140 @@
+"""From a command line to a checked configuration, and from a fault to one message and an exit status.
+
+Status: 0 done, 1 the run failed, 2 a mistake in the command, 130 Ctrl-C, 143 SIGTERM.
+"""
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.config.check import PROVIDED, Plain, check
+from src.config.errors import UserError, suggestion
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def resolve(cfg: DictConfig) -> Plain:
+    """A composed configuration as plain containers, checked. Raises UserError."""
+    plain = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
+    assert isinstance(plain, dict)
+    check(plain)  # type: ignore[arg-type]
+    return plain  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a command line says: the composed configuration, the option chosen in each group, and the words typed."""
+
+    cfg: DictConfig
+    choices: dict[str, str | None]
+    typed: list[str]
+
+
+def command(cfg: DictConfig) -> Command:
+    """Inside Hydra: keep what is lost when it returns."""
+    hydra = HydraConfig.get()
+    return Command(cfg, chosen(hydra.runtime.choices), list(hydra.overrides.task))
+
+
+def chosen(choices: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The option of each of our groups; None where there is none."""
+    groups = ("data", "model", "loss", "optimizer", "scheduler", "trainer", "experiment", "debug")
+    return {group: None if choices.get(group) in (None, "null") else choices[group] for group in groups}
+
+
+def guarded(main: Callable[[], int]) -> int:
+    """Run ``main`` and return its exit status; a user's mistake becomes one message on stderr and 2."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing in its own way
+    try:
+        return main()
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        if os.environ.get("XENT_DEBUG") == "1":
+            traceback.print_exc()
+        print(f"xent: {message(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def message(error: Exception) -> str:
+    """An exception of ours, Hydra's or OmegaConf's in a user's words."""
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _missing_option(error)
+    if isinstance(error, OverrideParseException):
+        return f"'{error.override}' is not of the form key=value ({_first_line(error)}).{_as_option(error.override)}"
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        return _bad_key(cause) + _place(error)
+    if isinstance(error, ConfigCompositionException):
+        return _unmatched(error)
+    return _first_line(error)
+
+
+def _missing_option(error: MissingConfigException) -> str:
+    group, _, name = str(error.missing_cfg_file).rpartition("/")
+    options = list(error.options or [])
+    return f"unknown {group} '{name}'.{suggestion(name, options)} Options: {', '.join(options)}"
+
+
+def _bad_key(cause: OmegaConfBaseException) -> str:
+    key = cause.full_key or ""
+    parent = cause.parent_node
+    if "not in struct" in str(cause) or "not in '" in str(cause):
+        keys = map(str, parent) if isinstance(parent, DictConfig) else []
+        siblings = [key for key in keys if key not in ("_target_", "hydra")]
+        prefix, _, name = key.rpartition(".")
+        place = f"in {prefix}" if prefix else "at the top level"
+        nearest = suggestion(name, siblings) or _elsewhere(name)
+        return f"unknown key '{name}' {place}.{nearest} Valid: {', '.join(siblings) or 'none'}"
+    return f"{key}: {_first_line(cause)}"
+
+
+def _unmatched(error: Exception) -> str:
+    """Hydra found no place for an override; say what was probably meant."""
+    text = _first_line(error)
+    if "Could not override '" in text:
+        key = text.split("'")[1]
+        groups = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
+        near = suggestion(key, groups) or _elsewhere(key)
+        return f"unknown key or group '{key}'.{near} Groups: {', '.join(groups)}"
+    return text
+
+
+def _elsewhere(name: str) -> str:
+    """Which options have a key of this name: lr is optimizer.lr."""
+    owners = [
+        f"{path.parent.name}={path.stem}"
+        for path in sorted(CONF.glob("*/*.yaml"))
+        if path.parent.name in PROVIDED and re.search(rf"^{re.escape(name)}:", path.read_text(), re.MULTILINE)
+    ]
+    if not owners:
+        return ""
+    group = owners[0].partition("=")[0]
+    return f" {group}.{name} is a key of {', '.join(owner for owner in owners if owner.startswith(group))}."
+
+
+def _as_option(word: str | None) -> str:
+    """ " Did you mean data=cifar10?" for a bare option name."""
+    found = [f"{path.parent.name}={path.stem}" for path in sorted(CONF.glob("*/*.yaml")) if path.stem == word]
+    return f" Did you mean {found[0]}?" if found else ""
+
+
+def _place(error: Exception) -> str:
+    """Which YAML file set it, if Hydra says so."""
+    text = str(error)
+    return f" (in conf/{text.split(chr(39))[1]}.yaml)" if text.startswith("In '") else ""
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

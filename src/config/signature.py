@@ -1,0 +1,169 @@
+"""The signature of a ``_target_`` read from its source: importing torch to tell of a wrong key would take seconds."""
+
+import ast
+import functools
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One argument of a constructor."""
+
+    annotation: ast.expr | None
+    required: bool
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A class or function in the module file ``path``."""
+
+    node: ast.ClassDef | ast.FunctionDef
+    path: Path
+
+
+class TargetNotFoundError(Exception):
+    """No such module or name; the message says which, and what there is instead."""
+
+
+def signature(target: str) -> dict[str, Parameter]:
+    """Argument name -> parameter, of the class or function at the dotted path ``target``.
+
+    Raises TargetNotFoundError. What cannot be read from source (built-ins) raises it as well.
+    """
+    module, _, name = target.rpartition(".")
+    if not module:
+        raise TargetNotFoundError(f"'{target}' is no dotted path to a class")
+    return _parameters(_find(_module_file(module), name))
+
+
+def _parameters(definition: Definition) -> dict[str, Parameter]:
+    node = definition.node
+    if isinstance(node, ast.ClassDef):
+        for item in node.body:
+            if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+                return _of_function(item, definition)
+        return _of_bases(definition)
+    return _of_function(node, definition)
+
+
+def _of_function(function: ast.FunctionDef, owner: Definition) -> dict[str, Parameter]:
+    arguments = function.args
+    positional = arguments.posonlyargs + arguments.args
+    first_default = len(positional) - len(arguments.defaults)
+    parameters = {a.arg: Parameter(a.annotation, i < first_default) for i, a in enumerate(positional)}
+    parameters.pop("self", None)
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        parameters[argument.arg] = Parameter(argument.annotation, default is None)
+    if arguments.kwarg and isinstance(owner.node, ast.ClassDef):  # **kwargs go to the base class
+        parameters = _of_bases(owner) | parameters
+    return parameters
+
+
+def _of_bases(definition: Definition) -> dict[str, Parameter]:
+    assert isinstance(definition.node, ast.ClassDef)
+    for base in definition.node.bases:
+        if isinstance(base, ast.Name):
+            try:
+                return _parameters(_find(definition.path, base.id))
+            except TargetNotFoundError:
+                continue  # a base from a compiled or foreign module adds no arguments we can read
+    return {}
+
+
+def _find(path: Path, name: str) -> Definition:
+    """``name`` in the module file ``path``, followed through ``from ... import``."""
+    tree = _parse(path)
+    names = []
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            if node.name == name:
+                return Definition(node, path)
+            names.append(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    return _find(_imported_file(node, path), alias.name)
+    listing = f" (there: {', '.join(names[:8])})" if names else ""
+    raise TargetNotFoundError(f"no '{name}' in {path.name}{listing}")
+
+
+def _imported_file(node: ast.ImportFrom, path: Path) -> Path:
+    if node.level == 0:
+        return _module_file(node.module or "")
+    folder = path.parent
+    for _ in range(node.level - 1):
+        folder = folder.parent
+    return _below(folder, (node.module or "").split(".") if node.module else [])
+
+
+@functools.cache
+def _parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@functools.cache
+def _module_file(module: str) -> Path:
+    """The file of ``module``; only the top-level package is looked up, nothing is imported."""
+    top, *rest = module.split(".")
+    spec: Any = importlib.util.find_spec(top) if top else None
+    if spec is None:
+        raise TargetNotFoundError(f"no package '{top}'")
+    folders = [Path(folder) for folder in spec.submodule_search_locations or []]
+    if not folders and not rest and spec.origin:
+        return Path(spec.origin)
+    for folder in folders:
+        try:
+            return _below(folder, rest)
+        except TargetNotFoundError as error:
+            last = error
+    raise last if folders else TargetNotFoundError(f"no module '{module}'")
+
+
+def _below(folder: Path, names: list[str]) -> Path:
+    place = folder.joinpath(*names)
+    for path in (place.with_suffix(".py") if names else place / "__init__.py", place / "__init__.py"):
+        if path.is_file():
+            return path
+    there = sorted(path.stem for path in place.parent.glob("*.py") if not path.stem.startswith("_"))
+    raise TargetNotFoundError(f"no module '{names[-1] if names else folder.name}' (there: {', '.join(there[:12])})")
+
+
+def accepts(annotation: ast.expr | None, value: Any) -> bool:
+    """Whether a plain configuration value fits an annotation. What is not a plain type accepts everything."""
+    match annotation:
+        case ast.Name(id="float"):
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case ast.Name(id="int"):
+            return isinstance(value, int) and not isinstance(value, bool)
+        case ast.Name(id="bool"):
+            return isinstance(value, bool)
+        case ast.Name(id="str"):
+            return isinstance(value, str)
+        case ast.Constant(value=None):
+            return value is None
+        case ast.BinOp(op=ast.BitOr(), left=left, right=right):
+            return accepts(left, value) or accepts(right, value)
+        case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
+            return value is None or accepts(inner, value)
+        case ast.Subscript(value=ast.Name(id="Union"), slice=ast.Tuple(elts=members)):
+            return any(accepts(member, value) for member in members)
+        case ast.Subscript(value=ast.Name(id="list" | "Sequence"), slice=inner):
+            return isinstance(value, list) and all(accepts(inner, item) for item in value)
+        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=members)) if isinstance(value, list):
+            return len(value) == len(members) and all(map(accepts, members, value))
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
+            options = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+            return any(isinstance(option, ast.Constant) and option.value == value for option in options)
+    return True
+
+
+WORDS = {"float": "a number", "int": "an integer", "bool": "true or false", "str": "a text", "None": "null"}
+
+
+def describe(annotation: ast.expr) -> str:
+    """An annotation in a user's words: ``int | None`` is "an integer or null"."""
+    parts = [part.strip() for part in ast.unparse(annotation).split("|")]
+    return " or ".join(WORDS.get(part, part) for part in parts)

@@ -1,0 +1,158 @@
+"""What a data set is to the rest: its sizes, three splits, and loaders of batches that live on the training device.
+
+Nothing here has hidden state. The order of an epoch is a function of (seed, epoch), a batch's augmentation of
+(seed, step), so a run resumed at step n sees exactly what it would have seen.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Batch = tuple[Tensor, Tensor]  # inputs, target classes
+SPLITS = ("train", "val", "test")
+
+
+class DataError(ValueError):
+    """The data cannot be used: missing, unreadable, or not what the settings say. The message is for the user."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The sizes that flow from data to model and loss. Plain values: they are stored with the run."""
+
+    kind: Literal["image", "text"]
+    input_shape: tuple[int, ...]  # image: (channels, height, width); text: (block_size,)
+    class_names: tuple[str, ...]  # text: the characters
+    class_counts: tuple[int, ...]  # in the training split
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+
+def generator(*key: int | str) -> torch.Generator:
+    """A random generator that is a pure function of ``key``."""
+    digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+@dataclass
+class TrainLoader:
+    """The whole of training as one pass of ``steps`` batches; ``position``, its only state, is the next one's number.
+
+    ``draw(step)`` gives batch number ``step`` of the run, this rank's share of it.
+    """
+
+    draw: Callable[[int], Batch]
+    steps: int
+    position: int = 0
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[Batch]:
+        while self.position < self.steps:
+            batch = self.draw(self.position)
+            self.position += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.position = state["position"]
+
+
+@dataclass
+class EvalLoader:
+    """All batches of a split in order, each whole on one rank: rank r takes batches r, r + world, …
+
+    Neither padded nor cut across ranks: a float32 forward depends on who shares the batch.
+    """
+
+    take: Callable[[int], Batch]
+    batches: range
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self.take, self.batches)
+
+
+class Data:
+    """One data set with its settings. Sub-classes read files in ``load`` and nowhere else.
+
+    A sub-class gives ``spec``, ``load`` and the batches; this class turns them into loaders.
+    """
+
+    spec: Spec
+    batch_size: int
+    notes: tuple[str, ...] = ()  # what a user must know when reading the results
+
+    def fingerprint(self) -> str | None:
+        """A hash of the content where no fixed checksum vouches for it, else None. Raises DataError."""
+        return None
+
+    def load(self) -> None:
+        """Read the data and set ``spec``. Raises DataError."""
+        raise NotImplementedError
+
+    def to(self, device: torch.device) -> None:
+        """Move the data to the training device."""
+        raise NotImplementedError
+
+    def steps_per_epoch(self) -> int:
+        """Training batches that make one pass over the training split."""
+        raise NotImplementedError
+
+    def train_batch(self, seed: int, step: int, rank: int = 0, world: int = 1) -> Batch:
+        """This rank's rows of training batch ``step``, counted from the start of the run."""
+        raise NotImplementedError
+
+    def eval_batches(self, split: str) -> int:
+        """How many batches hold the split, the last one possibly short."""
+        raise NotImplementedError
+
+    def eval_batch(self, split: str, index: int) -> Batch:
+        """Batch ``index`` of a split, in order, unaugmented."""
+        raise NotImplementedError
+
+    def train_loader(
+        self, seed: int, steps: int, repeat: int | None = None, rank: int = 0, world: int = 1
+    ) -> TrainLoader:
+        """``steps`` training batches; with ``repeat`` only the first ``repeat`` ones, over and over."""
+
+        def draw(step: int) -> Batch:
+            return self.train_batch(seed, step % repeat if repeat else step, rank, world)
+
+        return TrainLoader(draw, steps)
+
+    def eval_loader(self, split: str, limit: int | None = None, rank: int = 0, world: int = 1) -> EvalLoader:
+        """The split's batches, or the first ``limit`` of them."""
+        count = self.eval_batches(split)
+        stop = count if limit is None else min(limit, count)
+        return EvalLoader(lambda index: self.eval_batch(split, index), range(rank, stop, world))
+
+
+def stratified(labels: Tensor, counts: Tensor, g: torch.Generator) -> Tensor:
+    """Indices of ``counts[k]`` random examples of each class k, in ascending order."""
+    chosen = [
+        torch.nonzero(labels == k).flatten()[torch.randperm(int((labels == k).sum()), generator=g)[: int(n)]]
+        for k, n in enumerate(counts)
+    ]
+    return torch.cat(chosen).sort().values
+
+
+def quotas(class_counts: Tensor, total: int) -> Tensor:
+    """Share ``total`` among classes in proportion to ``class_counts``, by largest remainders; sums to ``total``."""
+    exact = class_counts.double() * total / class_counts.sum()
+    share = exact.floor().long()
+    missing = total - int(share.sum())
+    order = torch.argsort(exact - share, descending=True, stable=True)
+    share[order[:missing]] += 1
+    return share

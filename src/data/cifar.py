@@ -1,0 +1,35 @@
+"""CIFAR, from its original files."""
+
+from pathlib import Path
+
+import torch
+from torchvision import datasets
+
+from src.data.base import DataError
+from src.data.images import Arrays, StoredImageData, download_or_explain
+
+
+class CIFAR10(StoredImageData):
+    """50,000 + 10,000 colour 32x32 images of 10 classes. Source: Krizhevsky 2009, Learning Multiple Layers of Features.
+
+    torchvision reads the original files and checks their md5.
+    """
+
+    name = "cifar10"
+    source: type[datasets.CIFAR10] = datasets.CIFAR10
+
+    def read(self) -> tuple[Arrays, Arrays, tuple[str, ...]]:
+        parts = []
+        for train in (True, False):
+            try:
+                part = self.source(str(self.root), train=train, download=True)
+            except (RuntimeError, OSError) as error:
+                raise download_or_explain(self.name, self.root, error) from error
+            except (ValueError, KeyError, EOFError) as error:
+                folder = Path(self.root, self.source.base_folder)
+                raise DataError(
+                    f"{self.name}: a file in {folder} is damaged ({error}); delete it and run again"
+                ) from error
+            images = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()
+            parts.append((images, torch.tensor(part.targets)))
+        return parts[0], parts[1], tuple(part.classes)

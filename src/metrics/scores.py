@@ -1,0 +1,71 @@
+"""Proper scores and accuracy: the same numbers for every loss, from its log-probabilities."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class Scores(Metric):
+    """Sums over examples in float64, so that two ranks give what one gives.
+
+    ``compute`` gives, over n examples with log-probabilities l (K) and class y, p = e^l:
+
+    loss            mean of the training objective (not comparable between losses)
+    nll             mean of -l_y, in nats
+    perplexity      exp(nll)
+    bits            nll / ln 2 (text: bits_per_char)
+    accuracy        share of examples whose most probable class is y
+    confidence      mean of max_k p_k
+    overconfidence  confidence - accuracy, signed
+
+    Where scores have no reading as probabilities all but loss and accuracy are None.
+    """
+
+    full_state_update = False
+    sums: Tensor
+    count: Tensor
+
+    def __init__(self, *, text: bool) -> None:
+        super().__init__()
+        self.bits = "bits_per_char" if text else "bits"
+        self.probabilistic = True
+        self.add_state("sums", torch.zeros(4, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, losses: Tensor, scores: Tensor, log_probs: Tensor | None, targets: Tensor) -> None:
+        """Add examples: losses (N,), scores (N, outputs), log_probs (N, K) or None, targets (N,) int."""
+        self.probabilistic = log_probs is not None
+        log_p = scores if log_probs is None else log_probs
+        top, guess = log_p.max(-1)
+        nll = -log_p.gather(-1, targets[:, None])
+        if log_probs is None:
+            nll, top = torch.zeros_like(nll), torch.zeros_like(top)
+        parts = (losses, nll, guess == targets, top.double().exp())
+        self.sums += torch.stack([part.sum(dtype=torch.float64) for part in parts])
+        self.count += len(targets)
+
+    def compute(self) -> dict[str, float | None]:
+        loss, nll, accuracy, confidence = (self.sums / self.count).tolist()
+        values: dict[str, float | None] = {"loss": loss, "accuracy": accuracy}
+        derived = {
+            "nll": nll,
+            "perplexity": math.exp(nll) if nll < 700 else math.inf,
+            self.bits: nll / math.log(2),
+            "confidence": confidence,
+            "overconfidence": confidence - accuracy,
+        }
+        return values | (derived if self.probabilistic else dict.fromkeys(derived))
+
+    # torchmetrics keeps states out of checkpoints; resuming in the middle of an interval needs them.
+    def snapshot(self) -> dict[str, Any]:
+        """The sums so far, as plain tensors."""
+        return {"sums": self.sums.clone(), "count": self.count.clone(), "probabilistic": self.probabilistic}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from ``snapshot``'s sums."""
+        self.sums, self.count = state["sums"].to(self.device), state["count"].to(self.device)
+        self.probabilistic = state["probabilistic"]
+        self._update_count = int(self.count > 0)

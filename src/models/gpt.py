@@ -1,0 +1,109 @@
+"""A small GPT: decoder-only transformer with learned positions."""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from src.checks import integer, number
+from src.models.base import Network
+
+
+class Attention(nn.Module):
+    """Causal self-attention, (B, T, D) -> (B, T, D)."""
+
+    def __init__(self, width: int, heads: int, dropout: float, bias: bool) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.qkv = nn.Linear(width, 3 * width, bias)
+        self.out = nn.Linear(width, width, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, t, d = x.shape
+        q, k, v = self.qkv(x).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)  # 3 of (B, H, T, D/H)
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        return F.dropout(self.out(y.transpose(1, 2).reshape(b, t, d)), self.dropout, self.training)
+
+
+class Block(nn.Module):
+    """Pre-norm block: x + attention(norm(x)), then x + mlp(norm(x)), the MLP four times as wide, with GELU."""
+
+    def __init__(self, width: int, heads: int, dropout: float, bias: bool) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, bias=bias)
+        self.attention = Attention(width, heads, dropout, bias)
+        self.norm2 = nn.LayerNorm(width, bias=bias)
+        self.up = nn.Linear(width, 4 * width, bias)
+        self.down = nn.Linear(4 * width, width, bias)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm1(x))
+        return x + F.dropout(self.down(F.gelu(self.up(self.norm2(x)))), self.dropout, self.training)
+
+
+class GPT(Network):
+    """(B, T) token ids -> (B, T, outputs) logits of the next token, T <= ``positions``.
+
+    positions: learned positions; None for the data's block size. tied: the head is the embedding transposed.
+    Weights from N(0, 0.02), those that end a residual branch from N(0, 0.02 / sqrt(2 n_layer)), biases 0.
+    Source: Radford et al. 2019, Language Models are Unsupervised Multitask Learners, section 2.3; as in nanoGPT.
+    """
+
+    inputs = "text"
+
+    def __init__(
+        self,
+        *,
+        input_shape: Sequence[int],
+        num_classes: int,
+        outputs: int,
+        n_layer: int,
+        n_head: int,
+        n_embd: int,
+        dropout: float,
+        bias: bool,
+        tied: bool,
+        positions: int | None,
+    ) -> None:
+        super().__init__()
+        (block_size,) = input_shape
+        layers, heads, width = (
+            integer(name, value, low=1)
+            for name, value in (("n_layer", n_layer), ("n_head", n_head), ("n_embd", n_embd))
+        )
+        if width % heads:
+            raise ValueError(f"n_embd must be a multiple of n_head={heads}, got {width}")
+        self.positions = block_size if positions is None else integer("positions", positions, low=1)
+        if block_size > self.positions:
+            raise ValueError(f"positions must be an integer >= {block_size} (data.block_size), got {self.positions}")
+        if tied and outputs != num_classes:
+            raise ValueError(
+                f"tied must be false where the loss wants {outputs} outputs for {num_classes} tokens, got True"
+            )
+        self.dropout = number("dropout", dropout, low=0, high=0.99)
+        self.tokens = nn.Embedding(num_classes, width)
+        self.places = nn.Embedding(self.positions, width)
+        self.blocks = nn.ModuleList(Block(width, heads, self.dropout, bias) for _ in range(layers))
+        self.norm = nn.LayerNorm(width, bias=bias)
+        self.head = nn.Linear(width, outputs, bias=False)
+        self._initialise(layers)
+        if tied:
+            self.head.weight = self.tokens.weight
+
+    def _initialise(self, layers: int) -> None:
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                ends_branch = name.endswith((".out", ".down"))
+                nn.init.normal_(module.weight, std=0.02 / math.sqrt(2 * layers) if ends_branch else 0.02)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.tokens(ids) + self.places.weight[: ids.shape[1]]
+        x = F.dropout(x, self.dropout, self.training)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x))

@@ -1,0 +1,45 @@
+"""Multi-layer perceptron."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from src.checks import choice, integer, number
+from src.models.base import Network
+
+ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "silu": nn.SiLU}
+
+
+class MLP(Network):
+    """(B, C, H, W) -> (B, outputs): flatten, then [linear, activation, dropout] for each of ``widths``, then linear.
+
+    Weights from N(0, 2 / fan_in) before relu, gelu and silu (He et al. 2015, arXiv:1502.01852, eq. 10), from
+    N(0, 1 / fan_in) before tanh and the logits (LeCun et al. 1998, Efficient BackProp, eq. 16); biases 0.
+    """
+
+    inputs = "image"
+
+    def __init__(
+        self, *, input_shape: Sequence[int], outputs: int, widths: Sequence[int], dropout: float, activation: str
+    ) -> None:
+        super().__init__()
+        if isinstance(widths, str) or not isinstance(widths, Sequence):
+            raise ValueError(f"widths must be a list of integers >= 1, got {widths!r}")
+        sizes = [math.prod(input_shape), *(integer("widths", width, low=1) for width in widths)]
+        dropout = number("dropout", dropout, low=0, high=0.99)
+        kind = ACTIVATIONS[choice("activation", activation, tuple(ACTIVATIONS))]
+        layers: list[nn.Module] = [nn.Flatten()]
+        for fan_in, width in itertools.pairwise(sizes):
+            linear = nn.Linear(fan_in, width)
+            nn.init.normal_(linear.weight, std=math.sqrt((1 if activation == "tanh" else 2) / fan_in))
+            nn.init.zeros_(linear.bias)
+            layers += [linear, kind()] + ([nn.Dropout(dropout)] if dropout else [])
+        head = nn.Linear(sizes[-1], outputs)
+        nn.init.normal_(head.weight, std=math.sqrt(1 / sizes[-1]))
+        nn.init.zeros_(head.bias)
+        self.layers = nn.Sequential(*layers, head)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)

@@ -1,0 +1,115 @@
+"""A run's folder: its name, its state, and the lock that keeps a second writer out."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from src.config.errors import UserError
+from src.runs.files import write_json, write_yaml
+
+Plain = dict[str, Any]
+
+# Keys that cannot change a run's numbers.
+NEUTRAL = (
+    *("seed", "experiment", "logger", "runs", "resume", "overwrite", "retry_failed", "samples"),
+    *("trainer.log_every_n_steps", "trainer.accelerator", "checkpoint.every_n_steps", "data.root", "data.path"),
+)
+
+
+def identity(cfg: Plain, facts: Plain) -> str:
+    """Eight hex digits that name a configuration without its seed: a hash of all that can change its numbers.
+
+    ``facts`` are those that no key holds: the data's fingerprint, threads and device as resolved.
+    """
+    kept = {}
+    for key, value in cfg.items():
+        if isinstance(value, dict):
+            value = {name: item for name, item in value.items() if f"{key}.{name}" not in NEUTRAL}
+        if key not in NEUTRAL:
+            kept[key] = value
+    text = json.dumps({"config": kept, "facts": facts}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def slug(choices: Plain, typed: list[str]) -> str:
+    """A readable name, the loss and what the user changed: "focal-gamma3". Nothing in it needs quotes in a command."""
+    parts = [str(choices["loss"])]
+    for override in typed:
+        key, _, value = override.lstrip("+~").partition("=")
+        if key not in NEUTRAL and key not in ("data", "model", "loss"):
+            parts.append(value if key in choices else f"{key.rpartition('.')[2]}{value}")
+    return re.sub(r"[^\w.+-]+", "_", "-".join(parts))[:60].rstrip("_-.")
+
+
+class RunFolder:
+    """``runs/<experiment, else data-model>/<slug>-<id8>/seed<k>``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.result = path / "result.json"
+        self.weights = path / "weights.safetensors"
+        self.checkpoints = path / "checkpoints"
+        self.last = self.checkpoints / "last.ckpt"
+        self.best = self.checkpoints / "best.ckpt"
+
+    def read_result(self) -> Plain:
+        """What result.json says; {} where there is none. Raises UserError if it is damaged."""
+        try:
+            return json.loads(self.result.read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise UserError(f"{self.result} is damaged ({error}); train anew with overwrite=true") from None
+
+    def write_result(self, result: Plain) -> None:
+        write_json(self.result, result)
+
+    def read_config(self) -> Plain:
+        """What config.yaml holds. Raises UserError where this is no run's folder."""
+        try:
+            config = yaml.safe_load(self.config.read_text())
+            assert isinstance(config, dict)
+            assert "choices" in config
+        except (OSError, ValueError, AssertionError, yaml.YAMLError):
+            raise UserError(f"{self.path} is no run's folder: it has no readable config.yaml") from None
+        return config
+
+    def write_config(self, config: Plain) -> None:
+        write_yaml(self.config, config)
+
+    def clear(self) -> None:
+        """Delete all that a run wrote; the lock stays."""
+        for item in self.path.iterdir():
+            if item.is_dir():
+                shutil.rmtree(item)
+            elif item.name != ".lock":
+                item.unlink()
+
+    def check_place(self) -> None:
+        """Raise UserError if the folder could not be made."""
+        existing = next(parent for parent in (self.path, *self.path.parents) if parent.exists())
+        if not existing.is_dir():
+            raise UserError(f"runs: {self.path} cannot be made, {existing} is a file")
+        if not os.access(existing, os.W_OK):
+            raise UserError(f"runs: {self.path} cannot be made, {existing} is not writable")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder and hold it alone. Raises UserError if another process does."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UserError(f"{self.path}: another process is training this very run") from None
+            yield

@@ -1,0 +1,83 @@
+"""What a run trained on, and with."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src.config.errors import UserError
+
+Plain = dict[str, Any]
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "hydra-core")
+
+
+def resolve_device(trainer: Plain) -> str:
+    """ "gpu" or "cpu", as the settings say or as the machine has it. Raises UserError where there is no GPU."""
+    available = torch.cuda.is_available()
+    if trainer["accelerator"] == "gpu" and not available:
+        raise UserError("trainer.accelerator=gpu: torch sees no GPU here; take trainer=cpu or trainer=auto")
+    device = "gpu" if available and trainer["accelerator"] != "cpu" else "cpu"
+    most = torch.cuda.device_count() if device == "gpu" else 1
+    if trainer["devices"] > most:
+        raise UserError(
+            f"trainer.devices must be <= {most}, the {device}s that can be used here, got {trainer['devices']}"
+        )
+    return device
+
+
+def set_threads(trainer: Plain) -> int:
+    """Set torch's CPU threads; how many they are."""
+    threads: int = trainer["threads"] or len(os.sched_getaffinity(0))
+    torch.set_num_threads(threads)
+    return threads
+
+
+def check_extras(cfg: Plain, device: str) -> None:
+    """Raise UserError for a setting that needs something this machine lacks."""
+    if (
+        cfg["compile"]
+        and device == "cpu"
+        and not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++"))
+    ):
+        raise UserError(
+            "compile=true needs a C++ compiler on a CPU, and there is none: install g++, or take compile=false"
+        )
+    if cfg["logger"] == "wandb":
+        try:
+            importlib.metadata.version("wandb")
+        except importlib.metadata.PackageNotFoundError:
+            raise UserError(
+                "logger=wandb needs the package wandb: pip install wandb, or take logger=tensorboard"
+            ) from None
+    if cfg["trainer"]["precision"] == "16-mixed" and device == "cpu":
+        raise UserError("trainer.precision=16-mixed needs a GPU; on a CPU take bf16-mixed or 32-true")
+
+
+def describe(device: str, threads: int) -> Plain:
+    """Device, versions and commit, for the result."""
+    name = torch.cuda.get_device_name() if device == "gpu" else platform.processor() or platform.machine()
+    return {
+        "device": f"{device}: {name}",
+        "threads": threads,
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in PACKAGES},
+        "commit": commit(),
+    }
+
+
+def commit() -> str | None:
+    """The project's git commit, with "+" where files differ from it; None outside of git."""
+    root = Path(__file__).resolve().parents[2]
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True, timeout=10).stdout
+
+    try:
+        return git("rev-parse", "HEAD").strip() + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,112 @@
+"""One run from its configuration to its result. The one rule: a command finishes the run that it names."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import src.torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
+from src.callbacks.checkpoint import Interrupted
+from src.config.check import check
+from src.config.errors import UserError
+from src.runs import build, machine, show
+from src.runs.fit import Fit
+from src.runs.folder import RunFolder, identity, slug
+from src.runs.logs import logging_to
+
+Plain = dict[str, Any]
+log = logging.getLogger("xent")
+
+
+def execute(cfg: Plain, choices: Plain, typed: list[str]) -> int:
+    """Train, or finish, or show the run that a command names; the exit status. Raises UserError."""
+    resumed = RunFolder(Path(cfg["resume"]).expanduser()) if cfg["resume"] else None
+    if resumed:
+        cfg, choices = reopen(resumed, cfg, typed)
+    cfg = cfg | {"choices": choices}
+    device = machine.resolve_device(cfg["trainer"])
+    machine.check_extras(cfg, device)
+    threads = machine.set_threads(cfg["trainer"])
+    data = build.build_data(cfg)
+    facts = {"fingerprint": build.fingerprint(data), "threads": threads, "device": device}
+    run_id = identity({key: value for key, value in cfg.items() if key != "choices"}, facts)
+    folder = resumed or RunFolder(place(cfg, choices, typed, run_id))
+    folder.check_place()
+    if folder.path.exists():
+        with folder.locked():
+            status = settled(folder, cfg)
+        if status is not None:
+            return status
+    fit = Fit(cfg, data, folder, device, run_id)
+    with folder.locked():
+        status = settled(folder, cfg)  # another process may have finished it meanwhile
+        if status is not None:
+            return status
+        if cfg["overwrite"] or not folder.last.exists():
+            folder.clear()
+        folder.write_config(cfg | {"identity": run_id, "facts": build.facts_of(data.spec)})
+        with logging_to(folder.path / "train.log"):
+            return finish(fit, folder, cfg, machine.describe(device, threads))
+
+
+def finish(fit: Fit, folder: RunFolder, cfg: Plain, on: Plain) -> int:
+    """Train and test under a result.json that always says how it went."""
+    start = time.perf_counter()
+    before = folder.read_result().get("run", {}).get("seconds", 0.0)
+
+    def write(status: str, **more: Any) -> Plain:
+        result = {"status": status, **more, "run": {"seconds": before + time.perf_counter() - start, **on}}
+        folder.write_result(result)
+        return result
+
+    write("running")
+    try:
+        measured = fit.run()
+    except Interrupted as stop:
+        write("interrupted")
+        log.warning("%s; the same command goes on from there", stop)
+        return 128 + stop.signum
+    except Exception as error:
+        write("failed", error=f"{type(error).__name__}: {error}")
+        log.error("the run failed: %s: %s", type(error).__name__, error)
+        log.error(
+            "folder: %s (train on from its last checkpoint: retry_failed=true; anew: overwrite=true)", folder.path
+        )
+        log.debug("", exc_info=True)
+        return 1
+    log.info("%s", show.ending(folder.path, write("finished", **measured), cfg["logger"]))
+    return 0
+
+
+def settled(folder: RunFolder, cfg: Plain) -> int | None:
+    """The exit status where nothing is to be trained: the run is finished, or failed. None where it is."""
+    result = folder.read_result()
+    status = result.get("status")
+    if status == "finished" and not cfg["overwrite"]:
+        print(
+            f"this run is finished (train it anew: overwrite=true)\n{show.ending(folder.path, result, cfg['logger'])}"
+        )
+        return 0
+    if status == "failed" and not (cfg["retry_failed"] or cfg["overwrite"]):
+        print(f"this run failed: {result['error']}\nfolder: {folder.path}")
+        print("train on from its last checkpoint: retry_failed=true; anew: overwrite=true")
+        return 1
+    return None
+
+
+def place(cfg: Plain, choices: Plain, typed: list[str], run_id: str) -> Path:
+    """The folder of a new run."""
+    family = choices["experiment"] or f"{choices['data']}-{choices['model']}"
+    return Path(cfg["runs"]).expanduser() / family / f"{slug(choices, typed)}-{run_id}" / f"seed{cfg['seed']}"
+
+
+def reopen(folder: RunFolder, cfg: Plain, typed: list[str]) -> tuple[Plain, Plain]:
+    """The configuration that a run's folder holds, and its choices. Raises UserError."""
+    extra = [word for word in typed if word.partition("=")[0] not in ("resume", "retry_failed", "overwrite")]
+    if extra:
+        raise UserError(f"resume takes its configuration from the folder; leave out {' '.join(extra)}")
+    stored = folder.read_config()
+    choices = stored["choices"]
+    plain = {key: value for key, value in stored.items() if key not in ("choices", "identity", "facts")}
+    check(plain)
+    return plain | {"retry_failed": cfg["retry_failed"], "overwrite": cfg["overwrite"]}, choices

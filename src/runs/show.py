@@ -1,0 +1,27 @@
+"""What a command says at its end."""
+
+from pathlib import Path
+from typing import Any
+
+UNITS = {"nll": "nats", "bits": "bits", "bits_per_char": "bits"}
+
+
+def table(result: dict[str, Any]) -> str:
+    """Test and validation metrics side by side; — where a loss gives no probabilities."""
+    test, val = result["metrics"]["test"], result["metrics"]["val"]
+    lines = [f"{'':18}{'test':>12}{'validation':>14}"]
+    for name in test:
+        lines.append(f"{name:18}{_cell(test[name]):>12}{_cell(val.get(name)):>14}  {UNITS.get(name, '')}".rstrip())
+    return "\n".join(lines)
+
+
+def _cell(value: float | None) -> str:
+    return "—" if value is None else f"{value:.4f}"
+
+
+def ending(folder: Path, result: dict[str, Any], logger: str) -> str:
+    """The table, the run's folder, and how to look at it."""
+    lines = ["", table(result), "", *(f"note: {note}" for note in result["notes"]), f"run folder: {folder}"]
+    if logger == "tensorboard":
+        lines.append(f"curves:     tensorboard --logdir {folder}   (all runs: make tensorboard)")
+    return "\n".join(lines)

@@ -1,0 +1,40 @@
+"""Train one configuration: compose, check, build, fit, test, write the result.
+
+python train.py data=cifar10 model=resnet loss=focal loss.gamma=3
+python train.py --help
+"""
+
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from src.config import schema
+from src.config.entry import Command, command, guarded, resolve
+from src.config.errors import UserError
+
+
+def main() -> int:
+    """Run what the command line says; the exit status."""
+    schema.register()
+    if {"-m", "--multirun"} & set(sys.argv[1:]):
+        raise UserError(
+            "one command trains one run; for several, repeat it in a shell loop: for s in 0 1 2; do ... done"
+        )
+    composed: list[Command] = []
+
+    @hydra.main(version_base="1.3", config_path="conf", config_name="config")
+    def compose(cfg: DictConfig) -> None:
+        composed.append(command(cfg))
+
+    compose()
+    if not composed:  # Hydra only showed something: -c job, --info
+        return 0
+    cfg = resolve(composed[0].cfg)
+    from src.runs.run import execute  # torch and Lightning take seconds: only for a configuration that is right
+
+    return execute(cfg, composed[0].choices, composed[0].typed)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

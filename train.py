@@ -10,7 +10,7 @@ import hydra
 from omegaconf import DictConfig
 
 from src.config import schema
-from src.config.entry import Command, command, guarded, resolve
+from src.config.entry import CONF, ONE_RUN, Command, command, guarded, resolve
 from src.config.errors import UserError
 
 
@@ -18,12 +18,10 @@ def main() -> int:
     """Run what the command line says; the exit status."""
     schema.register()
     if {"-m", "--multirun"} & set(sys.argv[1:]):
-        raise UserError(
-            "one command trains one run; for several, repeat it in a shell loop: for s in 0 1 2; do ... done"
-        )
+        raise UserError(ONE_RUN)
     composed: list[Command] = []
 
-    @hydra.main(version_base="1.3", config_path="conf", config_name="config")
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def compose(cfg: DictConfig) -> None:
         composed.append(command(cfg))
 

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src.config.check import PROVIDED, Plain, check
 from src.config.errors import UserError, suggestion
 
+ONE_RUN = "one command trains one run; for several, repeat it in a shell loop: for s in 0 1 2; do ... seed=$s; done"
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
@@ -67,7 +68,11 @@ def guarded(main: Callable[[], int]) -> int:
 
 def message(error: Exception) -> str:
     """An exception of ours, Hydra's or OmegaConf's in a user's words."""
-    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    causes = (
+        error.__cause__,
+        error.__context__,
+    )  # Hydra sets the one on the command line's faults, the other on YAMLs'
+    cause = next((cause for cause in causes if isinstance(cause, OmegaConfBaseException)), error)
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
@@ -76,6 +81,8 @@ def message(error: Exception) -> str:
         return f"'{error.override}' is not of the form key=value ({_first_line(error)}).{_as_option(error.override)}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return _bad_key(cause) + _place(error)
+    if "Ambiguous value" in str(error):
+        return f"{ONE_RUN} ({_first_line(error)})"
     if isinstance(error, ConfigCompositionException):
         return _unmatched(error)
     return _first_line(error)

@@ -142,6 +142,8 @@ def accepts(annotation: ast.expr | None, value: Any) -> bool:
             return isinstance(value, bool)
         case ast.Name(id="str"):
             return isinstance(value, str)
+        case ast.Name(id="Tensor"):
+            return False  # no YAML holds one
         case ast.Constant(value=None):
             return value is None
         case ast.BinOp(op=ast.BitOr(), left=left, right=right):
@@ -160,10 +162,14 @@ def accepts(annotation: ast.expr | None, value: Any) -> bool:
     return True
 
 
-WORDS = {"float": "a number", "int": "an integer", "bool": "true or false", "str": "a text", "None": "null"}
+WORDS = {
+    **{"float": "a number", "int": "an integer", "bool": "true or false", "str": "a text", "None": "null"},
+    **{"Sequence[int]": "a list of integers", "Sequence[float]": "a list of numbers", "Tensor": ""},
+    **{"list[int]": "a list of integers", "list[float]": "a list of numbers"},
+}
 
 
 def describe(annotation: ast.expr) -> str:
     """An annotation in a user's words: ``int | None`` is "an integer or null"."""
     parts = [part.strip() for part in ast.unparse(annotation).split("|")]
-    return " or ".join(WORDS.get(part, part) for part in parts)
+    return " or ".join(words for part in parts if (words := WORDS.get(part, part)))

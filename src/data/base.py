@@ -90,6 +90,7 @@ class Data:
     A sub-class gives ``spec``, ``load`` and the batches; this class turns them into loaders.
     """
 
+    kind: Literal["image", "text"]
     spec: Spec
     batch_size: int
     notes: tuple[str, ...] = ()  # what a user must know when reading the results

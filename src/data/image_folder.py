@@ -63,6 +63,8 @@ class ImageFolderData(StoredImageData):
             except FileNotFoundError as error:
                 raise DataError(f"{folder}: {str(error).splitlines()[0]} The layout is {split}/CLASS/IMAGE") from error
             splits[split], names[split] = listing.samples, listing.classes
+        if len(names["train"]) < 2:
+            raise DataError(f"{self.root}: a loss needs at least two classes, there is only {names['train'][0]}")
         if names["train"] != names["test"]:
             odd = sorted(set(names["train"]) ^ set(names["test"]))
             raise DataError(f"{self.root}: train/ and test/ differ in the classes {', '.join(odd[:5])}")

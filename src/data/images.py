@@ -33,6 +33,7 @@ class ImageData(Data):
     Pixels are scaled to [0, 1], then standardised by the training split's mean and standard deviation per channel.
     """
 
+    kind = "image"
     name: str
     split_seed = 20_240_229  # of the validation split; the same for every run, so that runs compare
 
@@ -61,8 +62,6 @@ class ImageData(Data):
 
     def load(self) -> None:
         (images, labels), test, names = self.read()
-        if len(names) < 2:
-            raise DataError(f"{self.name}: a loss needs at least two classes, there is only {names[0]!r}")
         train, val = self._split(labels, len(names))
         self.splits = {
             "train": (images[train], labels[train]),
@@ -74,7 +73,7 @@ class ImageData(Data):
             if len(split_labels) == 0:
                 raise DataError(f"{self.name}: the {split} split is empty; give it more examples (data.val_fraction)")
         self.mean, self.std = channel_statistics(self.splits["train"][0])
-        self.spec = Spec("image", tuple(images.shape[1:]), names, tuple(counts.tolist()))
+        self.spec = Spec(self.kind, tuple(images.shape[1:]), names, tuple(counts.tolist()))
 
     def _split(self, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
         """Indices of training and validation examples."""

@@ -26,6 +26,7 @@ class TextData(Data):
     The alphabet is that of the whole text. An epoch is as many steps as pass over the training part's length once.
     """
 
+    kind = "text"
     name: str
 
     def __init__(
@@ -67,7 +68,7 @@ class TextData(Data):
         width = np.uint8 if len(alphabet) <= 256 else np.int32
         self.parts = {split: torch.from_numpy(part.astype(width)) for split, part in parts.items()}
         counts = np.bincount(parts["train"], minlength=len(alphabet))
-        self.spec = Spec("text", (self.block_size,), alphabet, tuple(counts.tolist()))
+        self.spec = Spec(self.kind, (self.block_size,), alphabet, tuple(counts.tolist()))
 
     def to(self, device: torch.device) -> None:
         self.parts = {split: part.to(device) for split, part in self.parts.items()}

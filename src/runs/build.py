@@ -77,13 +77,16 @@ def build_model(cfg: Plain, spec: Spec, loss: ClassificationLoss) -> Network:
         raise UserError(
             f"model._target_={cfg['model']['_target_']} is no network (a sub-class of src.models.base.Network)"
         )
-    if model.inputs != spec.kind:
-        fitting = {"image": "mlp, resnet", "text": "gpt, gpt_small"}[spec.kind]
-        name = cfg["choices"]["model"]
-        raise UserError(
-            f"model={name} reads {model.inputs}, data={cfg['choices']['data']} gives {spec.kind}: take model={fitting}"
-        )
     return model
+
+
+def check_fit(cfg: Plain, data: Data) -> None:
+    """Raise UserError, before anything is read, where the model reads another kind of data."""
+    reads = getattr(get_class(cfg["model"]["_target_"]), "inputs", data.kind)
+    if reads != data.kind:
+        fitting = {"image": "mlp or model=resnet", "text": "gpt"}[data.kind]
+        model, name = cfg["choices"]["model"], cfg["choices"]["data"]
+        raise UserError(f"model={model} reads {reads}, data={name} gives {data.kind}: take model={fitting}")
 
 
 def build_optimizer(cfg: Plain, model: nn.Module) -> torch.optim.Optimizer:

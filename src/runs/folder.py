@@ -107,7 +107,7 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Make the folder and hold it alone. Raises UserError if another process does."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as file:
+        with (self.path / ".lock").open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

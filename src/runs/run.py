@@ -28,6 +28,7 @@ def execute(cfg: Plain, choices: Plain, typed: list[str]) -> int:
     machine.check_extras(cfg, device)
     threads = machine.set_threads(cfg["trainer"])
     data = build.build_data(cfg)
+    build.check_fit(cfg, data)
     facts = {"fingerprint": build.fingerprint(data), "threads": threads, "device": device}
     run_id = identity({key: value for key, value in cfg.items() if key != "choices"}, facts)
     folder = resumed or RunFolder(place(cfg, choices, typed, run_id))

@@ -1,0 +1,304 @@
+"""Bad commands: status 2, one message that names the fault and the nearest valid choice, nothing left on disk."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import train
+from src.config.entry import guarded
+from tests.commands import QUIET, only_run
+from tests.commands import train as train_here
+from tests.conftest import ROOT
+
+
+def folder_of_images(root: Path, classes: int = 2, images: int = 3, suffix: str = "png") -> Path:
+    for split in ("train", "test"):
+        for k in range(classes):
+            folder = root / split / f"class{k}"
+            folder.mkdir(parents=True)
+            for i in range(images):
+                Image.new("RGB", (8, 8), (40 * k, 10 * i, 0)).save(folder / f"{i}.{suffix}")
+    return root
+
+
+def a_file(name: str, content: bytes) -> Callable[[Path], None]:
+    return lambda here: (here / name).write_bytes(content) and None
+
+
+def damaged_digits(here: Path) -> None:
+    raw = here / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(b"\x00\x00\x08\x03\x00\x00")
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(b"\x00\x00\x08\x01\x00\x00\x00\x02\x01\x02")
+
+
+def missing_class(here: Path) -> None:
+    folder_of_images(here / "odd")
+    (here / "odd/test/class1").rename(here / "odd/test/klass1")
+
+
+def broken_image(here: Path) -> None:
+    folder_of_images(here / "images")
+    (here / "images/train/class0/0.png").write_bytes(b"no image")
+
+
+def empty_class(here: Path) -> None:
+    folder_of_images(here / "images")
+    for path in (here / "images/train/class1").iterdir():
+        path.unlink()
+
+
+TEXT = "data=text_file data.path=text model=gpt"
+nothing: Callable[[Path], object] = lambda here: None  # noqa: E731
+
+# command, preparation, what the message must match
+TABLE: list[tuple[str, Callable[[Path], object], str]] = [
+    # names
+    ("modle=mlp", nothing, "unknown key 'modle' at the top level. Did you mean model"),
+    ("model=resnt", nothing, "unknown model 'resnt'. Did you mean resnet"),
+    ("loss=crossentropy", nothing, "unknown loss 'crossentropy'.*Options: .*ce"),
+    ("data=mnits", nothing, "unknown data 'mnits'. Did you mean mnist"),
+    ("optimizer=adam", nothing, "unknown optimizer 'adam'. Did you mean adamw"),
+    ("scheduler=cosin", nothing, "Did you mean cosine"),
+    ("trainer=cuda", nothing, "unknown trainer 'cuda'.*Options: .*gpu"),
+    ("experiment=shakespear", nothing, "unknown experiment 'shakespear'. Did you mean shakespeare_char"),
+    ("debug=fats", nothing, "Did you mean fast"),
+    ("model.widht=[3]", nothing, "unknown key 'widht' in model. Did you mean widths"),
+    ("lr=0.1", nothing, "unknown key 'lr' at the top level. optimizer.lr is a key of"),
+    ("loss.gamma=3", nothing, "unknown key 'gamma' in loss. loss.gamma is a key of .*loss=focal"),
+    ("trainer.epochs=3", nothing, "unknown key 'epochs' in trainer. Did you mean max_epochs"),
+    ("+gamma=3", nothing, "unknown key 'gamma' at the top level"),
+    ("loss=focal +loss.alpha=1", nothing, "unknown key 'alpha' in loss .*Valid: gamma"),
+    (
+        "loss=focal loss._target_=src.losses.focal.FokalLoss",
+        nothing,
+        r"no 'FokalLoss' in focal.py \(there: FocalLoss\)",
+    ),
+    ("model._target_=src.models.mpl.MLP", nothing, r"no module 'mpl' \(there: .*mlp"),
+    # grammar
+    ("cifar10", nothing, "not of the form key=value.*Did you mean data=cifar10"),
+    ("seed=[1", nothing, "not of the form key=value"),
+    ("--epochs 3", nothing, "unrecognized arguments"),
+    ("-m seed=0,1", nothing, "one command trains one run"),
+    ("seed=0,1", nothing, "one command trains one run"),
+    # types and ranges
+    ("loss=focal loss.gamma=abc", nothing, "loss.gamma must be a number, got 'abc'"),
+    ("loss=focal loss.gamma=-1", nothing, "loss.gamma must be a number >= 0, got -1"),
+    ("loss=smoothed_ce loss.smoothing=2", nothing, r"loss.smoothing must be a number >= 0 and <= 1, got 2"),
+    ("loss=smoothed_ce loss.spread=most", nothing, "loss.spread must be one of all, others, got 'most'"),
+    ("loss=focal loss.gamma=null", nothing, "loss.gamma must be a number, got None"),
+    ("trainer.max_steps=abc", nothing, "trainer.max_steps: .*'abc'"),
+    ("trainer.max_epochs=0", nothing, "trainer.max_epochs must be an integer >= 1, got 0"),
+    ("trainer.max_epochs=null", nothing, "the run has no end: set trainer.max_epochs or trainer.max_steps"),
+    ("trainer.precision=16", nothing, "trainer.precision must be one of 32-true"),
+    ("trainer=cpu trainer.precision=16-mixed", nothing, "16-mixed needs a GPU"),
+    ("seed=-1", nothing, "seed must be an integer >= 0, got -1"),
+    ("seed=one", nothing, "seed: .*'one'"),
+    ("model.widths=5", nothing, "model.widths must be a list of integers"),
+    ("model.dropout=1.5", nothing, "model.dropout must be a number >= 0 and <= 0.99, got 1.5"),
+    ("model.activation=relo", nothing, "model.activation must be one of relu"),
+    ("model=resnet model.depth=21", nothing, "model.depth must be one of 8, 18, 20, 32, 56, got 21"),
+    ("optimizer.lr=abc", nothing, "optimizer.lr must be a number, got 'abc'"),
+    ("optimizer.lr=-1", nothing, "optimizer.*Invalid learning rate: -1"),
+    ("optimizer=sgd optimizer.momntum=0.9", nothing, "unknown key 'momntum' in optimizer.*Did you mean momentum"),
+    (
+        "scheduler.warmup_steps=100000",
+        nothing,
+        "scheduler.warmup_steps must be an integer <= 1120, the steps of this run",
+    ),
+    ("data.batch_size=0", nothing, "data.batch_size must be an integer >= 1, got 0"),
+    ("data.val_fraction=1", nothing, "data.val_fraction must be"),
+    ("data.train_examples=9999", nothing, "data.train_examples=9999: only 3600 are there"),
+    ("ema.decay=2", nothing, "ema.decay must be a number >= 0 and <= 1, got 2"),
+    ("logger=wandbb", nothing, "logger: .*tensorboard"),
+    ("logger=wandb", nothing, "logger=wandb needs the package wandb"),
+    # what does not fit together
+    ("data=python_docs", nothing, "model=mlp reads image, data=python_docs gives text: take model=gpt"),
+    ("model=gpt", nothing, "model=gpt reads text, data=mnist_5k gives image: take model=mlp or model=resnet"),
+    ("data=python_docs model=gpt model.positions=8", nothing, "model.positions must be an integer >= 64"),
+    ("data=python_docs model=gpt model.n_head=5", nothing, "model.n_embd must be a multiple of n_head=5, got 128"),
+    ("data=python_docs model=gpt loss=bce samples.prompt='→'", nothing, "samples.prompt: the character '→' is not in"),
+    (
+        "model._target_=src.losses.ce.CrossEntropyLoss ~model.widths ~model.dropout ~model.activation",
+        nothing,
+        "no network",
+    ),
+    # data
+    ("data=image_folder", nothing, "data.root has no value"),
+    ("data=image_folder data.root=nowhere", nothing, "no folder nowhere"),
+    ("data=image_folder data.root=.", nothing, "has no folder train/"),
+    ("data=image_folder data.root=images", empty_class, "class1"),
+    (
+        "data=image_folder data.root=images",
+        lambda here: folder_of_images(here / "images", suffix="gif"),
+        "Found no valid file",
+    ),
+    ("data=image_folder data.root=images", lambda here: folder_of_images(here / "images", classes=1), "two classes"),
+    ("data=image_folder data.root=odd", missing_class, "train/ and test/ differ in the classes class1, klass1"),
+    ("data=image_folder data.root=images", broken_image, "0.png is no readable image"),
+    ("data=mnist data.root=.", damaged_digits, "mnist: .*damaged.*delete it"),
+    (TEXT, nothing, "no file text: name a text with data.path=FILE"),
+    ("data=text_file model=gpt", nothing, "data.path has no value"),
+    (TEXT, a_file("text", b""), "the text is empty"),
+    (TEXT, a_file("text", b"aaaaaaaaaaaaaaaaa" * 99), "two classes, the text has only the character 'a'"),
+    (TEXT, a_file("text", b"short text"), "a block needs 65: take a longer text or a smaller data.block_size"),
+    (TEXT, a_file("text", b"caf\xe9 " * 999), r"text is not UTF-8: byte 0xe9 at 3"),
+    (TEXT.replace("data.path=text", "data.path=."), nothing, "cannot be read"),
+    # folders
+    ("runs=plain/runs", a_file("plain", b"x"), "plain is a file"),
+    ("resume=nowhere", nothing, "nowhere is no run's folder: it has no readable config.yaml"),
+    ("resume=.", nothing, "no run's folder"),
+]
+
+
+@pytest.mark.parametrize(
+    ("command", "prepare", "expected"), TABLE, ids=[f"{i}-{row[0]}" for i, row in enumerate(TABLE)]
+)
+def test_bad_command(
+    command: str,
+    prepare: Callable[[Path], object],
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    prepare(here)
+    check(command.split(" "), expected, here, monkeypatch, capfd, cache=tmp_path / "cache")
+
+
+def check(
+    words: list[str],
+    expected: str,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    cache: Path,
+) -> None:
+    """Run ``train.py WORDS`` in ``here``: status 2, a message of one paragraph, no file made or changed."""
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "train.py"), *words])
+    before = state(here)
+    threads = torch.get_num_threads()
+    try:
+        status = guarded(train.main)
+    except SystemExit as stop:  # argparse
+        status = int(stop.code or 0)
+    finally:
+        torch.set_num_threads(threads)
+    _, errors = capfd.readouterr()
+    assert status == 2
+    assert re.search(expected, errors), errors
+    assert "Traceback" not in errors
+    assert len(errors.strip().splitlines()) <= 2 or "usage:" in errors, errors
+    assert state(here) == before
+    assert not cache.exists()
+
+
+def state(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
+
+
+@pytest.fixture
+def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a finished run, below here/."""
+    here = tmp_path / "here"
+    here.mkdir()
+    assert train_here(*QUIET, "trainer.max_steps=3", "model.widths=[8]", f"runs={here}") == 0
+    return only_run(here)
+
+
+def test_resume_takes_no_other_key(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"resume={finished}", "loss=focal"]
+    check(words, "leave out loss=focal", tmp_path / "here", monkeypatch, capfd, tmp_path / "cache")
+
+
+def test_checkpoint_of_another_model(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (finished / "result.json").unlink()
+    config = finished / "config.yaml"
+    config.write_text(config.read_text().replace("- 8", "- 9"))
+    expected = r"last.ckpt is a checkpoint of another model: model.layers.1.bias is \(8,\) there and \(9,\) here"
+    check([f"resume={finished}"], expected, tmp_path / "here", monkeypatch, capfd, tmp_path / "cache")
+
+
+def test_checkpoint_that_is_none(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (finished / "result.json").unlink()
+    (finished / "checkpoints/last.ckpt").write_bytes(b"half a check")
+    check([f"resume={finished}"], "no checkpoint of xent", tmp_path / "here", monkeypatch, capfd, tmp_path / "cache")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    check(["trainer=gpu"], "torch sees no GPU here; take trainer=cpu", tmp_path, monkeypatch, capfd, tmp_path / "cache")
+
+
+def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CXX", raising=False)
+    words = ["compile=true", "trainer=cpu"]
+    check(words, r"compile=true needs a C\+\+ compiler", tmp_path, monkeypatch, capfd, tmp_path / "cache")
+
+
+def test_key_set_by_an_experiment_names_its_file(tmp_path: Path) -> None:
+    """A copy of the project, because experiments live in its conf/."""
+    for name in ("src", "conf"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "train.py", tmp_path / "train.py")
+    (tmp_path / "conf/experiment/odd.yaml").write_text(
+        "# @package _global_\nexperiment: odd\ntraner:\n  max_epochs: 3\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "train.py", "experiment=odd"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert re.search(r"unknown key 'traner'.*Did you mean trainer.*conf/experiment/odd.yaml", done.stderr), done.stderr
+
+
+REAL = [
+    ("model=resnt", "Did you mean resnet", 1.0),
+    ("loss=focal loss.gama=3", "Did you mean gamma", 1.0),
+    ("loss=focal loss.gamma=abc", "must be a number", 1.0),
+    ("optimizer.lr=fast", "must be a number", 1.0),
+    ("data=image_folder data.root=nowhere", "no folder nowhere", None),
+    ("data=python_docs", "take model=gpt", None),
+]
+
+
+@pytest.mark.parametrize(("command", "expected", "seconds"), REAL, ids=[row[0] for row in REAL])
+def test_real_command(command: str, expected: str, seconds: float | None, tmp_path: Path) -> None:
+    """As a process of its own; composition errors come before torch is imported, so within a second of CPU time."""
+    before = os.times()
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *command.split(" ")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    print(f"{command}: {time.perf_counter() - start:.2f} s, {cpu:.2f} s of CPU")
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    if seconds is not None:
+        assert cpu < seconds, f"{cpu:.2f} s of CPU: is torch imported too early?"

@@ -113,7 +113,7 @@ class ImageFolderData(StoredImageData):
             raw = Path(path).read_bytes()
             with Path(path).open("rb") as file, Image.open(file) as image:
                 rgb = image.convert("RGB")
-                pixels = np.asarray(rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BILINEAR))
+                pixels = np.array(rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BILINEAR))
         except (UnidentifiedImageError, OSError) as error:
             raise DataError(f"{path} is no readable image ({error}); remove or replace it") from error
         return pixels, hashlib.sha256(raw).digest()

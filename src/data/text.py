@@ -54,8 +54,8 @@ class TextData(Data):
             raise DataError(
                 f"{self.name}: a loss needs at least two classes, the text has only the character {alphabet[0]!r}"
             )
-        train_end = round(len(ids) * (1 - self.val_fraction - self.test_fraction))
-        val_end = round(len(ids) * (1 - self.test_fraction))
+        train_end = int(len(ids) * (1 - self.val_fraction - self.test_fraction))  # cut off, as nanoGPT does
+        val_end = int(len(ids) * (1 - self.test_fraction))
         parts = {"train": ids[:train_end], "val": ids[train_end:val_end], "test": ids[val_end:]}
         if self.test_fraction == 0:
             parts["test"] = parts["val"]

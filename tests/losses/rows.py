@@ -8,12 +8,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import lambertw, rel_entr
 
 from src.losses.base import ClassificationLoss
 from src.losses.bce import BinaryCrossEntropyLoss
+from src.losses.brier import BrierLoss
 from src.losses.ce import CrossEntropyLoss
+from src.losses.confidence_penalty import ConfidencePenaltyLoss
+from src.losses.dual_focal import DualFocalLoss
+from src.losses.flsd import SampleDependentFocalLoss
 from src.losses.focal import FocalLoss
+from src.losses.generalized_ce import GeneralizedCrossEntropyLoss
+from src.losses.hinge import HingeLoss
+from src.losses.kl import KullbackLeiblerLoss
+from src.losses.logit_adjusted import LogitAdjustedLoss
+from src.losses.logit_norm import LogitNormLoss
+from src.losses.mmce import MaximumMeanCalibrationErrorLoss
+from src.losses.poly1 import Poly1Loss
 from src.losses.smoothed_ce import SmoothedCrossEntropyLoss
+from src.losses.squared_scores import SquaredScoresLoss
+from src.losses.squentropy import SquentropyLoss
+from src.losses.symmetric_ce import SymmetricCrossEntropyLoss
 
 Array = np.ndarray
 Kwargs = Mapping[str, Any]
@@ -37,6 +53,10 @@ def cross_entropy(z: Array, q: Array) -> Array:
 def binary_cross_entropy(z: Array, t: Array) -> Array:
     """Elementwise, from logits, stable: max(0, z) - z t + log(1 + e^-|z|)."""
     return np.maximum(0, z) - z * t + np.log1p(np.exp(-np.abs(z)))
+
+
+def of_class(values: Array, one_hot: Array) -> Array:
+    return (values * one_hot).sum(-1)
 
 
 def class_counts(classes: int) -> Kwargs:
@@ -119,6 +139,62 @@ def smoothed(z: Array, q: Array, *, smoothing: float, spread: str) -> Array:
     return cross_entropy(z, (1 - smoothing) * q + smoothing * shared)
 
 
+def sample_dependent_focal(z: Array, q: Array, *, gamma_hard: float, gamma_easy: float, threshold: float) -> Array:
+    p = of_class(softmax(z), q)
+    return -((1 - p) ** np.where(p < threshold, gamma_hard, gamma_easy)) * np.log(p)
+
+
+def dual_focal(z: Array, q: Array, *, gamma: float) -> Array:
+    values = []
+    for p, y in zip(softmax(z), q.argmax(-1), strict=True):
+        p_j = max((other for other in p if other < p[y]), default=0.0)
+        values.append(-((1 - p[y] + p_j) ** gamma) * np.log(p[y]))
+    return np.array(values)
+
+
+def squared_scores(z: Array, q: Array, *, kappa: float, score: float) -> Array:
+    return (np.where(q == 1, kappa, 1.0) * (z - score * q) ** 2).sum(-1)
+
+
+def hinge(z: Array, q: Array, *, margin: float, multiclass: str) -> Array:
+    values = []
+    for scores, y in zip(z, q.argmax(-1), strict=True):
+        excess = [max(0.0, margin + s - scores[y]) for k, s in enumerate(scores) if k != y]
+        values.append(max(excess) if multiclass == "crammer_singer" else sum(excess))
+    return np.array(values)
+
+
+def calibration_error(z: Array, q: Array, penalty: float, width: float) -> float:
+    """penalty times MMCE of the batch, pair by pair."""
+    r, c = softmax(z).max(-1), z.argmax(-1) == q.argmax(-1)
+    pairs = [
+        (c_i - r_i) * (c_j - r_j) * np.exp(-abs(r_i - r_j) / width)
+        for c_i, r_i in zip(c, r, strict=True)
+        for c_j, r_j in zip(c, r, strict=True)
+    ]
+    return penalty * np.sqrt(sum(pairs) / len(r) ** 2 + 1e-10)
+
+
+def normalised(p: Array) -> Array:
+    return p / p.sum()
+
+
+def poly1_minimiser(eta: Array, epsilon: float) -> Array:
+    """Stationarity, eta_k / p_k + epsilon eta_k = c, solved for the c at which p sums to 1 (epsilon > 0)."""
+    low = epsilon * eta.max()
+    c = brentq(lambda c: (eta / (c - epsilon * eta)).sum() - 1, low + 1e-9, low + len(eta), xtol=1e-14)
+    return eta / (c - epsilon * eta)
+
+
+def confidence_penalty_minimiser(eta: Array, beta: float) -> Array:
+    """Stationarity, eta_k / p_k = beta log p_k + c, is p_k = a_k / W(a_k e^(c / beta)) with a = eta / beta."""
+
+    def p(c: float) -> Array:
+        return eta / beta / lambertw(eta / beta * np.exp(c / beta)).real
+
+    return p(brentq(lambda c: p(c).sum() - 1, 0.0, 5.0, xtol=1e-14))
+
+
 ROWS = [
     Row(
         name="ce",
@@ -175,5 +251,188 @@ ROWS = [
         bad={"gamma": [-0.01, "abc", float("nan"), float("inf"), None], **BAD_WEIGHTS},
         boundary=[{"gamma": 0}, {"gamma": 0.3}, {"gamma": 10}, *WEIGHTINGS],
         recovers=False,
+    ),
+    Row(
+        name="flsd",
+        cls=SampleDependentFocalLoss,
+        kwargs={"gamma_hard": 5.0, "gamma_easy": 3.0, "threshold": 0.2},
+        reference=sample_dependent_focal,
+        at_zero=lambda k: (1 - 1 / k) ** (5 if k > 5 else 3) * np.log(k),
+        identities={
+            "equal gammas are focal": ({"gamma_hard": 3.0}, FocalLoss(gamma=3.0, **UNWEIGHTED)),
+            "threshold 0 is focal, easy": ({"threshold": 0}, FocalLoss(gamma=3.0, **UNWEIGHTED)),
+            "threshold 1 is focal, hard": ({"threshold": 1}, FocalLoss(gamma=5.0, **UNWEIGHTED)),
+            "gammas 0 are ce": ({"gamma_hard": 0, "gamma_easy": 0}, ce()),
+        },
+        bad={
+            "gamma_hard": [-0.01, "abc", None],
+            "gamma_easy": [-0.01, "abc", float("inf")],
+            "threshold": [-0.01, 1.01, "abc", float("nan")],
+        },
+        boundary=[{"gamma_easy": 0.3, "gamma_hard": 0.5}, {"threshold": 0}, {"threshold": 1}, {"threshold": 0.5}],
+        soft=False,
+        recovers=False,
+    ),
+    Row(
+        name="dual_focal",
+        cls=DualFocalLoss,
+        kwargs={"gamma": 5.0},
+        reference=dual_focal,
+        at_zero=lambda k: (1 - 1 / k) ** 5 * np.log(k),
+        identities={"gamma 0 is ce": ({"gamma": 0.0}, ce())},
+        bad={"gamma": [-0.01, "abc", float("nan"), None]},
+        boundary=[{"gamma": 0}, {"gamma": 0.3}, {"gamma": 10}],
+        soft=False,
+        recovers=False,
+    ),
+    Row(
+        name="poly1",
+        cls=Poly1Loss,
+        kwargs={"epsilon": 1.0},
+        reference=lambda z, q, epsilon: cross_entropy(z, q) + epsilon * (q * (1 - softmax(z))).sum(-1),
+        at_zero=lambda k: np.log(k) + 1 - 1 / k,
+        identities={"epsilon 0 is ce": ({"epsilon": 0.0}, ce())},
+        bad={"epsilon": [-1.01, "abc", float("inf"), None]},
+        boundary=[{"epsilon": -1}, {"epsilon": 0}, {"epsilon": 10}],
+        recovers=False,
+        minimiser=lambda eta: poly1_minimiser(eta, 1.0),
+    ),
+    Row(
+        name="kl",
+        cls=KullbackLeiblerLoss,
+        kwargs={},
+        reference=lambda z, q: rel_entr(q, softmax(z)).sum(-1),
+        at_zero=lambda k: np.log(k),
+        minimiser=lambda eta: eta,
+    ),
+    Row(
+        name="brier",
+        cls=BrierLoss,
+        kwargs={},
+        reference=lambda z, q: ((softmax(z) - q) ** 2).sum(-1),
+        at_zero=lambda k: 1 - 1 / k,
+        minimiser=lambda eta: eta,
+    ),
+    Row(
+        name="squared_scores",
+        cls=SquaredScoresLoss,
+        kwargs={"kappa": 1.0, "score": 1.0},
+        reference=squared_scores,
+        at_zero=lambda k: 1.0,
+        bad={"kappa": [0, -1, "abc", None], "score": [0, -1, "abc", float("nan")]},
+        boundary=[{"kappa": 3, "score": 30}, {"kappa": 1e-3, "score": 1e-3}],
+        soft=False,
+        shift_invariant=False,
+        recovers=False,
+    ),
+    Row(
+        name="hinge",
+        cls=HingeLoss,
+        kwargs={"margin": 1.0, "multiclass": "crammer_singer"},
+        reference=hinge,
+        at_zero=lambda k: 1.0,
+        bad={"margin": [0, -1, "abc", None], "multiclass": ["one_vs_rest", None]},
+        boundary=[{"multiclass": "weston_watkins"}, {"margin": 1e-3}, {"margin": 5, "multiclass": "weston_watkins"}],
+        soft=False,
+        recovers=False,
+    ),
+    Row(
+        name="confidence_penalty",
+        cls=ConfidencePenaltyLoss,
+        kwargs={"beta": 0.1},
+        reference=lambda z, q, beta: cross_entropy(z, q) + beta * (softmax(z) * log_softmax(z)).sum(-1),
+        at_zero=lambda k: 0.9 * np.log(k),
+        identities={"beta 0 is ce": ({"beta": 0.0}, ce())},
+        bad={"beta": [-0.01, "abc", float("nan"), None]},
+        boundary=[{"beta": 0}, {"beta": 1}, {"beta": 3}],
+        soft=False,
+        recovers=False,
+        minimiser=lambda eta: confidence_penalty_minimiser(eta, 0.1),
+    ),
+    Row(
+        name="generalized_ce",
+        cls=GeneralizedCrossEntropyLoss,
+        kwargs={"q": 0.7},
+        reference=lambda z, t, q: -np.expm1(q * of_class(log_softmax(z), t)) / q,
+        at_zero=lambda k: (1 - k**-0.7) / 0.7,
+        identities={"q -> 0 is ce": ({"q": 1e-14}, ce())},
+        bad={"q": [0, -0.1, 1.01, "abc", None]},
+        boundary=[{"q": 1}, {"q": 1e-14}, {"q": 0.01}],
+        soft=False,
+        recovers=False,
+        minimiser=lambda eta: normalised(eta ** (1 / 0.3)),
+    ),
+    Row(
+        name="symmetric_ce",
+        cls=SymmetricCrossEntropyLoss,
+        kwargs={"alpha": 0.1, "beta": 1.0, "log_zero": -4.0},
+        reference=lambda z, q, alpha, beta, log_zero: (
+            alpha * cross_entropy(z, q) - beta * (softmax(z) * np.where(q == 1, 0.0, log_zero)).sum(-1)
+        ),
+        at_zero=lambda k: 0.1 * np.log(k) + 4 * (1 - 1 / k),
+        identities={
+            "alpha 1, beta 0 is ce": ({"alpha": 1, "beta": 0}, ce()),
+            "alpha 1, log_zero 0 is ce": ({"alpha": 1, "log_zero": 0}, ce()),
+            "alpha = beta = 1 is poly1 at -log_zero": ({"alpha": 1}, Poly1Loss(epsilon=4.0)),
+        },
+        bad={"alpha": [-0.1, "abc"], "beta": [-0.1, "abc", None], "log_zero": [0.1, "abc", float("-inf")]},
+        boundary=[{"alpha": 0}, {"beta": 0}, {"alpha": 6, "log_zero": -9.21}],
+        soft=False,
+        recovers=False,
+        minimiser=lambda eta: poly1_minimiser(eta, 4.0 / 0.1),
+    ),
+    Row(
+        name="squentropy",
+        cls=SquentropyLoss,
+        kwargs={},
+        reference=lambda z, q: cross_entropy(z, q) + ((1 - q) * z**2).sum(-1) / (z.shape[-1] - 1),
+        at_zero=lambda k: np.log(k),
+        soft=False,
+        shift_invariant=False,
+        recovers=False,
+    ),
+    Row(
+        name="logit_adjusted",
+        cls=LogitAdjustedLoss,
+        kwargs={"tau": 1.0},
+        facts=class_counts,
+        reference=lambda z, q, tau, class_counts: cross_entropy(
+            z + tau * np.log(normalised(np.array(class_counts))), q
+        ),
+        at_zero=lambda k: -np.log(normalised(np.array(class_counts(k)["class_counts"]))),
+        identities={
+            "tau 0 is ce": ({"tau": 0.0}, ce()),
+            "uniform counts are ce": ({"class_counts": [7] * 5}, ce()),
+        },
+        bad={"tau": [-0.1, "abc", None], "class_counts": [[], None, "abc", 5, [1, 1, 1, 1, 0], [1.0, 2.0], [1, -1]]},
+        boundary=[{"tau": 0}, {"tau": 3}, {"class_counts": [10**9, 1, 1, 1, 1]}],
+        soft=False,
+        recovers=False,
+        minimiser=lambda eta: normalised(eta / np.array(class_counts(len(eta))["class_counts"])),
+    ),
+    Row(
+        name="logit_norm",
+        cls=LogitNormLoss,
+        kwargs={"tau": 0.04},
+        reference=lambda z, q, tau: cross_entropy(z / (tau * np.sqrt((z**2).sum(-1, keepdims=True))), q),
+        at_zero=lambda k: np.log(k),
+        bad={"tau": [0, -0.1, "abc", None]},
+        boundary=[{"tau": 0.001}, {"tau": 100}],
+        soft=False,
+        shift_invariant=False,
+        minimiser=lambda eta: eta,
+    ),
+    Row(
+        name="mmce",
+        cls=MaximumMeanCalibrationErrorLoss,
+        kwargs={"penalty": 2.0, "width": 0.4},
+        reference=lambda z, q, penalty, width: cross_entropy(z, q) + calibration_error(z, q, penalty, width),
+        # Of four examples, targets 0 to 3 modulo K, the first class is taken to be right: all tie.
+        at_zero=lambda k: np.log(k) + 2 * np.sqrt((np.ceil(4 / k) / 4 - 1 / k) ** 2 + 1e-10),
+        identities={"penalty 0 is ce": ({"penalty": 0}, ce())},
+        bad={"penalty": [-0.1, "abc", None], "width": [0, -0.4, "abc"]},
+        boundary=[{"penalty": 0}, {"penalty": 10}, {"width": 1e-3}, {"width": 100}],
+        soft=False,
+        minimiser=lambda eta: eta,
     ),
 ]

@@ -135,3 +135,18 @@ class WeightedLoss(ClassificationLoss):
         # Linear in q: sum_k q_k w_k loss(z, k) is the mean weight times the loss for the distribution q w / mean.
         mean = (targets * self.class_weight).sum(-1, keepdim=True)
         return mean.squeeze(-1) * self.unweighted(logits, targets * self.class_weight / mean)
+
+
+class DistillationLoss(LogitLoss):
+    """Loss of a student that learns from a teacher: ``forward(student (N, K), teacher (N, K), targets) -> (N,)``.
+
+    No gradient reaches the teacher. Targets are as in ``ClassificationLoss``.
+    """
+
+    def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """(N, K), (N, K), targets -> the parts of the loss by name, (N,) each, to be logged apart."""
+        raise NotImplementedError
+
+    def forward(self, student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
+        """(N, K), (N, K), (N,) int or (N, K) -> (N,): the sum of the terms."""
+        return torch.stack(list(self.terms(student, teacher, targets).values())).sum(0)

@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.optimize import brentq
 from scipy.special import lambertw, rel_entr
+from scipy.stats import entropy
+from torch import Tensor
 
-from src.losses.base import ClassificationLoss
+from src.losses.base import ClassificationLoss, DistillationLoss, upcast
 from src.losses.bce import BinaryCrossEntropyLoss
 from src.losses.brier import BrierLoss
 from src.losses.ce import CrossEntropyLoss
 from src.losses.confidence_penalty import ConfidencePenaltyLoss
+from src.losses.distillation import KnowledgeDistillationLoss
 from src.losses.dual_focal import DualFocalLoss
 from src.losses.flsd import SampleDependentFocalLoss
 from src.losses.focal import FocalLoss
@@ -95,6 +99,23 @@ def ce() -> CrossEntropyLoss:
     return CrossEntropyLoss(**UNWEIGHTED)
 
 
+def teacher_of(classes: int) -> Array:
+    """(K,): the logits that the teacher of the contract test gives to every example."""
+    return 2 * np.cos(1.0 + np.arange(classes))
+
+
+class Taught(ClassificationLoss):
+    """A distillation loss with a fixed teacher: a classification loss, which the contract can then ask everything."""
+
+    def __init__(self, loss: DistillationLoss) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        teacher = torch.from_numpy(teacher_of(logits.shape[-1])).to(upcast(logits).dtype)
+        return self.loss(logits, teacher.expand_as(logits), targets)
+
+
 @dataclass(frozen=True)
 class Row:
     """What is known of one loss.
@@ -110,7 +131,7 @@ class Row:
     """
 
     name: str
-    cls: type[ClassificationLoss]
+    cls: type[ClassificationLoss] | type[DistillationLoss]
     kwargs: Kwargs
     reference: Callable[..., Array]
     at_zero: Callable[[int], float | Array]
@@ -127,7 +148,8 @@ class Row:
         return {**self.kwargs, **self.facts(classes), **changes}
 
     def build(self, classes: int = 5, **changes: Any) -> ClassificationLoss:
-        return self.cls(**self.arguments(classes, **changes))
+        loss = self.cls(**self.arguments(classes, **changes))
+        return Taught(loss) if isinstance(loss, DistillationLoss) else loss
 
 
 def focal(z: Array, q: Array, *, gamma: float) -> Array:
@@ -173,6 +195,12 @@ def calibration_error(z: Array, q: Array, penalty: float, width: float) -> float
         for c_j, r_j in zip(c, r, strict=True)
     ]
     return penalty * np.sqrt(sum(pairs) / len(r) ** 2 + 1e-10)
+
+
+def distillation(z: Array, q: Array, *, alpha: float, temperature: float) -> Array:
+    soft = softmax(teacher_of(z.shape[-1]) / temperature)
+    divergence = rel_entr(soft, softmax(z / temperature)).sum(-1)
+    return (1 - alpha) * cross_entropy(z, q) + alpha * temperature**2 * divergence
 
 
 def normalised(p: Array) -> Array:
@@ -434,5 +462,16 @@ ROWS = [
         boundary=[{"penalty": 0}, {"penalty": 10}, {"width": 1e-3}, {"width": 100}],
         soft=False,
         minimiser=lambda eta: eta,
+    ),
+    Row(
+        name="distillation",
+        cls=KnowledgeDistillationLoss,
+        kwargs={"alpha": 0.9, "temperature": 4.0},
+        reference=distillation,
+        at_zero=lambda k: 0.1 * np.log(k) + 0.9 * 4**2 * (np.log(k) - entropy(softmax(teacher_of(k) / 4))),
+        identities={"alpha 0 is ce": ({"alpha": 0.0}, ce())},
+        bad={"alpha": [-0.01, 1.01, "abc", None], "temperature": [0, -1, "abc", float("inf")]},
+        boundary=[{"alpha": 0}, {"alpha": 1}, {"temperature": 0.5}, {"temperature": 100}],
+        recovers=False,
     ),
 ]

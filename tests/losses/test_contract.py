@@ -194,6 +194,12 @@ def test_every_argument_has_bad_values() -> None:
 
 
 @each
+def test_keeps_nothing_in_a_checkpoint(row: Row) -> None:
+    for kwargs in [{}, *row.boundary]:
+        assert not row.build(**kwargs).state_dict() and not list(row.build(**kwargs).parameters())
+
+
+@each
 def test_compiles_to_the_same(row: Row) -> None:
     torch._dynamo.reset()
     loss = row.build()

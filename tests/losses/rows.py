@@ -1,4 +1,4 @@
-"""The contract test's table: one row a loss, each with an independent reference in NumPy float64.
+"""The contract test's table: one row a loss, each with an independent reference from references.py.
 
 To add a loss, add a row to ROWS; the tests in test_contract.py then hold it to every property.
 """
@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import brentq
-from scipy.special import lambertw, rel_entr
+from scipy.special import rel_entr
 from scipy.stats import entropy
 from torch import Tensor
 
@@ -34,53 +33,34 @@ from src.losses.smoothed_ce import SmoothedCrossEntropyLoss
 from src.losses.squared_scores import SquaredScoresLoss
 from src.losses.squentropy import SquentropyLoss
 from src.losses.symmetric_ce import SymmetricCrossEntropyLoss
+from tests.losses.references import (
+    Array,
+    binary_cross_entropy,
+    calibration_error,
+    confidence_penalty_minimiser,
+    cross_entropy,
+    distillation,
+    dual_focal,
+    focal,
+    hinge,
+    log_softmax,
+    normalised,
+    of_class,
+    poly1_minimiser,
+    sample_dependent_focal,
+    smoothed,
+    softmax,
+    squared_scores,
+    teacher_of,
+    weighted,
+)
 
-Array = np.ndarray
 Kwargs = Mapping[str, Any]
-
-
-def softmax(z: Array) -> Array:
-    e = np.exp(z - z.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
-
-
-def log_softmax(z: Array) -> Array:
-    shifted = z - z.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-
-
-def cross_entropy(z: Array, q: Array) -> Array:
-    """(N, K) logits and distributions -> (N,); the oracle for cross-entropy from logits."""
-    return -(q * log_softmax(z)).sum(-1)
-
-
-def binary_cross_entropy(z: Array, t: Array) -> Array:
-    """Elementwise, from logits, stable: max(0, z) - z t + log(1 + e^-|z|)."""
-    return np.maximum(0, z) - z * t + np.log1p(np.exp(-np.abs(z)))
-
-
-def of_class(values: Array, one_hot: Array) -> Array:
-    return (values * one_hot).sum(-1)
 
 
 def class_counts(classes: int) -> Kwargs:
     """Examples of each class; at 5 classes the balanced weights, 1/2, 1/2, 2, 4, 4, are exact in binary."""
     return {"class_counts": [int(n) for n in np.resize([8, 8, 2, 1, 1], classes)]}
-
-
-def weighted(reference: Callable[..., Array]) -> Callable[..., Array]:
-    """The reference with class weights: sum_k q_k w_k reference(z, k), with sum_k n_k w_k = N."""
-
-    def value(z: Array, q: Array, *, class_weights: Any, beta: float, class_counts: list[int], **own: Any) -> Array:
-        if class_weights is None:
-            return reference(z, q, **own)
-        n = np.array(class_counts, dtype=float)
-        w = 1 / n if class_weights == "balanced" else np.array(class_weights)
-        w = w * n.sum() / (n * w).sum()
-        of_classes = [reference(z, np.broadcast_to(e, z.shape), **own) for e in np.eye(len(n))]
-        return (q * w * np.stack(of_classes, -1)).sum(-1)
-
-    return value
 
 
 UNWEIGHTED: Kwargs = {"class_weights": None, "beta": 0.999}
@@ -99,17 +79,15 @@ def ce() -> CrossEntropyLoss:
     return CrossEntropyLoss(**UNWEIGHTED)
 
 
-def teacher_of(classes: int) -> Array:
-    """(K,): the logits that the teacher of the contract test gives to every example."""
-    return 2 * np.cos(1.0 + np.arange(classes))
-
-
 class Taught(ClassificationLoss):
     """A distillation loss with a fixed teacher: a classification loss, which the contract can then ask everything."""
 
     def __init__(self, loss: DistillationLoss) -> None:
         super().__init__()
         self.loss = loss
+
+    def log_probs(self, logits: Tensor) -> Tensor | None:
+        return self.loss.log_probs(logits)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         teacher = torch.from_numpy(teacher_of(logits.shape[-1])).to(upcast(logits).dtype)
@@ -150,77 +128,6 @@ class Row:
     def build(self, classes: int = 5, **changes: Any) -> ClassificationLoss:
         loss = self.cls(**self.arguments(classes, **changes))
         return Taught(loss) if isinstance(loss, DistillationLoss) else loss
-
-
-def focal(z: Array, q: Array, *, gamma: float) -> Array:
-    return -(q * (1 - softmax(z)) ** gamma * log_softmax(z)).sum(-1)
-
-
-def smoothed(z: Array, q: Array, *, smoothing: float, spread: str) -> Array:
-    shared = np.ones_like(q) / q.shape[-1] if spread == "all" else (1 - q) / (q.shape[-1] - 1)
-    return cross_entropy(z, (1 - smoothing) * q + smoothing * shared)
-
-
-def sample_dependent_focal(z: Array, q: Array, *, gamma_hard: float, gamma_easy: float, threshold: float) -> Array:
-    p = of_class(softmax(z), q)
-    return -((1 - p) ** np.where(p < threshold, gamma_hard, gamma_easy)) * np.log(p)
-
-
-def dual_focal(z: Array, q: Array, *, gamma: float) -> Array:
-    values = []
-    for p, y in zip(softmax(z), q.argmax(-1), strict=True):
-        p_j = max((other for other in p if other < p[y]), default=0.0)
-        values.append(-((1 - p[y] + p_j) ** gamma) * np.log(p[y]))
-    return np.array(values)
-
-
-def squared_scores(z: Array, q: Array, *, kappa: float, score: float) -> Array:
-    return (np.where(q == 1, kappa, 1.0) * (z - score * q) ** 2).sum(-1)
-
-
-def hinge(z: Array, q: Array, *, margin: float, multiclass: str) -> Array:
-    values = []
-    for scores, y in zip(z, q.argmax(-1), strict=True):
-        excess = [max(0.0, margin + s - scores[y]) for k, s in enumerate(scores) if k != y]
-        values.append(max(excess) if multiclass == "crammer_singer" else sum(excess))
-    return np.array(values)
-
-
-def calibration_error(z: Array, q: Array, penalty: float, width: float) -> float:
-    """penalty times MMCE of the batch, pair by pair."""
-    r, c = softmax(z).max(-1), z.argmax(-1) == q.argmax(-1)
-    pairs = [
-        (c_i - r_i) * (c_j - r_j) * np.exp(-abs(r_i - r_j) / width)
-        for c_i, r_i in zip(c, r, strict=True)
-        for c_j, r_j in zip(c, r, strict=True)
-    ]
-    return penalty * np.sqrt(sum(pairs) / len(r) ** 2 + 1e-10)
-
-
-def distillation(z: Array, q: Array, *, alpha: float, temperature: float) -> Array:
-    soft = softmax(teacher_of(z.shape[-1]) / temperature)
-    divergence = rel_entr(soft, softmax(z / temperature)).sum(-1)
-    return (1 - alpha) * cross_entropy(z, q) + alpha * temperature**2 * divergence
-
-
-def normalised(p: Array) -> Array:
-    return p / p.sum()
-
-
-def poly1_minimiser(eta: Array, epsilon: float) -> Array:
-    """Stationarity, eta_k / p_k + epsilon eta_k = c, solved for the c at which p sums to 1 (epsilon > 0)."""
-    low = epsilon * eta.max()
-    c = brentq(lambda c: (eta / (c - epsilon * eta)).sum() - 1, low + 1e-9, low + len(eta), xtol=1e-14)
-    return eta / (c - epsilon * eta)
-
-
-def confidence_penalty_minimiser(eta: Array, beta: float) -> Array:
-    """Stationarity, eta_k / p_k = beta log p_k + c, is p_k = a_k / W(a_k e^(c / beta)) with a = eta / beta."""
-
-    def p(c: float) -> Array:
-        return eta / beta / lambertw(eta / beta * np.exp(c / beta)).real
-
-    return p(brentq(lambda c: p(c).sum() - 1, 0.0, 5.0, xtol=1e-14))
 
 
 ROWS = [

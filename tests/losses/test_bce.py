@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from src.losses.bce import BinaryCrossEntropyLoss
-from tests.losses.rows import UNWEIGHTED, binary_cross_entropy
+from tests.losses.references import binary_cross_entropy
+from tests.losses.rows import UNWEIGHTED
 
 
 def binary(smoothing: float = 0.0) -> BinaryCrossEntropyLoss:

@@ -1,18 +1,25 @@
 """Argument checks that every constructor shares: one wording, and the argument's name first."""
 
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 
 def number(
-    name: str, value: Any, *, low: float | None = None, high: float | None = None, above: float | None = None
+    name: str,
+    value: Any,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
 ) -> float:
-    """Return ``value`` as a float if it is a finite number with low <= value <= high and value > above.
+    """Return ``value`` as a float if it is a finite number with low <= value <= high and above < value < below.
 
     Raises ValueError, worded "gamma must be a number >= 0, got 'abc'".
     """
-    bounds = [f"{sign} {bound:g}" for sign, bound in ((">", above), (">=", low), ("<=", high)) if bound is not None]
+    limits = ((">", above), (">=", low), ("<", below), ("<=", high))
+    bounds = [f"{sign} {bound:g}" for sign, bound in limits if bound is not None]
     valid = isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) != float("inf")
     if valid:
         valid = (
@@ -20,6 +27,7 @@ def number(
             and (above is None or value > above)
             and (low is None or value >= low)
             and (high is None or value <= high)
+            and (below is None or value < below)
         )
     if not valid:
         raise ValueError(f"{name} must be a number{' ' if bounds else ''}{' and '.join(bounds)}, got {value!r}")
@@ -40,3 +48,21 @@ def choice(name: str, value: Any, options: Sequence[str]) -> str:
     if value not in options:
         raise ValueError(f"{name} must be one of {', '.join(options)}, got {value!r}")
     return str(value)
+
+
+def counts(name: str, value: Any, *, low: int) -> list[int]:
+    """Return ``value`` as a list if it is a sequence of integers >= low, some above 0; ValueError otherwise."""
+    valid = isinstance(value, Sequence) and all(isinstance(n, Integral) and not isinstance(n, bool) for n in value)
+    if not valid or min(value, default=0) < low or max(value, default=0) <= 0:
+        raise ValueError(f"{name} must be a list of integers >= {low}, some above 0, got {value!r}")
+    return [int(n) for n in value]
+
+
+def positives(name: str, value: Any, *, length: int) -> list[float]:
+    """Return ``value`` as a list if it is a sequence of ``length`` numbers > 0; ValueError otherwise."""
+    try:
+        if isinstance(value, Sequence) and len(value) == length:
+            return [number(name, v, above=0) for v in value]
+    except ValueError:
+        pass  # a member is no such number: tell the whole list
+    raise ValueError(f"{name} must be a list of {length} numbers > 0, got {value!r}")

@@ -1,12 +1,19 @@
 """The families of losses: what a loss is given, and what it must answer.
 
 A loss returns one number per example; the task takes the mean. Logarithms are natural.
+Where a constructor has ``num_classes`` or ``class_counts`` (examples of each class in the training split), these are
+facts of the data: whoever builds the loss passes them, and they are in no option file.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from src.checks import choice, counts, number, positives
+
+ClassWeights = str | Sequence[float] | None
 
 
 def upcast(logits: Tensor) -> Tensor:
@@ -14,11 +21,24 @@ def upcast(logits: Tensor) -> Tensor:
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
 
+def of_class(values: Tensor, classes: Tensor) -> Tensor:
+    """(N, K), (N,) int -> (N,): each example's value of its class."""
+    return values.gather(-1, classes.unsqueeze(-1)).squeeze(-1)
+
+
 def expectation(values: Tensor, targets: Tensor) -> Tensor:
     """(N, K), (N,) int or (N, K) distribution -> (N,): the value of the target class, or sum_k q_k v_k."""
-    if targets.is_floating_point():
-        return (targets * values).sum(-1)
-    return values.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    return (targets * values).sum(-1) if targets.is_floating_point() else of_class(values, targets)
+
+
+def is_class(logits: Tensor, classes: Tensor) -> Tensor:
+    """(N, K), (N,) int -> (N, K) bool: true in the column of each example's class."""
+    return torch.zeros_like(logits, dtype=torch.bool).scatter(-1, classes.unsqueeze(-1), True)
+
+
+def distribution(targets: Tensor, logits: Tensor) -> Tensor:
+    """(N,) int or (N, K) distribution -> (N, K) distribution in the dtype of ``logits``; a class becomes one-hot."""
+    return (targets if targets.is_floating_point() else is_class(logits, targets)).to(logits.dtype)
 
 
 def log_complement(logits: Tensor) -> Tensor:
@@ -26,22 +46,47 @@ def log_complement(logits: Tensor) -> Tensor:
 
     1 - p rounds to 0 where p is near 1, so the top class takes the logsumexp of the others; the rest have p <= 1/2.
     """
-    top = logits.argmax(-1, keepdim=True)
-    is_top = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, top, True)
+    is_top = is_class(logits, logits.argmax(-1))
     others = logits.masked_fill(is_top, -torch.inf).logsumexp(-1, keepdim=True)
     # p of the top class is replaced before log1p, not after: the gradient of an unused infinity is NaN.
     p = logits.softmax(-1).masked_fill(is_top, 0.0)
     return torch.where(is_top, others - logits.logsumexp(-1, keepdim=True), torch.log1p(-p))
 
 
-class ClassificationLoss(nn.Module):
-    """Loss of K-way classification: ``forward(logits (N, K), targets) -> (N,)``.
+def weights_of_classes(class_weights: ClassWeights, beta: float, class_counts: Sequence[int] | None) -> Tensor | None:
+    """(K,) weights w with mean 1 over the training split, sum_k n_k w_k / N = 1; None where classes are not weighted.
 
-    Targets are classes, (N,) integers, or distributions over classes, (N, K) floats, where ``soft_targets`` is true.
+    A list gives the weights up to that scale. ``balanced``: w_k ~ 1 / n_k, so w_k = N / (K n_k).
+    ``effective_number``: w_k ~ (1 - beta) / (1 - beta^n_k), Cui et al. 2019, arXiv:1901.05555; beta = 0 weighs all the
+    same, beta -> 1 is balanced.
     """
+    beta = number("beta", beta, low=0, below=1)
+    if isinstance(class_weights, str):
+        choice("class_weights", class_weights, ("balanced", "effective_number"))
+    if class_counts is None and class_weights is None:
+        return None
+    # Weights computed from n_k need every class; a list may have classes without examples.
+    n = counts("class_counts", class_counts, low=1 if isinstance(class_weights, str) else 0)
+    if class_weights is None:
+        return None
+    if class_weights == "balanced":
+        raw = [1 / k for k in n]
+    elif class_weights == "effective_number":
+        raw = [(1 - beta) / (1 - beta**k) for k in n]
+    else:
+        raw = positives("class_weights", class_weights, length=len(n))
+    scale = sum(n) / sum(k * w for k, w in zip(n, raw, strict=True))
+    return torch.tensor([w * scale for w in raw])
 
-    soft_targets: ClassVar[bool] = False
+
+class LogitLoss(nn.Module):
+    """What every loss over the logits of K classes answers: their number, and how they become probabilities."""
+
+    soft_targets: ClassVar[bool] = False  # true: targets may be distributions over classes, (N, K) floats
     batch_statistic: ClassVar[bool] = False  # true: an example's number depends on the rest of its batch
+
+    def __init__(self) -> None:
+        super().__init__()  # nn.Module's own takes *args and **kwargs; a loss without arguments says that it has none
 
     def outputs(self, num_classes: int) -> int:
         """How many numbers the model must give for ``num_classes`` classes."""
@@ -51,6 +96,57 @@ class ClassificationLoss(nn.Module):
         """(N, outputs) -> (N, K): log P(class) as this loss reads its logits; None if scores are no probabilities."""
         return upcast(logits).log_softmax(-1)
 
+
+class ClassificationLoss(LogitLoss):
+    """Loss of K-way classification: ``forward(logits (N, K), targets) -> (N,)``.
+
+    Targets are classes, (N,) integers, or distributions over classes, (N, K) floats, where ``soft_targets`` is true.
+    """
+
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """(N, outputs), (N,) int or (N, K) -> (N,): one number per example."""
         raise NotImplementedError
+
+
+class WeightedLoss(ClassificationLoss):
+    """Classification loss with a weight on each class: w_y * loss(z, y); for a distribution, sum_k q_k w_k loss(z, k).
+
+    The task takes the plain mean, so weights of mean 1 keep the size of the loss and one meaning for both kinds of
+    target (torch divides by sum w_y for classes and by N for distributions). A loss whose link recovers the class
+    probabilities eta without weights recovers eta_k w_k, normalised, with them.
+    """
+
+    class_weight: Tensor | None
+
+    def __init__(self, *, class_weights: ClassWeights, beta: float, class_counts: Sequence[int] | None) -> None:
+        super().__init__()
+        weight = weights_of_classes(class_weights, beta, class_counts)
+        self.register_buffer("class_weight", weight, persistent=False)
+
+    def unweighted(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """(N, outputs), (N,) int or (N, K) -> (N,): the loss with all weights 1; linear in a distribution."""
+        raise NotImplementedError
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if self.class_weight is None:
+            return self.unweighted(logits, targets)
+        if not targets.is_floating_point():
+            return self.class_weight[targets] * self.unweighted(logits, targets)
+        # Linear in q: sum_k q_k w_k loss(z, k) is the mean weight times the loss for the distribution q w / mean.
+        mean = (targets * self.class_weight).sum(-1, keepdim=True)
+        return mean.squeeze(-1) * self.unweighted(logits, targets * self.class_weight / mean)
+
+
+class DistillationLoss(LogitLoss):
+    """Loss of a student that learns from a teacher: ``forward(student (N, K), teacher (N, K), targets) -> (N,)``.
+
+    No gradient reaches the teacher. Targets are as in ``ClassificationLoss``.
+    """
+
+    def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """(N, K), (N, K), targets -> the parts of the loss by name, (N,) each, to be logged apart."""
+        raise NotImplementedError
+
+    def forward(self, student: Tensor, teacher: Tensor, targets: Tensor) -> Tensor:
+        """(N, K), (N, K), (N,) int or (N, K) -> (N,): the sum of the terms."""
+        return torch.stack(list(self.terms(student, teacher, targets).values())).sum(0)

@@ -1,26 +1,38 @@
 """Binary cross-entropy, one class against the rest."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from src.checks import number
-from src.losses.base import ClassificationLoss, upcast
+from src.losses.base import ClassWeights, WeightedLoss, distribution, upcast
 
 
-class BinaryCrossEntropyLoss(ClassificationLoss):
+class BinaryCrossEntropyLoss(WeightedLoss):
     """Binary cross-entropy: sum_k [softplus(z_k) - q'_k z_k], with q' = q (1 - a) + a / 2 and a = ``smoothing``.
 
     Each class is a yes-or-no question against the rest, so sigmoid(z_k) learns P(class k); two classes need one logit,
     z = log P(1) / P(0). At z = 0: K ln 2 (one logit: ln 2), whatever the smoothing. The sum over classes is K times the
-    mean that torch and timm take.
+    mean that torch and timm take. Class weights multiply the whole sum, w_y times all K questions of an example of
+    class y; they do not weigh question k by w_k, as torch's ``weight`` does.
+    Use it when an example may belong to several classes or to none, or with mixed images. Limits: the sum has about K
+    times the gradient of cross-entropy, so it wants its own learning rate.
     Source: Cox 1958, The Regression Analysis of Binary Sequences; for many classes Beyer et al. 2020, arXiv:2006.07159.
     """
 
     soft_targets = True
 
-    def __init__(self, *, smoothing: float) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        *,
+        smoothing: float,
+        class_weights: ClassWeights,
+        beta: float,
+        class_counts: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(class_weights=class_weights, beta=beta, class_counts=class_counts)
         self.smoothing = number("smoothing", smoothing, low=0, high=1)
 
     def outputs(self, num_classes: int) -> int:
@@ -32,7 +44,7 @@ class BinaryCrossEntropyLoss(ClassificationLoss):
             return torch.cat([F.logsigmoid(-z), F.logsigmoid(z)], -1)
         return F.logsigmoid(z).log_softmax(-1)  # normalised sigmoids: log_softmax subtracts their logsumexp
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def unweighted(self, logits: Tensor, targets: Tensor) -> Tensor:
         z = upcast(logits)
         q = self._questions(z, targets) * (1 - self.smoothing) + self.smoothing / 2
         return F.binary_cross_entropy_with_logits(z, q, reduction="none").sum(-1)
@@ -42,6 +54,4 @@ class BinaryCrossEntropyLoss(ClassificationLoss):
         """Targets as the answers q (N, outputs) in [0, 1] to each logit's question."""
         if z.shape[-1] == 1:
             return (targets[..., 1:] if targets.is_floating_point() else targets.unsqueeze(-1)).to(z.dtype)
-        if targets.is_floating_point():
-            return targets.to(z.dtype)
-        return torch.zeros_like(z).scatter(-1, targets.unsqueeze(-1), 1.0)
+        return distribution(targets, z)

@@ -1,25 +1,31 @@
 """Focal loss."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from src.checks import number
-from src.losses.base import ClassificationLoss, expectation, log_complement, upcast
+from src.losses.base import ClassWeights, WeightedLoss, expectation, log_complement, upcast
 
 
-class FocalLoss(ClassificationLoss):
+class FocalLoss(WeightedLoss):
     """Focal loss: -(1 - p_y)^gamma * log p_y, with p = softmax(logits); soft: sum_k q_k (1 - p_k)^gamma (-log p_k).
 
     Down-weights examples that are already right; gamma = 0 is cross-entropy. At uniform p: (1 - 1/K)^gamma * ln K.
+    Use it when easy examples swamp the few hard ones, or to temper over-confidence. Limits: its minimiser is flatter
+    than the class probabilities, so a well-fitted model is under-confident. Lin's alpha is ``class_weights``.
     Source: Lin et al. 2017, arXiv:1708.02002, eq. 4 (softmax form, without alpha).
     """
 
     soft_targets = True
 
-    def __init__(self, *, gamma: float) -> None:
-        super().__init__()
+    def __init__(
+        self, *, gamma: float, class_weights: ClassWeights, beta: float, class_counts: Sequence[int] | None = None
+    ) -> None:
+        super().__init__(class_weights=class_weights, beta=beta, class_counts=class_counts)
         self.gamma = number("gamma", gamma, low=0)
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def unweighted(self, logits: Tensor, targets: Tensor) -> Tensor:
         z = upcast(logits)
         # The power is taken in the logarithm: for gamma < 1 its derivative at 1 - p = 0 is infinite.
         weight = (self.gamma * log_complement(z)).exp()

@@ -1,0 +1,170 @@
+"""Makes docs/losses.md and its pictures from the losses themselves: docstrings, option files, and their numbers.
+
+Run from anywhere: python docs/losses.py
+"""
+
+import inspect
+import re
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the import root, where this runs as a script
+
+from src.losses.base import DistillationLoss, LogitLoss  # noqa: E402
+
+PAGE = ROOT / "docs/losses.md"
+PICTURES = ROOT / "docs/losses"
+FACTS = {"class_counts": [1, 3, 6], "num_classes": 3}  # of the pictures: three classes, the target's the rare one
+OTHERS = (0.0, -1.0)  # the logits of the other two classes
+TEACHER = (2.0, 0.0, -1.0)
+BLUE, GREY = "#0072B2", "#777777"  # apart for every kind of colour vision, and in print
+
+INTRO = """# Losses
+
+Made by `python docs/losses.py` from the classes in `src/losses` and their option files; do not edit by hand.
+
+Choose one by `loss=NAME` and change an option by `loss.OPTION=VALUE`. A loss gives one number per example, summed over
+classes, in natural logarithms; the task takes the mean over examples. Here z are the K logits of an example, p =
+softmax(z), y its class, q its target distribution, eta the true probabilities of the classes. Values of different
+losses cannot be compared: `train/nll` can.
+
+*Targets*: whether a loss takes classes only, or distributions over classes (mixed images) as well. *Probabilities*: how
+its logits are read; where scores have no reading as probabilities, NLL, perplexity and calibration are not reported.
+*Weights*: whether it takes `class_weights`, scaled so that their mean over the training split is 1.
+"""
+
+DRAWN = """## What is drawn
+
+Loss and gradient by z_y for an example with logits (z_y, 0, -1): left of the dotted line, at margin 0, it is classified
+wrongly. Defaults of the option files; cross-entropy dashed. `logit_adjusted` has frequencies 0.1, 0.3, 0.6, so its
+target is the rare class; the teacher of `distillation` says (2, 0, -1); `mmce` sees this one example as its batch.
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One loss: its name, class, options as (name, default, comment), and a built one for three classes."""
+
+    name: str
+    cls: type[LogitLoss]
+    options: list[tuple[str, str, str]]
+    loss: LogitLoss
+
+    def part(self, start: str, end: str) -> str:
+        """The docstring's text from one mark to the next, on one line."""
+        doc = inspect.getdoc(self.cls) or ""
+        found = re.search(rf"{start}(.*?){end}", doc, re.DOTALL)
+        assert found, f"{self.cls.__name__}: no '{start}' before '{end}' in its docstring"
+        return " ".join(found[1].split()).replace("``", "`")
+
+    @property
+    def when(self) -> str:
+        return "Use it " + self.part(r"Use it ", r"\sLimits:")
+
+    @property
+    def targets(self) -> str:
+        return "classes, distributions" if self.cls.soft_targets else "classes"
+
+    @property
+    def probabilities(self) -> str:
+        z = torch.tensor([[2.0, *OTHERS]])
+        log_p = self.loss.log_probs(z)
+        if log_p is None:
+            return "none"
+        return "softmax" if torch.allclose(log_p, z.log_softmax(-1)) else "its own link"
+
+    @property
+    def weights(self) -> str:
+        return "yes" if any(option == "class_weights" for option, _, _ in self.options) else ""
+
+
+def entries() -> list[Entry]:
+    return [entry(path) for path in sorted((ROOT / "conf/loss").glob("*.yaml"))]
+
+
+def entry(path: Path) -> Entry:
+    lines = path.read_text().splitlines()
+    module, _, name = lines[0].removeprefix("_target_: ").rpartition(".")
+    cls = getattr(import_module(module), name)
+    options = [re.fullmatch(r"(\w+): (\S+) +# (.*)", line) for line in lines[1:]]
+    assert all(options), f"{path}: each option needs a default and a comment"
+    texts = [(str(option[1]), str(option[2]), str(option[3])) for option in options if option]
+    needed = inspect.signature(cls).parameters.keys() & FACTS.keys()
+    loss = cls(**{k: plain(v) for k, v, _ in texts}, **{k: FACTS[k] for k in needed})
+    return Entry(path.stem, cls, texts, loss)
+
+
+def plain(value: str) -> Any:
+    if value == "null":
+        return None
+    return float(value) if re.fullmatch(r"[-+.\de]+", value) else value
+
+
+def page() -> str:
+    every = entries()
+    rows = [f"| [{e.name}](#{e.name}) | {e.targets} | {e.probabilities} | {e.weights} | {e.when} |" for e in every]
+    table = ["| loss | targets | probabilities | weights | when |", "| --- | --- | --- | --- | --- |", *rows]
+    return "\n".join([INTRO, *table, "", DRAWN, *(section(e) for e in every)])
+
+
+def section(e: Entry) -> str:
+    title, _, formula = e.part(r"\A", r"\n\n").partition(": ")
+    lines = [f"## {e.name}", "", f"**{title}**", "", "```text", formula.replace("`", ""), "```", ""]
+    lines += [e.part(r"\n\n", r"\n?Use it "), "", e.when, ""]
+    lines += ["Limits: " + e.part(r"Limits:", r"\nSource:"), ""]
+    if e.cls.batch_statistic:
+        lines += ["A statistic of the batch: refused with accumulation, several ranks and text.", ""]
+    if e.options:
+        lines += ["| option | default | range, source |", "| --- | --- | --- |"]
+        lines += [f"| `{name}` | `{default}` | {comment} |" for name, default, comment in e.options] + [""]
+    lines += ["Source: " + e.part(r"\nSource:", r"\Z"), "", f"![loss and gradient](losses/{e.name}.png)", ""]
+    return "\n".join(lines)
+
+
+def curve(loss: LogitLoss, level: Tensor) -> tuple[Tensor, Tensor]:
+    """(M,) target logits -> (M,), (M,): the loss of each alone, and its derivative by that logit."""
+    z = torch.stack([level, *(torch.full_like(level, other) for other in OTHERS)], -1).requires_grad_()
+    teacher = (torch.tensor([TEACHER]).to(level),) if isinstance(loss, DistillationLoss) else ()
+    value = torch.func.vmap(lambda one: loss(one[None], *teacher, torch.tensor([0]))[0])(z)
+    (gradient,) = torch.autograd.grad(value.sum(), z)
+    return value.detach(), gradient[:, 0]
+
+
+def draw(e: Entry, reference: LogitLoss) -> None:
+    from matplotlib.figure import Figure
+
+    level = torch.linspace(-6, 6, 600, dtype=torch.float64)
+    figure = Figure(figsize=(6.4, 2.4), dpi=100, layout="constrained", facecolor="white")
+    for axes, own, ce, label in zip(
+        figure.subplots(1, 2), curve(e.loss, level), curve(reference, level), ("loss", "d loss / d $z_y$"), strict=True
+    ):
+        axes.plot(level, ce, color=GREY, linestyle="--", linewidth=1.2, label="ce")
+        axes.plot(level, own, color=BLUE, linewidth=2, label=e.name)
+        axes.axvline(0, color=GREY, linestyle=":", linewidth=1)
+        low, high = min(own.min(), ce.min()), max(own.max(), ce.max())
+        if high - low > 4 * (ce.max() - ce.min()):  # a steep loss would flatten all else
+            low, high = max(low, 4 * ce.min() - 1), min(high, 2.5 * ce.max() + 1)
+        axes.set(xlabel="$z_y$", ylabel=label, ylim=(low - 0.05 * (high - low), high + 0.05 * (high - low)))
+        axes.set_xticks(range(-6, 7, 3))
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    figure.savefig(PICTURES / f"{e.name}.png", metadata={"Software": None})
+
+
+def main() -> None:
+    PAGE.write_text(page())
+    PICTURES.mkdir(exist_ok=True)
+    every = entries()
+    for e in every:
+        draw(e, next(other.loss for other in every if other.name == "ce"))
+
+
+if __name__ == "__main__":
+    main()

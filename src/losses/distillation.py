@@ -1,0 +1,37 @@
+"""Knowledge distillation."""
+
+from torch import Tensor
+
+from src.checks import number
+from src.losses.base import DistillationLoss, expectation, upcast
+
+
+class KnowledgeDistillationLoss(DistillationLoss):
+    """Distillation: (1 - alpha) H(q, softmax(z)) + alpha T^2 KL(softmax(t / T) || softmax(z / T)).
+
+    The student z learns the labels (the term ``hard``) and the softened probabilities of the teacher t (``soft``); T^2
+    keeps the size of the soft gradient as T = ``temperature`` grows. The KL is summed over classes. alpha = 0 is
+    cross-entropy; alpha = 1 is 0 at z = t. At uniform p: (1 - alpha) ln K + alpha T^2 (ln K - H(softmax(t / T))).
+    Use it to train a small model where a better one exists. Limits: the student inherits the teacher's errors and its
+    calibration; a teacher trained with smoothed labels teaches less.
+    Source: Hinton, Vinyals & Dean 2015, arXiv:1503.02531, section 2 (there the cross-entropy to the teacher: the same
+    gradient, another constant).
+    """
+
+    soft_targets = True
+
+    def __init__(self, *, alpha: float, temperature: float) -> None:
+        super().__init__()
+        self.alpha = number("alpha", alpha, low=0, high=1)
+        self.temperature = number("temperature", temperature, above=0)
+
+    def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        z = upcast(student)
+        t = upcast(teacher.detach()).to(z.dtype)
+        log_p = (z / self.temperature).log_softmax(-1)
+        log_q = (t / self.temperature).log_softmax(-1)
+        divergence = (log_q.exp() * (log_q - log_p)).sum(-1)
+        return {
+            "hard": -(1 - self.alpha) * expectation(z.log_softmax(-1), targets),
+            "soft": self.alpha * self.temperature**2 * divergence,
+        }

@@ -1,0 +1,32 @@
+"""The page of the losses is what its script makes of them today."""
+
+import pytest
+import torch
+
+from docs.losses import PAGE, PICTURES, Entry, curve, entries, page
+
+ENTRIES = entries()
+
+
+def test_page_is_up_to_date() -> None:
+    assert PAGE.read_text() == page(), "run 'python docs/losses.py'"
+
+
+def test_one_small_picture_a_loss() -> None:
+    pictures = {path.stem: path.stat().st_size for path in PICTURES.iterdir()}
+    assert pictures.keys() == {entry.name for entry in ENTRIES}
+    assert max(pictures.values()) < 40_000
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_docstring_says_what_when_and_whence(entry: Entry) -> None:
+    assert entry.when.endswith(".")
+    assert entry.part(r"\nSource:", r"\Z")
+    assert entry.part(r"\A", r"\n\n").partition(": ")[2], "the first paragraph is 'Name: formula'"
+
+
+def test_curve_of_cross_entropy() -> None:
+    ce = next(entry.loss for entry in ENTRIES if entry.name == "ce")
+    value, gradient = curve(ce, torch.tensor([1.0], dtype=torch.float64))
+    p = torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64).softmax(-1)[0]
+    torch.testing.assert_close((value[0], gradient[0]), (-p.log(), p - 1))

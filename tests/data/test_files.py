@@ -93,8 +93,8 @@ def test_cifar_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(data.splits["test"][0].numpy(), expected)
 
     (folder / "data_batch_3").write_bytes(b"damaged")
+    monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: (_ for _ in ()).throw(OSError("offline")))
     with pytest.raises(DataError, match="cifar10"):
-        monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: (_ for _ in ()).throw(OSError("offline")))
         CIFAR10(root=str(tmp_path), **SETTINGS).load()
 
 

@@ -1,0 +1,73 @@
+"""The plan of a run against counting its batches one by one."""
+
+import itertools
+
+import pytest
+
+from src.callbacks.plan import Plan
+
+SETTINGS = list(
+    itertools.product(
+        (1, 2, 7, 10),  # batches an epoch
+        (None, 1, 5, 13),  # max_steps
+        (None, 1, 3),  # max_epochs
+        (None, 1, 4, 100),  # val_every_n_steps
+        (1, 2, 3),  # accumulate_grad_batches
+        (None, 1, 4),  # limit_train_batches
+        (None, 2),  # overfit_batches
+    )
+)
+KEYS = (
+    *("max_steps", "max_epochs", "val_every_n_steps", "accumulate_grad_batches", "limit_train_batches"),
+    "overfit_batches",
+)
+
+
+def enumerate_by_hand(batches: int, settings: dict[str, int | None]) -> tuple[list[int], list[int], int]:
+    """Walk through the run batch by batch: the epoch of each step, the steps that are validated, all batches."""
+    limit = settings["overfit_batches"] or settings["limit_train_batches"]
+    length = min(batches, limit) if limit else batches
+    accumulate = settings["accumulate_grad_batches"]
+    assert accumulate
+    epochs, validated, used = [], [], 0
+    epoch = 0
+    while settings["max_epochs"] is None or epoch < settings["max_epochs"]:
+        in_epoch = 0
+        while in_epoch == 0 or (in_epoch + 1) * accumulate <= length:  # whole steps alone, at least one
+            used += accumulate
+            in_epoch += 1
+            epochs.append(epoch)
+            if settings["val_every_n_steps"] and len(epochs) % settings["val_every_n_steps"] == 0:
+                validated.append(len(epochs))
+            if len(epochs) == settings["max_steps"]:
+                break
+        ended = (in_epoch + 1) * accumulate > length
+        if not settings["val_every_n_steps"] and ended:
+            validated.append(len(epochs))
+        if len(epochs) == settings["max_steps"]:
+            break
+        epoch += 1
+    return epochs, sorted({*validated, len(epochs)}), used
+
+
+def test_against_enumeration() -> None:
+    tried = 0
+    for batches, *values in SETTINGS:
+        settings = dict(zip(KEYS, values, strict=True))
+        if settings["max_steps"] is None and settings["max_epochs"] is None:
+            continue
+        plan = Plan.of(settings, batches)
+        epochs, validated, used = enumerate_by_hand(batches, settings)
+        told = [plan.epoch(step) for step in range(1, plan.steps + 1)]
+        due = [step for step in range(1, plan.steps + 1) if plan.validation_due(step)]
+        assert (told, due, plan.batches) == (epochs, validated, used), (batches, settings)
+        tried += 1
+    assert tried > 3000
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 3])
+def test_steps_are_counted_where_accumulation_ends(accumulate: int) -> None:
+    plan = Plan(steps=4, epoch_steps=4, val_steps=4, accumulate=accumulate)
+    told = [plan.steps_at(batches) for batches in range(1, plan.batches + 1)]
+    assert [step for step in told if step is not None] == [1, 2, 3, 4]
+    assert [i + 1 for i, step in enumerate(told) if step is not None] == [accumulate * k for k in (1, 2, 3, 4)]

@@ -1,0 +1,51 @@
+"""What a log sees of a run's progress."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from src.callbacks import progress
+from tests.commands import QUIET, only_run, train
+
+WORDS = (
+    *QUIET,
+    *("data.train_examples=200", "data.batch_size=20", "data.eval_batch_size=500", "model.widths=[8]"),
+    *("trainer.max_steps=25", "trainer.val_every_n_steps=10", "trainer.log_every_n_steps=5"),
+)
+
+
+def lines(text: str) -> list[tuple[int, int]]:
+    """(epoch, step) of each line of progress."""
+    return [(int(epoch), int(step)) for epoch, step in re.findall(r"^epoch (\d+)  step (\d+)/25", text, re.MULTILINE)]
+
+
+def test_one_line_at_each_validation(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert train(*WORDS, f"runs={tmp_path}") == 0
+    output, errors = capfd.readouterr()
+    assert lines(output) == [(1, 10), (2, 20), (3, 25)]
+    assert "\r" not in output + errors
+    assert errors == ""
+    for value in re.findall(r"^epoch.*$", output, re.MULTILINE):
+        assert re.search(r"train/loss \d.*val/nll \d.*val/accuracy \d.*steps/s", value), value
+    log = (only_run(tmp_path) / "train.log").read_text()
+    assert all(f"step {step}/25" in log for step in (10, 20, 25))
+
+
+def test_one_line_after_five_seconds_without(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock of which every look takes a second."""
+    now = iter(range(10_000))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: float(next(now))))
+    assert train(*WORDS, f"runs={tmp_path}") == 0
+    steps = [step for _, step in lines(capfd.readouterr().out)]
+    assert set(steps) == {5, 10, 15, 20, 25}, "a look at every step; validation at 10, 20 and 25"
+
+
+def test_hinge_shows_its_loss_where_there_is_no_nll(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert train(*WORDS, "loss=hinge", f"runs={tmp_path}") == 0
+    output = capfd.readouterr().out
+    assert re.search(r"step 25/25 .*val/loss \d", output) and "val/nll" not in output
+    assert re.search(r"^nll +— +—", output, re.MULTILINE)

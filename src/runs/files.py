@@ -12,12 +12,16 @@ import yaml
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes ``path``'s place once it is complete and on disk."""
+    """A file to write that takes ``path``'s place once it is complete and on disk; what fails half-way is deleted."""
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        partial.unlink(missing_ok=True)  # on a full disk, result.json needs its room
+        raise
     partial.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:

@@ -18,10 +18,11 @@ from src.runs.files import write_json, write_yaml
 
 Plain = dict[str, Any]
 
-# Keys that cannot change a run's numbers.
+# Keys that cannot change a run's numbers, or whose resolved value is among the facts.
 NEUTRAL = (
     *("seed", "experiment", "logger", "runs", "resume", "overwrite", "retry_failed", "samples"),
-    *("trainer.log_every_n_steps", "trainer.accelerator", "checkpoint.every_n_steps", "data.root", "data.path"),
+    *("trainer.log_every_n_steps", "trainer.accelerator", "trainer.threads", "checkpoint.every_n_steps"),
+    *("data.root", "data.path"),
 )
 
 

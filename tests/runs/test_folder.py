@@ -1,0 +1,163 @@
+"""A run's folder: its name, its lock, and files that are whole."""
+
+import copy
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from src.config.entry import resolve
+from src.config.errors import UserError
+from src.runs.files import write_text, written_whole
+from src.runs.folder import RunFolder, identity, slug
+from tests.commands import QUIET, composed, only_run, process, train
+from tests.conftest import ROOT
+
+FACTS = {"fingerprint": None, "threads": 2, "device": "cpu"}
+# What cannot change a run's numbers, or is told by the facts as it was resolved.
+NEUTRAL = {
+    *("seed", "experiment", "logger", "runs", "resume", "overwrite", "retry_failed"),
+    *("trainer.accelerator", "trainer.threads", "trainer.log_every_n_steps", "checkpoint.every_n_steps"),
+    *("samples.count", "samples.length", "samples.temperature", "samples.top_k", "samples.prompt"),
+    *("data.root", "data.path"),
+}
+
+
+def leaves(cfg: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in cfg.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def changed(cfg: dict[str, Any], key: str) -> dict[str, Any]:
+    """The same with another value at the dotted ``key``."""
+    cfg = copy.deepcopy(cfg)
+    node = cfg
+    *path, last = key.split(".")
+    for name in path:
+        node = node[name]
+    node[last] = "something else"
+    return cfg
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("data=mnist", "model=mlp", "loss=focal"),
+        ("data=image_folder", "data.root=x", "model=resnet", "optimizer=sgd", "scheduler=step", "loss=bce"),
+        ("data=text_file", "data.path=x", "model=gpt", "scheduler=cosine"),
+    ],
+)
+def test_identity_changes_with_every_key_that_matters(words: tuple[str, ...]) -> None:
+    cfg = resolve(composed(*words).cfg)
+    same = {key for key in leaves(cfg) if identity(changed(cfg, key), FACTS) == identity(cfg, FACTS)}
+    assert same == NEUTRAL & set(leaves(cfg))
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_identity_changes_with_every_fact(fact: str) -> None:
+    cfg = resolve(composed().cfg)
+    assert identity(cfg, {**FACTS, fact: "another"}) != identity(cfg, FACTS)
+
+
+def test_identity_is_that_of_another_process() -> None:
+    """No order of keys and no hash seed in it."""
+    cfg = resolve(composed("loss=focal").cfg)
+    backwards = {key: dict(reversed(v.items())) if isinstance(v, dict) else v for key, v in reversed(cfg.items())}
+    assert identity(backwards, FACTS) == identity(cfg, FACTS)
+    code = f"from src.runs.folder import identity; print(identity({cfg!r}, {FACTS!r}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == identity(cfg, FACTS)
+    assert re.fullmatch("[0-9a-f]{8}", identity(cfg, FACTS))
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ((), "ce"),
+        (("loss=focal", "loss.gamma=3"), "focal-gamma3"),
+        (("data=cifar10", "model=resnet", "model.depth=8"), "ce-depth8"),
+        (("optimizer=sgd", "optimizer.lr=1e-3", "optimizer.momentum=0"), "ce-sgd-lr1e-3-momentum0"),
+        (("model.widths=[8,9]", "seed=3", "logger=csv", "runs=/a b/c"), "ce-widths_8_9"),
+        (("loss=poly1", "loss.epsilon=-1"), "poly1-epsilon-1"),
+    ],
+)
+def test_slug(words: tuple[str, ...], name: str) -> None:
+    command = composed(*words)
+    assert slug(command.choices, command.typed) == name
+
+
+def test_slug_needs_no_quotes_and_is_short() -> None:
+    typed = ["+x='a b$(c)/../d;e'", "model.widths=[1,2,3]", *(f"optimizer.lr{i}=0.{i}" for i in range(99))]
+    name = slug({"loss": "ce"}, typed)
+    assert re.fullmatch(r"[\w.+-]{1,60}", name)
+    assert "/" not in name and not name.startswith(".")
+
+
+def test_lock_keeps_a_second_writer_out(tmp_path: Path) -> None:
+    words = (*QUIET, "debug=fast", "data.train_examples=100", "model.widths=[8]", f"runs={tmp_path}")
+    assert train(*words) == 0
+    run = only_run(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    with RunFolder(run).locked():
+        for extra in ((), ("overwrite=true",)):
+            with pytest.raises(UserError, match="another process is training this very run"):
+                train(*words, *extra)
+        other = process(*words, "overwrite=true")
+        _, errors = other.communicate(timeout=60)
+        assert other.returncode == 2
+        assert "another process is training this very run" in errors
+        assert train(*words, "seed=1") == 0, "another seed is another run"
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+    assert train(*words, "overwrite=true") == 0
+
+
+def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from src.runs.folder import RunFolder\n"
+        f"with RunFolder(Path({str(tmp_path)!r})).locked(): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    with RunFolder(tmp_path).locked():
+        pass
+
+
+def test_writer_killed_in_the_middle_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_text(path, "old")
+    code = (
+        "import os, signal; from pathlib import Path; from src.runs.files import written_whole\n"
+        f"with written_whole(Path({str(path)!r})) as file:\n"
+        "    file.write(b'half of'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208
+
+
+def test_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    """On a full disk what is half written must go, or there is no room to say why the run failed."""
+    path = tmp_path / "file"
+    write_text(path, "old")
+
+    def write() -> None:
+        with written_whole(path) as file:
+            file.write(b"half of")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

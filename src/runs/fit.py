@@ -19,7 +19,7 @@ from src.callbacks.progress import ProgressBar, ProgressLines
 from src.callbacks.recorder import Recorder
 from src.callbacks.samples import TextSamples
 from src.config.errors import UserError
-from src.data.base import Data, generator
+from src.data.base import Data, EvalLoader, generator
 from src.runs import build
 from src.runs.files import written_whole
 from src.runs.folder import RunFolder
@@ -171,7 +171,7 @@ class Fit:
         settings = self.cfg["trainer"]
         if settings["overfit_batches"]:
             repeat = settings["overfit_batches"]
-            return self.data.train_loader(self.cfg["seed"], repeat, repeat)
+            return EvalLoader(lambda index: self.data.train_batch(self.cfg["seed"], index), range(repeat))
         return self.data.eval_loader(split, settings["limit_eval_batches"])
 
     def _introduce(self) -> None:

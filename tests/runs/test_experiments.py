@@ -1,0 +1,78 @@
+"""Every experiment: composed, checked, and run for two steps on its data or on a small stand-in of the same form."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from src.config.check import PROVIDED
+from src.config.entry import CONF
+from src.data.cifar import CIFAR10
+from src.data.images import Arrays
+from src.data.text import TinyShakespeare
+from tests.commands import composed, only_run, train
+
+EXPERIMENTS = sorted(CONF.glob("experiment/*.yaml"), key=lambda path: path.stem)
+# Small enough for one core; the warm-up must fit into two steps.
+SMALL = (
+    *("trainer=cpu", "trainer.threads=1", "trainer.max_steps=2", "trainer.limit_eval_batches=1"),
+    *("data.batch_size=4", "data.eval_batch_size=4", "scheduler.warmup_steps=0", "samples.count=1", "samples.length=2"),
+)
+
+
+def images(self: CIFAR10) -> tuple[Arrays, Arrays, tuple[str, ...]]:
+    g = torch.Generator().manual_seed(0)
+    train, test = (
+        (torch.randint(256, (n, 3, 32, 32), dtype=torch.uint8, generator=g), torch.arange(n) % 10) for n in (200, 50)
+    )
+    return train, test, tuple(map(str, range(10)))
+
+
+def text(self: TinyShakespeare) -> str:
+    return "\n" + "".join(map(chr, torch.randint(32, 96, (20_000,), generator=torch.Generator().manual_seed(0))))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_two_steps(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CIFAR10, "read", images)
+    monkeypatch.setattr(TinyShakespeare, "read", text)
+    two_steps(path.stem, (), tmp_path)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_two_steps_on_real_data(path: Path, real_data: Path, tmp_path: Path) -> None:
+    """CIFAR-10 as its own files, or, where these are not there, as files of images."""
+    data = composed(f"experiment={path.stem}").choices["data"]
+    words: tuple[str, ...] = (f"data.root={real_data}",)
+    if data == "cifar10" and not (real_data / "cifar-10-batches-py").exists():
+        words = ("data=image_folder", f"data.root={real_data / 'cifar10_jpeg'}")
+    two_steps(path.stem, words, tmp_path)
+
+
+def two_steps(name: str, words: tuple[str, ...], runs: Path) -> None:
+    assert train(f"experiment={name}", *SMALL, *words, "logger=csv", f"runs={runs}") == 0
+    run = only_run(runs)
+    assert run.relative_to(runs).parts[0] == name
+    result = json.loads((run / "result.json").read_text())
+    assert (result["status"], result["steps"]) == ("finished", 2)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_sets_no_key_inside_a_group(path: Path) -> None:
+    """It would win over what the user picks on the command line; an option file holds such values."""
+    assert path.read_text().startswith("# @package _global_\n#"), "a line that says what is expected of it"
+    keys = yaml.safe_load(path.read_text())
+    assert keys["experiment"] == path.stem
+    assert not keys.keys() & PROVIDED.keys()
+    groups = [group for option in keys["defaults"] for group in option]
+    assert all(group.startswith("override /") for group in groups)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_the_command_line_wins(path: Path) -> None:
+    words = ("loss=focal", "loss.gamma=5", "optimizer=sgd", "optimizer.lr=0.3", "trainer.max_steps=7", "seed=3")
+    cfg = composed(f"experiment={path.stem}", *words).cfg
+    assert (cfg.loss.gamma, cfg.optimizer.lr, cfg.trainer.max_steps, cfg.seed) == (5, 0.3, 7, 3)
+    assert cfg.optimizer["_target_"] == "torch.optim.SGD"

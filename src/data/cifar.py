@@ -1,5 +1,8 @@
 """CIFAR, from its original files."""
 
+import src.torchvision_cpu  # noqa: F401  before torchvision
+
+# isort: split
 from pathlib import Path
 
 import torch

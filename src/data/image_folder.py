@@ -1,5 +1,8 @@
 """A folder of images, one folder a class: decoded once, then read as one tensor."""
 
+import src.torchvision_cpu  # noqa: F401  before torchvision
+
+# isort: split
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor

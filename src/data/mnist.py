@@ -1,5 +1,8 @@
 """MNIST, Fashion-MNIST, and the 5,000 digits that come with a package."""
 
+import src.torchvision_cpu  # noqa: F401  before torchvision
+
+# isort: split
 import functools
 import gzip
 import importlib.util

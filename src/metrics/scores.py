@@ -1,5 +1,8 @@
 """Proper scores and accuracy: the same numbers for every loss, from its log-probabilities."""
 
+import src.torchvision_cpu  # noqa: F401  before torchmetrics, which imports torchvision
+
+# isort: split
 import math
 from typing import Any
 

@@ -1,0 +1,129 @@
+"""Who may import whom, read from the sources."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+# package -> what its modules may import besides the standard library; a name stands for all below it
+RULES = {
+    "losses": {"torch", "src.checks", "src.losses.base"},
+    "models": {"torch", "src.checks", "src.models.base"},
+    "metrics": {"torch", "torchmetrics", "src.checks", "src.metrics", "src.torchvision_cpu"},
+    "data": {
+        *("torch", "torchvision", "numpy", "PIL", "safetensors", "src.checks", "src.data.base", "src.data.images"),
+        "src.torchvision_cpu",
+    },
+    "tasks": {"torch", "pytorch_lightning", "src.checks", "src.losses.base", "src.metrics", "src.tasks"},
+    "config": {"hydra", "omegaconf", "src.checks", "src.config"},
+}
+FILES = sorted((ROOT / "src").rglob("*.py"))
+RULED = [path for path in FILES if path.relative_to(ROOT / "src").parts[0] in RULES]
+# A command's faults are told before torch is imported, and a report opens where there is none.
+LIGHT = [ROOT / "train.py", *(path for path in FILES if path.parent.name in ("config", "report"))]
+HEAVY = {"torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning_fabric", "tensorboard"}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports(path: Path, *, at_import: bool = False) -> Iterator[str]:
+    """The dotted names that a file imports; ``at_import``: without those inside functions."""
+    nodes: list[ast.AST] = [ast.parse(path.read_text())]
+    while nodes:
+        node = nodes.pop(0)
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{path}: a relative import"
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            modules = [name for name in inner if file_of(name)]  # "from src.runs import build"
+            yield from modules or [node.module]
+        elif not (at_import and isinstance(node, ast.FunctionDef)):
+            nodes = [*ast.iter_child_nodes(node), *nodes]
+
+
+def file_of(module: str) -> Path | None:
+    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    return path if module.startswith("src.") and path.exists() else None
+
+
+def allowed(module: str, names: set[str]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in names)
+
+
+@pytest.mark.parametrize("path", RULED, ids=name_of)
+def test_a_module_imports_only_what_its_package_may(path: Path) -> None:
+    names = RULES[path.relative_to(ROOT / "src").parts[0]]
+    foreign = [name for name in imports(path) if name.split(".")[0] not in sys.stdlib_module_names]
+    assert [name for name in foreign if not allowed(name, names)] == []
+
+
+@pytest.mark.parametrize("package", ["losses", "models", "data", "metrics"])
+def test_nothing_of_a_leaf_reaches_another_leaf(package: str) -> None:
+    """Also through other modules."""
+    others = {
+        f"src.{name}" for name in ("losses", "models", "data", "metrics", "tasks", "callbacks") if name != package
+    }
+    for path in (ROOT / "src" / package).glob("*.py"):
+        assert [name for name in reached(path) if allowed(name, others)] == [], path
+
+
+@pytest.mark.parametrize("path", LIGHT, ids=name_of)
+def test_nothing_light_reaches_torch(path: Path) -> None:
+    assert [name for name in reached(path) if allowed(name, HEAVY)] == []
+
+
+def test_what_is_reached_is_found() -> None:
+    assert {"src.config.check", "src.config.signature", "hydra", "ast"} <= reached(ROOT / "train.py")
+    assert {"src.runs.fit", "src.callbacks.guard", "torch"} <= reached(ROOT / "src/runs/run.py")
+
+
+def reached(start: Path) -> set[str]:
+    """All modules that importing a file imports, through the project's own."""
+    names: set[str] = set()
+    files = [start]
+    while files:
+        for name in imports(files.pop(), at_import=True):
+            if name not in names and (own := file_of(name)):
+                files.append(own)
+            names.add(name)
+    return names
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name in ("data", "metrics")], ids=name_of)
+def test_leaves_can_be_imported_beside_a_torch_without_cuda(path: Path) -> None:
+    """torchvision dies there unless src.torchvision_cpu came first; torchmetrics imports torchvision."""
+    names = list(imports(path))
+    for name in ("torchvision", "torchmetrics"):
+        needs = [i for i, module in enumerate(names) if allowed(module, {name})]
+        if needs:
+            assert "src.torchvision_cpu" in names[: needs[0]]
+
+
+def test_only_run_brings_losses_models_and_data_together() -> None:
+    """Nobody asks for a particular loss, network or data set: these come from the configuration."""
+    particular = {
+        f"src.{package}.{path.stem}"
+        for package in ("losses", "models", "data")
+        for path in (ROOT / "src" / package).glob("*.py")
+        if path.stem not in ("base", "images")
+    }
+    assert len(particular) > 20
+    for path in [ROOT / "train.py", *FILES]:
+        if path.parent.name not in ("losses", "models", "data"):
+            assert [name for name in imports(path) if name in particular] == [], path
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_no_file_is_longer_than_300_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 300
+
+
+def test_packages_reexport_nothing() -> None:
+    assert [path for path in FILES if path.name == "__init__.py" and path.read_text().strip()] == []

@@ -1,0 +1,33 @@
+"""torchvision beside whatever torch is here, in a fresh process: in this one it is imported already."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_what_imports_torchvision_comes_after_it() -> None:
+    code = """
+import src.torchvision_cpu
+import torchvision, torchmetrics, pytorch_lightning
+import torch
+from torchvision.datasets import MNIST
+from torchvision.transforms.functional import resize
+assert resize(torch.zeros(3, 8, 8), [4, 4]).shape == (3, 4, 4)
+assert torch.ops.torchvision.nms
+"""
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", ["src.metrics.scores", "src.data.image_folder"])
+def test_a_leaf_can_be_imported_alone(module: str) -> None:
+    """As in a notebook."""
+    done = python(f"import {module}, sys; assert not {{'pytorch_lightning', 'hydra'}} & set(sys.modules)")
+    assert done.returncode == 0, done.stderr

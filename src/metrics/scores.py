@@ -72,3 +72,4 @@ class Scores(Metric):
         self.sums, self.count = state["sums"].to(self.device), state["count"].to(self.device)
         self.probabilistic = state["probabilistic"]
         self._update_count = int(self.count > 0)
+        self._computed = None  # of the sums before

@@ -129,7 +129,7 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     ("data=python_docs model=gpt model.n_head=5", nothing, "model.n_embd must be a multiple of n_head=5, got 128"),
     ("data=python_docs model=gpt loss=bce samples.prompt='→'", nothing, "samples.prompt: the character '→' is not in"),
     (
-        "model._target_=src.losses.ce.CrossEntropyLoss ~model.widths ~model.dropout ~model.activation",
+        "model._target_=src.losses.kl.KullbackLeiblerLoss ~model.widths ~model.dropout ~model.activation",
         nothing,
         "no network",
     ),

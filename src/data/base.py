@@ -28,6 +28,8 @@ class Spec:
     input_shape: tuple[int, ...]  # image: (channels, height, width); text: (block_size,)
     class_names: tuple[str, ...]  # text: the characters
     class_counts: tuple[int, ...]  # in the training split
+    mean: tuple[float, ...] = ()  # of the training split's pixels in [0, 1], per channel; text: none
+    std: tuple[float, ...] = ()
 
     @property
     def num_classes(self) -> int:

@@ -73,7 +73,8 @@ class ImageData(Data):
             if len(split_labels) == 0:
                 raise DataError(f"{self.name}: the {split} split is empty; give it more examples (data.val_fraction)")
         self.mean, self.std = channel_statistics(self.splits["train"][0])
-        self.spec = Spec(self.kind, tuple(images.shape[1:]), names, tuple(counts.tolist()))
+        statistics = (tuple(values.flatten().tolist()) for values in (self.mean, self.std))
+        self.spec = Spec(self.kind, tuple(images.shape[1:]), names, tuple(counts.tolist()), *statistics)
 
     def _split(self, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
         """Indices of training and validation examples."""

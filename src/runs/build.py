@@ -10,7 +10,7 @@ from torch import nn
 from src.config.errors import UserError
 from src.config.signature import signature
 from src.data.base import Data, DataError, Spec, generator
-from src.losses.base import ClassificationLoss
+from src.losses.base import LogitLoss
 from src.models.base import Network
 from src.tasks.schedules import Schedule
 from src.tasks.supervised import parameter_groups
@@ -55,14 +55,16 @@ def fingerprint(data: Data) -> str | None:
         raise UserError(str(error)) from error
 
 
-def build_loss(cfg: Plain, spec: Spec) -> ClassificationLoss:
+def build_loss(cfg: Plain, spec: Spec) -> LogitLoss:
     loss = construct(cfg, "loss", num_classes=spec.num_classes, class_counts=spec.class_counts)
-    if not isinstance(loss, ClassificationLoss):
-        raise UserError(f"loss._target_={cfg['loss']['_target_']} is no loss (a sub-class of ClassificationLoss)")
+    if not isinstance(loss, LogitLoss):
+        raise UserError(
+            f"loss._target_={cfg['loss']['_target_']} is no loss (a sub-class of src.losses.base.LogitLoss)"
+        )
     return loss
 
 
-def build_model(cfg: Plain, spec: Spec, loss: ClassificationLoss) -> Network:
+def build_model(cfg: Plain, spec: Spec, loss: LogitLoss) -> Network:
     """The network, its weights a function of (seed, model) alone: all losses start from the same."""
     with torch.random.fork_rng():
         torch.manual_seed(generator("weights", cfg["seed"]).initial_seed())

@@ -23,6 +23,9 @@ from src.data.base import Data, generator
 from src.runs import build
 from src.runs.files import written_whole
 from src.runs.folder import RunFolder
+from src.runs.rebuild import Rebuilt
+from src.runs.teacher import fitted
+from src.tasks.distillation import DistillationTask
 from src.tasks.supervised import SupervisedTask
 
 Plain = dict[str, Any]
@@ -44,18 +47,23 @@ class EventFiles(TensorBoardLogger):
 class Fit:
     """A run, built and checked; nothing is written before ``run``. Raises UserError for what does not fit together."""
 
-    def __init__(self, cfg: Plain, data: Data, folder: RunFolder, device: str, run_id: str) -> None:
+    def __init__(self, cfg: Plain, data: Data, teacher: Rebuilt | None, folder: RunFolder, device: str) -> None:
         self.cfg, self.data, self.folder, self.device = cfg, data, folder, device
         spec = build.load(data)
         loss = build.build_loss(cfg, spec)
         model = build.build_model(cfg, spec, loss)
         self.plan = Plan.of(cfg["trainer"], data.steps_per_epoch())
-        self.task = SupervisedTask(
-            model=model,
-            loss=loss,
-            optimizer=build.build_optimizer(cfg, model),
-            schedule=build.build_schedule(cfg, self.plan.steps),
-            text=spec.kind == "text",
+        parts: Plain = {
+            "model": model,
+            "loss": loss,
+            "optimizer": build.build_optimizer(cfg, model),
+            "schedule": build.build_schedule(cfg, self.plan.steps),
+            "text": spec.kind == "text",
+        }
+        self.task = (
+            DistillationTask(teacher=fitted(teacher, spec, cfg["teacher"]), **parts)
+            if teacher
+            else SupervisedTask(**parts)
         )
         self.samples = self._samples()
         self.checkpoint = None if cfg["overwrite"] else self._read_checkpoint()

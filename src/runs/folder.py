@@ -20,7 +20,7 @@ Plain = dict[str, Any]
 
 # Keys that cannot change a run's numbers.
 NEUTRAL = (
-    *("seed", "experiment", "logger", "runs", "resume", "overwrite", "retry_failed", "samples"),
+    *("seed", "experiment", "logger", "runs", "resume", "teacher", "overwrite", "retry_failed", "samples"),
     *("trainer.log_every_n_steps", "trainer.accelerator", "checkpoint.every_n_steps", "data.root", "data.path"),
 )
 

@@ -13,6 +13,7 @@ from src.runs import build, machine, show
 from src.runs.fit import Fit
 from src.runs.folder import RunFolder, identity, slug
 from src.runs.logs import logging_to
+from src.runs.teacher import find_teacher
 
 Plain = dict[str, Any]
 log = logging.getLogger("xent")
@@ -29,7 +30,10 @@ def execute(cfg: Plain, choices: Plain, typed: list[str]) -> int:
     threads = machine.set_threads(cfg["trainer"])
     data = build.build_data(cfg)
     build.check_fit(cfg, data)
+    teacher = find_teacher(cfg)
     facts = {"fingerprint": build.fingerprint(data), "threads": threads, "device": device}
+    if teacher:
+        facts["teacher"] = teacher.weights_hash
     run_id = identity({key: value for key, value in cfg.items() if key != "choices"}, facts)
     folder = resumed or RunFolder(place(cfg, choices, typed, run_id))
     folder.check_place()
@@ -38,7 +42,7 @@ def execute(cfg: Plain, choices: Plain, typed: list[str]) -> int:
             status = settled(folder, cfg)
         if status is not None:
             return status
-    fit = Fit(cfg, data, folder, device, run_id)
+    fit = Fit(cfg, data, teacher, folder, device)
     with folder.locked():
         status = settled(folder, cfg)  # another process may have finished it meanwhile
         if status is not None:

@@ -33,7 +33,7 @@ def fitted(run: Rebuilt, spec: Spec, path: str) -> Teacher:
     if theirs.kind != spec.kind:
         raise UserError(f"teacher={path} reads {theirs.kind}, the student {spec.kind}")
     if theirs.class_names != spec.class_names:
-        what = "alphabet" if spec.kind == "text" else "classes"
+        what = "characters" if spec.kind == "text" else "classes"
         odd = sorted(set(theirs.class_names) ^ set(spec.class_names)) or ["the order"]
         raise UserError(
             f"teacher={path} knows other {what}: {len(theirs.class_names)} there, {len(spec.class_names)} here"

@@ -99,6 +99,7 @@ class Fit:
         """Train to the end and test. Raises Interrupted on a signal."""
         cfg, checkpoint = self.cfg, self.checkpoint
         self.recorder = Recorder(self.folder.path, self.plan, self.data.batch_size, cfg["trainer"]["log_every_n_steps"])
+        self.predictions = Predictions(self.folder.path, self.data.spec.kind == "text")
         keeper = ExactCheckpoint(
             self.folder.checkpoints, self.plan, cfg["checkpoint"]["every_n_steps"], cfg["checkpoint"]["best"]
         )
@@ -169,7 +170,7 @@ class Fit:
             *([EarlyStopping(cfg["early_stopping"]["patience"])] if cfg["early_stopping"]["patience"] else []),
             StopAtEnd(self.plan),
             ProgressBar(self.recorder) if sys.stdout.isatty() else ProgressLines(self.plan, self.recorder),
-            Predictions(self.folder.path, self.data.spec.kind == "text"),
+            self.predictions,
             RandomState(),
             keeper,
         ]
@@ -203,7 +204,9 @@ class Fit:
         with written_whole(self.folder.weights) as file:
             file.write(save({name: value.contiguous() for name, value in self._weights().items()}))
         trainer.test(self.task, self._eval_loader("test"), verbose=False)
-        test = self.task.test_scores.compute()
+        by_class = self.predictions.class_accuracy(self.data.spec.num_classes)
+        present = [value for value in by_class if value is not None]
+        test = self.task.test_scores.compute() | {"class_mean_accuracy": sum(present) / len(present)}
         steps = torch.load(self.folder.last, map_location="cpu", weights_only=True)["global_step"]
         self.recorder.record(trainer, steps, {f"test/{name}": value for name, value in test.items()})
         self.recorder.metrics.length()
@@ -215,6 +218,7 @@ class Fit:
                 split: {tag.partition("/")[2]: value for tag, value in latest.items() if tag.startswith(f"{split}/")}
                 for split in ("test", "val", "train")
             },
+            "class_accuracy": dict(zip(self.data.spec.class_names, by_class, strict=True)),
             "steps": steps,
             "epochs": self.plan.epoch(steps) + 1,
             "tested_at_step": chosen["global_step"],

@@ -141,7 +141,7 @@ class Fit:
             callbacks=self._callbacks(keeper),
             plugins=[AtomicCheckpointIO()],
             default_root_dir=self.folder.path,
-            enable_progress_bar=sys.stdout.isatty(),
+            enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
@@ -169,7 +169,7 @@ class Fit:
             *([self.samples] if self.samples else []),
             *([EarlyStopping(cfg["early_stopping"]["patience"])] if cfg["early_stopping"]["patience"] else []),
             StopAtEnd(self.plan),
-            ProgressBar(self.recorder) if sys.stdout.isatty() else ProgressLines(self.plan, self.recorder),
+            ProgressBar(self.plan, self.recorder) if sys.stdout.isatty() else ProgressLines(self.plan, self.recorder),
             self.predictions,
             RandomState(),
             keeper,

@@ -45,7 +45,7 @@ def slug(choices: Plain, typed: list[str]) -> str:
     parts = [str(choices["loss"])]
     for override in typed:
         key, _, value = override.lstrip("+~").partition("=")
-        if key not in NEUTRAL and key not in ("data", "model", "loss"):
+        if not {key, key.partition(".")[0]} & set(NEUTRAL) and key not in ("data", "model", "loss"):
             parts.append(value if key in choices else f"{key.rpartition('.')[2]}{value}")
     return re.sub(r"[^\w.+-]+", "_", "-".join(parts))[:60].rstrip("_-.")
 

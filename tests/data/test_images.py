@@ -14,12 +14,13 @@ from torch import Tensor
 from src.data.base import DataError, generator, quotas, stratified
 from src.data.images import ImageData, channel_statistics
 from src.data.mnist import MNIST5k
+from tests.data.settings import image_settings
 
-SETTINGS = {"batch_size": 64, "eval_batch_size": 300, "val_fraction": 0.1, "train_examples": None}
+SETTINGS = image_settings(batch_size=64, eval_batch_size=300)
 
 
 def digits(**changes: Any) -> MNIST5k:
-    data = MNIST5k(**{**SETTINGS, "pad": 0, "flip": False, **changes})
+    data = MNIST5k(**{**SETTINGS, **changes})
     data.load()
     return data
 
@@ -156,7 +157,7 @@ def crops(image: Tensor, pad: int) -> Tensor:
 
 
 def test_augmentation_draws_every_crop_and_mirror_alike() -> None:
-    data = Ramp(**{**SETTINGS, "batch_size": 3600}, pad=1, flip=True)
+    data = Ramp(**{**SETTINGS, "batch_size": 3600, "pad": 1, "flip": True})
     data.load()
     out = data._augment(data.splits["train"][0][:3600], generator("test"))[:, 0]
     possible = crops(data.splits["train"][0][0, 0], 1)

@@ -84,7 +84,7 @@ def check_fit(cfg: Plain, data: Data) -> None:
     """Raise UserError, before anything is read, where the model reads another kind of data."""
     reads = getattr(get_class(cfg["model"]["_target_"]), "inputs", data.kind)
     if reads != data.kind:
-        fitting = {"image": "mlp or model=resnet", "text": "gpt"}[data.kind]
+        fitting = {"image": "mlp, model=resnet or model=vit", "text": "gpt"}[data.kind]
         model, name = cfg["choices"]["model"], cfg["choices"]["data"]
         raise UserError(f"model={model} reads {reads}, data={name} gives {data.kind}: take model={fitting}")
 

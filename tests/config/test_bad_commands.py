@@ -108,6 +108,8 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     ("model.dropout=1.5", nothing, "model.dropout must be a number >= 0 and <= 0.99, got 1.5"),
     ("model.activation=relo", nothing, "model.activation must be one of relu"),
     ("model=resnet model.depth=21", nothing, "model.depth must be one of 8, 18, 20, 32, 56, got 21"),
+    ("model=vit model.patch=5", nothing, "model.patch must divide the images' height and width, 28 x 28, got 5"),
+    ("model=vit model.heads=3", nothing, "model.width must be a multiple of heads=3, got 128"),
     ("optimizer.lr=abc", nothing, "optimizer.lr must be a number, got 'abc'"),
     ("optimizer.lr=-1", nothing, "optimizer.*Invalid learning rate: -1"),
     ("optimizer=sgd optimizer.momntum=0.9", nothing, "unknown key 'momntum' in optimizer.*Did you mean momentum"),
@@ -124,7 +126,7 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     ("logger=wandb", nothing, "logger=wandb needs the package wandb"),
     # what does not fit together
     ("data=python_docs", nothing, "model=mlp reads image, data=python_docs gives text: take model=gpt"),
-    ("model=gpt", nothing, "model=gpt reads text, data=mnist_5k gives image: take model=mlp or model=resnet"),
+    ("model=gpt", nothing, "model=gpt reads text, data=mnist_5k gives image: take model=mlp, model=resnet or"),
     ("data=python_docs model=gpt model.positions=8", nothing, "model.positions must be an integer >= 64"),
     ("data=python_docs model=gpt model.n_head=5", nothing, "model.n_embd must be a multiple of n_head=5, got 128"),
     ("data=python_docs model=gpt loss=bce samples.prompt='→'", nothing, "samples.prompt: the character '→' is not in"),

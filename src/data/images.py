@@ -4,11 +4,13 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from src.checks import integer, number
+from src.checks import choice, integer, number
 from src.data.base import Batch, Data, DataError, Spec, generator, quotas, stratified
+from src.data.mixing import MIXES, mixed
 
 Arrays = tuple[Tensor, Tensor]  # images (N, C, H, W) uint8, labels (N,) int64
 
@@ -28,7 +30,8 @@ class ImageData(Data):
     batch_size: examples a training step, over all devices. eval_batch_size: examples a
     batch in validation and test. val_fraction: share of training held out, stratified, by a fixed seed of its own.
     train_examples: a stratified subset of what is left, or None for all. pad: pixels of reflection-free zero padding
-    for random crops (0: none). flip: mirror half the images.
+    for random crops (0: none). flip: mirror half the images. mixup: None, mixup or cutmix of training batches, with
+    lambda ~ Beta(mixup_alpha, mixup_alpha); their targets are distributions.
 
     Pixels are scaled to [0, 1], then standardised by the training split's mean and standard deviation per channel.
     """
@@ -46,6 +49,8 @@ class ImageData(Data):
         train_examples: int | None,
         pad: int,
         flip: bool,
+        mixup: str | None,
+        mixup_alpha: float,
     ) -> None:
         self.batch_size = integer("batch_size", batch_size, low=1)
         self.eval_batch_size = integer("eval_batch_size", eval_batch_size, low=1)
@@ -55,6 +60,9 @@ class ImageData(Data):
         if not isinstance(flip, bool):
             raise ValueError(f"flip must be true or false, got {flip!r}")
         self.flip = flip
+        self.mixup = None if mixup is None else choice("mixup", mixup, MIXES)
+        self.soft_targets = self.mixup is not None
+        self.mixup_alpha = number("mixup_alpha", mixup_alpha, above=0)
 
     def read(self) -> tuple[Arrays, Arrays, tuple[str, ...]]:
         """The official training set, test set, and class names. Raises DataError."""
@@ -101,10 +109,15 @@ class ImageData(Data):
         images, labels = self.splits["train"]
         epoch, index = divmod(step, self.steps_per_epoch())
         rows = self._order(seed, epoch)[index * self.batch_size : (index + 1) * self.batch_size]
-        x = images[rows]
+        x, targets = images[rows], labels[rows]
         if self.pad or self.flip:
             x = self._augment(x, generator("augmentation", seed, step))
-        return self.normalise(x)[rank::world], labels[rows][rank::world]
+        x = self.normalise(x)
+        if self.mixup:
+            # NumPy's: torch draws no Beta from a generator
+            rng = np.random.default_rng(generator("mixing", seed, step).initial_seed())
+            x, targets = mixed(x, targets, self.spec.num_classes, self.mixup, self.mixup_alpha, rng)
+        return x[rank::world], targets[rank::world]
 
     @functools.lru_cache(maxsize=2)  # noqa: B019  an epoch's order is asked for once a batch
     def _order(self, seed: int, epoch: int) -> Tensor:

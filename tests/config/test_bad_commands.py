@@ -14,8 +14,10 @@ import torch
 from PIL import Image
 
 import train
-from src.config.entry import guarded
-from tests.commands import QUIET, only_run
+from src.config.entry import guarded, resolve
+from src.config.errors import UserError
+from src.runs.build import build_data, check_fit
+from tests.commands import QUIET, composed, only_run
 from tests.commands import train as train_here
 from tests.conftest import ROOT
 
@@ -121,6 +123,8 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     ("data.batch_size=0", nothing, "data.batch_size must be an integer >= 1, got 0"),
     ("data.val_fraction=1", nothing, "data.val_fraction must be"),
     ("data.train_examples=9999", nothing, "data.train_examples=9999: only 3600 are there"),
+    ("data.mixup=mixcut", nothing, "data.mixup must be one of mixup, cutmix, got 'mixcut'"),
+    ("data.mixup_alpha=0", nothing, "data.mixup_alpha must be a number > 0, got 0"),
     ("ema.decay=2", nothing, "ema.decay must be a number >= 0 and <= 1, got 2"),
     ("logger=wandbb", nothing, "logger: .*tensorboard"),
     ("logger=wandb", nothing, "logger=wandb needs the package wandb"),
@@ -130,6 +134,16 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     ("data=python_docs model=gpt model.positions=8", nothing, "model.positions must be an integer >= 64"),
     ("data=python_docs model=gpt model.n_head=5", nothing, "model.n_embd must be a multiple of n_head=5, got 128"),
     ("data=python_docs model=gpt loss=bce samples.prompt='→'", nothing, "samples.prompt: the character '→' is not in"),
+    (
+        "loss=hinge data.mixup=cutmix",
+        nothing,
+        "loss=hinge learns from classes, data.mixup=cutmix gives .*"
+        "take data.mixup=null or loss=bce, brier, ce, focal, kl, poly1, smoothed_ce\n",
+    ),
+    ("data.mixup=mixup debug=overfit", nothing, "trainer.overfit_batches validates on training batches"),
+    ("loss=mmce trainer.accumulate_grad_batches=2", nothing, "loss=mmce is .* take trainer.accumulate_grad_batches=1"),
+    ("loss=mmce data=python_docs model=gpt", nothing, "loss=mmce is a statistic .* data=python_docs gives text"),
+    ("data=python_docs model=gpt data.mixup=mixup", nothing, "unknown key 'mixup' in data"),
     (
         "model._target_=src.losses.kl.KullbackLeiblerLoss ~model.widths ~model.dropout ~model.activation",
         nothing,
@@ -245,6 +259,14 @@ def test_checkpoint_that_is_none(
     (finished / "result.json").unlink()
     (finished / "checkpoints/last.ckpt").write_bytes(b"half a check")
     check([f"resume={finished}"], "no checkpoint of xent", tmp_path / "here", monkeypatch, capfd, tmp_path / "cache")
+
+
+def test_a_statistic_of_the_batch_wants_one_device() -> None:
+    """By itself: most machines refuse a second device first."""
+    command = composed("loss=mmce", "trainer.devices=2")
+    cfg = resolve(command.cfg) | {"choices": command.choices}
+    with pytest.raises(UserError, match=r"loss=mmce is .*, trainer.devices=2 cuts it: take trainer.devices=1"):
+        check_fit(cfg, build_data(cfg))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Batch = tuple[Tensor, Tensor]  # inputs, target classes
+Batch = tuple[Tensor, Tensor]  # inputs; targets: classes, int, or for soft_targets a distribution over them each
 SPLITS = ("train", "val", "test")
 
 
@@ -95,6 +95,7 @@ class Data:
     kind: Literal["image", "text"]
     spec: Spec
     batch_size: int
+    soft_targets: bool = False  # training targets are distributions over classes
     notes: tuple[str, ...] = ()  # what a user must know when reading the results
 
     def fingerprint(self) -> str | None:

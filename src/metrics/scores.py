@@ -22,6 +22,9 @@ class Scores(Metric):
     confidence      mean of max_k p_k
     overconfidence  confidence - accuracy, signed
 
+    A target may be a distribution q over classes (training on mixed images). Then nll is the mean cross-entropy
+    -sum_k q_k l_k, which is at least the entropy of q, and accuracy the expected one, q at the most probable class;
+    a one-hot q gives, bit for bit, what its class gives.
     Where scores have no reading as probabilities all but loss and accuracy are None.
     """
 
@@ -38,14 +41,18 @@ class Scores(Metric):
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, losses: dict[str, Tensor], scores: Tensor, log_probs: Tensor | None, targets: Tensor) -> None:
-        """Add examples: losses (N,) by name, scores (N, outputs), log_probs (N, K) or None, targets (N,) int."""
+        """Add examples: losses (N,) by name, scores (N, outputs), log_probs (N, K) or None, targets (N,) or (N, K)."""
         self.probabilistic = log_probs is not None
         log_p = scores if log_probs is None else log_probs
         top, guess = log_p.max(-1)
-        nll = -log_p.gather(-1, targets[:, None])
+        if targets.is_floating_point():
+            nll = -(targets * log_p.masked_fill(targets == 0, 0.0)).sum(-1)  # 0 * -inf is no number
+            right = targets.gather(-1, guess[:, None])
+        else:
+            nll, right = -log_p.gather(-1, targets[:, None]), guess == targets
         if log_probs is None:
             nll, top = torch.zeros_like(nll), torch.zeros_like(top)
-        parts = (nll, guess == targets, top.double().exp(), *(losses[name] for name in self.objective))
+        parts = (nll, right, top.double().exp(), *(losses[name] for name in self.objective))
         self.sums += torch.stack([part.sum(dtype=torch.float64) for part in parts])
         self.count += len(targets)
 

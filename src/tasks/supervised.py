@@ -19,8 +19,9 @@ Batch = tuple[Tensor, Tensor]
 class SupervisedTask(pl.LightningModule):
     """Feeds a model's logits to a classification loss and scores both splits by the same metrics.
 
-    A model may answer (B, K) for images or (B, T, K) for text; every position is one example. The mean over the
-    examples of a batch is minimised. Raises ValueError for a loss of another family.
+    A model may answer (B, K) for images or (B, T, K) for text; every position is one example. Training targets may be
+    distributions, (B, K). The mean over the examples of a batch is minimised. Raises ValueError for a loss of another
+    family.
     """
 
     family: ClassVar[type[LogitLoss]] = ClassificationLoss
@@ -60,7 +61,9 @@ class SupervisedTask(pl.LightningModule):
         return {"loss": self.loss(logits, targets)}
 
     def _score(self, scores: Scores, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        inputs, targets = batch[0], batch[1].flatten()
+        inputs, targets = batch
+        if not targets.is_floating_point():
+            targets = targets.flatten()  # text has (B, T) classes; a distribution stays a row
         logits = self(inputs)
         terms = self.objective(inputs, logits, targets)
         losses = functools.reduce(torch.add, terms.values())

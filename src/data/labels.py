@@ -36,14 +36,20 @@ def two_groups(groups: str | Sequence[Sequence[int | str]], names: Sequence[str]
     new = torch.full((len(names),), -1)
     for k, group in enumerate(groups):
         for member in group:
-            index = names.index(member) if member in names else member
-            if not isinstance(index, int) or not 0 <= index < len(names):
-                raise DataError(f"data.binary: there is no class {member!r}; the classes are {listed(names, 10)}")
+            index = class_index("binary", member, names)
             if new[index] >= 0:
                 raise DataError(f"data.binary: class {names[index]} is there twice")
             new[index] = k
     first, second = ([name for name, to in zip(names, new, strict=True) if to == k] for k in (0, 1))
     return new, (listed(first, 3), listed(second, 3))
+
+
+def class_index(key: str, member: int | str, names: Sequence[str]) -> int:
+    """The index of a class given by index or name. Raises DataError."""
+    index = names.index(member) if member in names else member
+    if not isinstance(index, int) or not 0 <= index < len(names):
+        raise DataError(f"data.{key}: there is no class {member!r}; the classes are {listed(names, 10)}")
+    return index
 
 
 def listed(names: Sequence[str], most: int) -> str:

@@ -121,6 +121,8 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
         "scheduler.warmup_steps must be an integer <= 1120, the steps of this run",
     ),
     ("data.batch_size=0", nothing, "data.batch_size must be an integer >= 1, got 0"),
+    ("data.without=[12]", nothing, "data.without: there is no class 12; the classes are 0, 1"),
+    ("data.without=3", nothing, "data.without must be a list"),
     ("data.val_fraction=1", nothing, "data.val_fraction must be"),
     ("data.train_examples=9999", nothing, "data.train_examples=9999: only 3600 are there"),
     ("data.mixup=mixcut", nothing, "data.mixup must be one of mixup, cutmix, got 'mixcut'"),
@@ -146,7 +148,7 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
         "loss=hinge data.mixup=cutmix",
         nothing,
         "loss=hinge learns from classes, data.mixup=cutmix gives .*"
-        "take data.mixup=null or loss=bce, brier, ce, focal, kl, poly1, smoothed_ce\n",
+        "take data.mixup=null or loss=bce, brier, ce, distillation, focal, kl, poly1, smoothed_ce\n",
     ),
     ("data.mixup=mixup debug=overfit", nothing, "trainer.overfit_batches validates on training batches"),
     ("loss=mmce trainer.accumulate_grad_batches=2", nothing, "loss=mmce is .* take trainer.accumulate_grad_batches=1"),

@@ -175,3 +175,13 @@ def test_noise_changes_nothing_but_training_labels() -> None:
     assert not torch.equal(data.splits["train"][1], clean.splits["train"][1])
     for split in ("val", "test"):
         torch.testing.assert_close(data.splits[split], clean.splits[split], rtol=0, atol=0)
+
+
+def test_without_a_class_training_alone_loses_it() -> None:
+    whole, some = digits(), digits(without=[3, "5"])
+    labels = torch.bincount(some.splits["train"][1], minlength=10)
+    assert labels.tolist() == [360, 360, 360, 0, 360, 0, 360, 360, 360, 360]
+    assert some.spec.class_counts == tuple(labels.tolist())
+    assert some.spec.class_names == whole.spec.class_names
+    for split in ("val", "test"):
+        torch.testing.assert_close(some.splits[split], whole.splits[split])

@@ -86,7 +86,10 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    return [entry(path) for path in sorted((ROOT / "conf/loss").glob("*.yaml"))]
+    paths = sorted((ROOT / "conf/loss").glob("*.yaml"))
+    return [
+        entry(path) for path in paths if path.read_text().startswith("_target_: ")
+    ]  # not those that build on others
 
 
 def entry(path: Path) -> Entry:

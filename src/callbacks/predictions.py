@@ -39,6 +39,18 @@ class Predictions(Callback):
             part |= {"nll": -table.gather(-1, targets[:, None])[:, 0], "confidence": top.exp()}
         return part
 
+    def class_accuracy(self, num_classes: int) -> list[float | None]:
+        """Share of each class's test examples that are right; None for a class without examples."""
+        targets, correct = [], []
+        for part in self.parts:
+            table = part.get("log_probs", part.get("scores"))
+            correct.append(part["correct"] if table is None else table.argmax(-1) == part["targets"])
+            targets.append(part["targets"].long())
+        y, right = torch.cat(targets), torch.cat(correct)
+        seen = torch.bincount(y, minlength=num_classes).tolist()
+        hits = torch.bincount(y[right], minlength=num_classes).tolist()
+        return [hit / n if n else None for hit, n in zip(hits, seen, strict=True)]
+
     def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if trainer.is_global_zero and self.parts:
             arrays = {name: torch.cat([part[name] for part in self.parts]) for name in self.parts[0]}

@@ -5,7 +5,8 @@ import time
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback
+from tqdm import tqdm
 
 from src.callbacks.plan import Plan
 from src.callbacks.recorder import Recorder
@@ -51,12 +52,25 @@ class ProgressLines(Callback):
         self.last = now
 
 
-class ProgressBar(TQDMProgressBar):
-    """Lightning's bar, with the recorder's latest values."""
+class ProgressBar(Callback):
+    """One bar over all optimizer steps (Lightning's counts its own epochs, of which a run has one)."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__(refresh_rate=10, leave=True)
-        self.recorder = recorder
+    def __init__(self, plan: Plan, recorder: Recorder) -> None:
+        self.plan, self.recorder = plan, recorder
 
-    def get_metrics(self, trainer: pl.Trainer, pl_module: Any) -> dict[str, Any]:
-        return shown(self.recorder.latest)
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.bar = tqdm(total=self.plan.steps, initial=trainer.global_step, dynamic_ncols=True, unit="step")
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        step = trainer.global_step
+        if self.bar.update(step - self.bar.n):  # it redraws ten times a second at most
+            self.bar.set_description(f"epoch {self.plan.epoch(step) + 1}", refresh=False)
+            self.bar.set_postfix(shown(self.recorder.latest), refresh=False)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.bar.set_postfix(shown(self.recorder.latest))
+        self.bar.close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        if hasattr(self, "bar"):
+            self.bar.close()

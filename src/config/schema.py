@@ -89,6 +89,7 @@ class Config:
     scheduler: Any = None
     trainer: TrainerConf = field(default_factory=TrainerConf)
     experiment: str | None = None
+    teacher: str | None = None
     seed: int = 0
     compile: bool = False
     ema: EMAConf = field(default_factory=EMAConf)

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Batch = tuple[Tensor, Tensor]  # inputs, target classes
+Batch = tuple[Tensor, Tensor]  # inputs; targets: classes, int, or for soft_targets a distribution over them each
 SPLITS = ("train", "val", "test")
 
 
@@ -28,6 +28,8 @@ class Spec:
     input_shape: tuple[int, ...]  # image: (channels, height, width); text: (block_size,)
     class_names: tuple[str, ...]  # text: the characters
     class_counts: tuple[int, ...]  # in the training split
+    mean: tuple[float, ...] = ()  # of the training split's pixels in [0, 1], per channel; text: none
+    std: tuple[float, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -93,6 +95,7 @@ class Data:
     kind: Literal["image", "text"]
     spec: Spec
     batch_size: int
+    soft_targets: bool = False  # training targets are distributions over classes
     notes: tuple[str, ...] = ()  # what a user must know when reading the results
 
     def fingerprint(self) -> str | None:

@@ -36,3 +36,10 @@ class CIFAR10(StoredImageData):
             images = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()
             parts.append((images, torch.tensor(part.targets)))
         return parts[0], parts[1], tuple(part.classes)
+
+
+class CIFAR100(CIFAR10):
+    """50,000 + 10,000 images of CIFAR's 100 fine classes, 500 a class in training. Source: as CIFAR-10."""
+
+    name = "cifar100"
+    source = datasets.CIFAR100

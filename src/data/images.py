@@ -1,14 +1,18 @@
 """Image data sets as tensors on the training device: splits, normalisation and batched augmentation."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from src.checks import integer, number
+from src.checks import choice, integer, number
 from src.data.base import Batch, Data, DataError, Spec, generator, quotas, stratified
+from src.data.labels import Groups, class_index, groups_of_classes, long_tail, noisy, relabelled, two_groups
+from src.data.mixing import MIXES, mixed
 
 Arrays = tuple[Tensor, Tensor]  # images (N, C, H, W) uint8, labels (N,) int64
 
@@ -25,17 +29,25 @@ def download_or_explain(name: str, root: Path, error: Exception) -> DataError:
 class ImageData(Data):
     """Images of K classes. ``read`` gives the official training and test sets; validation is split off training.
 
-    batch_size: examples a training step, over all devices. eval_batch_size: examples a
-    batch in validation and test. val_fraction: share of training held out, stratified, by a fixed seed of its own.
-    train_examples: a stratified subset of what is left, or None for all. pad: pixels of reflection-free zero padding
-    for random crops (0: none). flip: mirror half the images.
+    batch_size: examples a training step, over all devices. eval_batch_size: examples a batch in validation and test.
+    val_fraction: share of training held out, stratified, by a fixed seed of its own.
+    train_examples: a stratified subset of what is left, or None for all. pad: pixels of zero padding
+    for random crops (0: none). flip: mirror half the images. mixup: None, mixup or cutmix of training batches, with
+    lambda ~ Beta(mixup_alpha, mixup_alpha); their targets are distributions. binary, imbalance and label_noise: as in
+    ``two_groups``, ``long_tail`` and ``noisy``. without: classes, by index or name, that training does not see.
+
+    In this order: binary makes two classes, before any split; validation is split off; training loses the classes of
+    without; imbalance thins it; then train_examples are taken of what is left, in its proportions. Noise hits training
+    labels alone; it is drawn once for the whole official training set, so that an image has the same label in every
+    subset, and by the fixed seed of the split, so that all runs learn from the same labels. The spec counts training
+    labels as they are learnt.
 
     Pixels are scaled to [0, 1], then standardised by the training split's mean and standard deviation per channel.
     """
 
     kind = "image"
     name: str
-    split_seed = 20_240_229  # of the validation split; the same for every run, so that runs compare
+    split_seed = 20_240_229  # of all that is drawn in loading; the same for every run, so that runs compare
 
     def __init__(
         self,
@@ -46,6 +58,12 @@ class ImageData(Data):
         train_examples: int | None,
         pad: int,
         flip: bool,
+        mixup: str | None,
+        mixup_alpha: float,
+        label_noise: float,
+        imbalance: float | None,
+        binary: Groups,
+        without: Sequence[int | str],
     ) -> None:
         self.batch_size = integer("batch_size", batch_size, low=1)
         self.eval_batch_size = integer("eval_batch_size", eval_batch_size, low=1)
@@ -55,6 +73,15 @@ class ImageData(Data):
         if not isinstance(flip, bool):
             raise ValueError(f"flip must be true or false, got {flip!r}")
         self.flip = flip
+        self.mixup = None if mixup is None else choice("mixup", mixup, MIXES)
+        self.soft_targets = self.mixup is not None
+        self.mixup_alpha = number("mixup_alpha", mixup_alpha, above=0)
+        self.label_noise = number("label_noise", label_noise, low=0, below=1)
+        self.imbalance = None if imbalance is None else number("imbalance", imbalance, low=1)
+        self.binary = groups_of_classes("binary", binary)
+        if isinstance(without, str) or not isinstance(without, Sequence):
+            raise ValueError(f"without must be a list of classes, got {without!r}")
+        self.without = without
 
     def read(self) -> tuple[Arrays, Arrays, tuple[str, ...]]:
         """The official training set, test set, and class names. Raises DataError."""
@@ -62,27 +89,38 @@ class ImageData(Data):
 
     def load(self) -> None:
         (images, labels), test, names = self.read()
-        train, val = self._split(labels, len(names))
+        if self.binary is not None:
+            new, names = two_groups(self.binary, names)
+            (images, labels), test = relabelled(images, labels, new), relabelled(*test, new)
+        train, val = self._split(labels, names)
+        learnt = noisy(labels, len(names), self.label_noise, generator("label noise", self.split_seed))
         self.splits = {
-            "train": (images[train], labels[train]),
+            "train": (images[train], learnt[train]),
             "val": (images[val], labels[val]),
             "test": test,
         }
-        counts = torch.bincount(labels[train], minlength=len(names))
+        counts = torch.bincount(learnt[train], minlength=len(names))
         for split, (_, split_labels) in self.splits.items():
             if len(split_labels) == 0:
                 raise DataError(f"{self.name}: the {split} split is empty; give it more examples (data.val_fraction)")
         self.mean, self.std = channel_statistics(self.splits["train"][0])
-        self.spec = Spec(self.kind, tuple(images.shape[1:]), names, tuple(counts.tolist()))
+        statistics = (tuple(values.flatten().tolist()) for values in (self.mean, self.std))
+        self.spec = Spec(self.kind, tuple(images.shape[1:]), names, tuple(counts.tolist()), *statistics)
 
-    def _split(self, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    def _split(self, labels: Tensor, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
         """Indices of training and validation examples."""
+        classes = len(names)
         g = generator("validation split", self.split_seed)
         counts = torch.bincount(labels, minlength=classes)
         val = stratified(labels, quotas(counts, round(self.val_fraction * len(labels))), g)
         rest = torch.ones(len(labels), dtype=torch.bool)
         rest[val] = False
+        for member in self.without:
+            rest &= labels != class_index("without", member, names)
         train = rest.nonzero().flatten()
+        if self.imbalance is not None:
+            kept = long_tail(torch.bincount(labels[train], minlength=classes), self.imbalance)
+            train = train[stratified(labels[train], kept, g)]
         if self.train_examples is not None:
             if self.train_examples > len(train):
                 raise DataError(f"data.train_examples={self.train_examples}: only {len(train)} are there for training")
@@ -101,10 +139,15 @@ class ImageData(Data):
         images, labels = self.splits["train"]
         epoch, index = divmod(step, self.steps_per_epoch())
         rows = self._order(seed, epoch)[index * self.batch_size : (index + 1) * self.batch_size]
-        x = images[rows]
+        x, targets = images[rows], labels[rows]
         if self.pad or self.flip:
             x = self._augment(x, generator("augmentation", seed, step))
-        return self.normalise(x)[rank::world], labels[rows][rank::world]
+        x = self.normalise(x)
+        if self.mixup:
+            # NumPy's: torch draws no Beta from a generator
+            rng = np.random.default_rng(generator("mixing", seed, step).initial_seed())
+            x, targets = mixed(x, targets, self.spec.num_classes, self.mixup, self.mixup_alpha, rng)
+        return x[rank::world], targets[rank::world]
 
     @functools.lru_cache(maxsize=2)  # noqa: B019  an epoch's order is asked for once a batch
     def _order(self, seed: int, epoch: int) -> Tensor:

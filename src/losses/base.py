@@ -84,6 +84,7 @@ class LogitLoss(nn.Module):
 
     soft_targets: ClassVar[bool] = False  # true: targets may be distributions over classes, (N, K) floats
     batch_statistic: ClassVar[bool] = False  # true: an example's number depends on the rest of its batch
+    parts: ClassVar[tuple[str, ...]] = ()  # names of the terms that are logged apart
 
     def __init__(self) -> None:
         super().__init__()  # nn.Module's own takes *args and **kwargs; a loss without arguments says that it has none

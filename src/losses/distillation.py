@@ -19,6 +19,7 @@ class KnowledgeDistillationLoss(DistillationLoss):
     """
 
     soft_targets = True
+    parts = ("hard", "soft")
 
     def __init__(self, *, alpha: float, temperature: float) -> None:
         super().__init__()

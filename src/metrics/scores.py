@@ -4,6 +4,7 @@ import src.torchvision_cpu  # noqa: F401  before torchmetrics, which imports tor
 
 # isort: split
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ class Scores(Metric):
 
     ``compute`` gives, over n examples with log-probabilities l (K) and class y, p = e^l:
 
-    loss            mean of the training objective (not comparable between losses)
+    loss            mean of the training objective (not comparable between losses), then its ``terms``, if any
     nll             mean of -l_y, in nats
     perplexity      exp(nll)
     bits            nll / ln 2 (text: bits_per_char)
@@ -24,6 +25,9 @@ class Scores(Metric):
     confidence      mean of max_k p_k
     overconfidence  confidence - accuracy, signed
 
+    A target may be a distribution q over classes (training on mixed images). Then nll is the mean cross-entropy
+    -sum_k q_k l_k, which is at least the entropy of q, and accuracy the expected one, q at the most probable class;
+    a one-hot q gives, bit for bit, what its class gives.
     Where scores have no reading as probabilities all but loss and accuracy are None.
     """
 
@@ -31,28 +35,33 @@ class Scores(Metric):
     sums: Tensor
     count: Tensor
 
-    def __init__(self, *, text: bool) -> None:
+    def __init__(self, *, text: bool, terms: Sequence[str] = ()) -> None:
         super().__init__()
+        self.objective = ("loss", *terms)
         self.bits = "bits_per_char" if text else "bits"
         self.probabilistic = True
-        self.add_state("sums", torch.zeros(4, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("sums", torch.zeros(3 + len(self.objective), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, losses: Tensor, scores: Tensor, log_probs: Tensor | None, targets: Tensor) -> None:
-        """Add examples: losses (N,), scores (N, outputs), log_probs (N, K) or None, targets (N,) int."""
+    def update(self, losses: dict[str, Tensor], scores: Tensor, log_probs: Tensor | None, targets: Tensor) -> None:
+        """Add examples: losses (N,) by name, scores (N, outputs), log_probs (N, K) or None, targets (N,) or (N, K)."""
         self.probabilistic = log_probs is not None
         log_p = scores if log_probs is None else log_probs
         top, guess = log_p.max(-1)
-        nll = -log_p.gather(-1, targets[:, None])
+        if targets.is_floating_point():
+            nll = -(targets * log_p.masked_fill(targets == 0, 0.0)).sum(-1)  # 0 * -inf is no number
+            right = targets.gather(-1, guess[:, None])
+        else:
+            nll, right = -log_p.gather(-1, targets[:, None]), guess == targets
         if log_probs is None:
             nll, top = torch.zeros_like(nll), torch.zeros_like(top)
-        parts = (losses, nll, guess == targets, top.double().exp())
+        parts = (nll, right, top.double().exp(), *(losses[name] for name in self.objective))
         self.sums += torch.stack([part.sum(dtype=torch.float64) for part in parts])
         self.count += len(targets)
 
     def compute(self) -> dict[str, float | None]:
-        loss, nll, accuracy, confidence = (self.sums / self.count).tolist()
-        values: dict[str, float | None] = {"loss": loss, "accuracy": accuracy}
+        nll, accuracy, confidence, *objective = (self.sums / self.count).tolist()
+        values: dict[str, float | None] = dict(zip(self.objective, objective, strict=True)) | {"accuracy": accuracy}
         derived = {
             "nll": nll,
             "perplexity": math.exp(nll) if nll < 700 else math.inf,

@@ -16,7 +16,8 @@ class MLP(Network):
     """(B, C, H, W) -> (B, outputs): flatten, then [linear, activation, dropout] for each of ``widths``, then linear.
 
     Weights from N(0, 2 / fan_in) before relu, gelu and silu (He et al. 2015, arXiv:1502.01852, eq. 10), from
-    N(0, 1 / fan_in) before tanh and the logits (LeCun et al. 1998, Efficient BackProp, eq. 16); biases 0.
+    N(0, 1 / fan_in) before tanh (LeCun et al. 1998, Efficient BackProp, eq. 16), from N(0, 0.01^2) before the logits
+    (Goyal et al. 2017, arXiv:1706.02677, section 5.1), so that every loss starts near its value at z = 0; biases 0.
     """
 
     inputs = "image"
@@ -37,7 +38,7 @@ class MLP(Network):
             nn.init.zeros_(linear.bias)
             layers += [linear, kind()] + ([nn.Dropout(dropout)] if dropout else [])
         head = nn.Linear(sizes[-1], outputs)
-        nn.init.normal_(head.weight, std=math.sqrt(1 / sizes[-1]))
+        nn.init.normal_(head.weight, std=0.01)
         nn.init.zeros_(head.bias)
         self.layers = nn.Sequential(*layers, head)
 

@@ -4,13 +4,15 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+import yaml
 from hydra.utils import get_class
 from torch import nn
 
+from src.config.entry import CONF
 from src.config.errors import UserError
 from src.config.signature import signature
 from src.data.base import Data, DataError, Spec, generator
-from src.losses.base import ClassificationLoss
+from src.losses.base import LogitLoss
 from src.models.base import Network
 from src.tasks.schedules import Schedule
 from src.tasks.supervised import parameter_groups
@@ -55,14 +57,16 @@ def fingerprint(data: Data) -> str | None:
         raise UserError(str(error)) from error
 
 
-def build_loss(cfg: Plain, spec: Spec) -> ClassificationLoss:
+def build_loss(cfg: Plain, spec: Spec) -> LogitLoss:
     loss = construct(cfg, "loss", num_classes=spec.num_classes, class_counts=spec.class_counts)
-    if not isinstance(loss, ClassificationLoss):
-        raise UserError(f"loss._target_={cfg['loss']['_target_']} is no loss (a sub-class of ClassificationLoss)")
+    if not isinstance(loss, LogitLoss):
+        raise UserError(
+            f"loss._target_={cfg['loss']['_target_']} is no loss (a sub-class of src.losses.base.LogitLoss)"
+        )
     return loss
 
 
-def build_model(cfg: Plain, spec: Spec, loss: ClassificationLoss) -> Network:
+def build_model(cfg: Plain, spec: Spec, loss: LogitLoss) -> Network:
     """The network, its weights a function of (seed, model) alone: all losses start from the same."""
     with torch.random.fork_rng():
         torch.manual_seed(generator("weights", cfg["seed"]).initial_seed())
@@ -81,12 +85,51 @@ def build_model(cfg: Plain, spec: Spec, loss: ClassificationLoss) -> Network:
 
 
 def check_fit(cfg: Plain, data: Data) -> None:
-    """Raise UserError, before anything is read, where the model reads another kind of data."""
+    """Raise UserError, before anything is read, where model or loss and the data do not fit together."""
     reads = getattr(get_class(cfg["model"]["_target_"]), "inputs", data.kind)
     if reads != data.kind:
-        fitting = {"image": "mlp or model=resnet", "text": "gpt"}[data.kind]
+        fitting = {"image": "mlp, model=resnet or model=vit", "text": "gpt"}[data.kind]
         model, name = cfg["choices"]["model"], cfg["choices"]["data"]
         raise UserError(f"model={model} reads {reads}, data={name} gives {data.kind}: take model={fitting}")
+    loss = get_class(cfg["loss"]["_target_"])
+    if issubclass(loss, LogitLoss):  # what is no loss is refused when it is built
+        check_targets(cfg, data, loss)
+        check_batch(cfg, data, loss)
+
+
+def check_targets(cfg: Plain, data: Data, loss: type[LogitLoss]) -> None:
+    """Raise UserError where targets are distributions and the loss, or what is asked of the run, wants classes."""
+    if not data.soft_targets:
+        return
+    if not loss.soft_targets:
+        raise UserError(
+            f"loss={cfg['choices']['loss']} learns from classes, data.mixup={cfg['data']['mixup']} gives distributions"
+            f" over them: take data.mixup=null or loss={', '.join(soft_losses())}"
+        )
+    if cfg["trainer"]["overfit_batches"]:
+        raise UserError(
+            "trainer.overfit_batches validates on training batches, which data.mixup mixes: take data.mixup=null"
+        )
+
+
+def soft_losses() -> list[str]:
+    """The options of the group loss whose class takes distributions as targets."""
+    options = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((CONF / "loss").glob("*.yaml"))}
+    classes = {name: get_class(option["_target_"]) for name, option in options.items() if "_target_" in option}
+    return [name for name, cls in classes.items() if issubclass(cls, LogitLoss) and cls.soft_targets]
+
+
+def check_batch(cfg: Plain, data: Data, loss: type[LogitLoss]) -> None:
+    """Raise UserError where a loss over the statistics of its batch would not see the batch whole."""
+    if not loss.batch_statistic:
+        return
+    accumulate, devices = cfg["trainer"]["accumulate_grad_batches"], cfg["trainer"]["devices"]
+    name, why = cfg["choices"]["loss"], "is a statistic of the whole batch"
+    if data.kind == "text":
+        raise UserError(f"loss={name} {why} of examples, data={cfg['choices']['data']} gives text: take images")
+    for key, value in (("accumulate_grad_batches", accumulate), ("devices", devices)):
+        if value > 1:
+            raise UserError(f"loss={name} {why}, trainer.{key}={value} cuts it: take trainer.{key}=1")
 
 
 def build_optimizer(cfg: Plain, model: nn.Module) -> torch.optim.Optimizer:

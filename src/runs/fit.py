@@ -23,6 +23,9 @@ from src.data.base import Data, EvalLoader, generator
 from src.runs import build
 from src.runs.files import written_whole
 from src.runs.folder import RunFolder
+from src.runs.rebuild import Rebuilt
+from src.runs.teacher import fitted
+from src.tasks.distillation import DistillationTask
 from src.tasks.supervised import SupervisedTask
 
 Plain = dict[str, Any]
@@ -44,18 +47,23 @@ class EventFiles(TensorBoardLogger):
 class Fit:
     """A run, built and checked; nothing is written before ``run``. Raises UserError for what does not fit together."""
 
-    def __init__(self, cfg: Plain, data: Data, folder: RunFolder, device: str, run_id: str) -> None:
+    def __init__(self, cfg: Plain, data: Data, teacher: Rebuilt | None, folder: RunFolder, device: str) -> None:
         self.cfg, self.data, self.folder, self.device = cfg, data, folder, device
         spec = build.load(data)
         loss = build.build_loss(cfg, spec)
         model = build.build_model(cfg, spec, loss)
         self.plan = Plan.of(cfg["trainer"], data.steps_per_epoch())
-        self.task = SupervisedTask(
-            model=model,
-            loss=loss,
-            optimizer=build.build_optimizer(cfg, model),
-            schedule=build.build_schedule(cfg, self.plan.steps),
-            text=spec.kind == "text",
+        parts: Plain = {
+            "model": model,
+            "loss": loss,
+            "optimizer": build.build_optimizer(cfg, model),
+            "schedule": build.build_schedule(cfg, self.plan.steps),
+            "text": spec.kind == "text",
+        }
+        self.task = (
+            DistillationTask(teacher=fitted(teacher, spec, cfg["teacher"]), **parts)
+            if teacher
+            else SupervisedTask(**parts)
         )
         self.samples = self._samples()
         self.checkpoint = None if cfg["overwrite"] else self._read_checkpoint()
@@ -91,6 +99,7 @@ class Fit:
         """Train to the end and test. Raises Interrupted on a signal."""
         cfg, checkpoint = self.cfg, self.checkpoint
         self.recorder = Recorder(self.folder.path, self.plan, self.data.batch_size, cfg["trainer"]["log_every_n_steps"])
+        self.predictions = Predictions(self.folder.path, self.data.spec.kind == "text")
         keeper = ExactCheckpoint(
             self.folder.checkpoints, self.plan, cfg["checkpoint"]["every_n_steps"], cfg["checkpoint"]["best"]
         )
@@ -132,7 +141,7 @@ class Fit:
             callbacks=self._callbacks(keeper),
             plugins=[AtomicCheckpointIO()],
             default_root_dir=self.folder.path,
-            enable_progress_bar=sys.stdout.isatty(),
+            enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
@@ -160,8 +169,8 @@ class Fit:
             *([self.samples] if self.samples else []),
             *([EarlyStopping(cfg["early_stopping"]["patience"])] if cfg["early_stopping"]["patience"] else []),
             StopAtEnd(self.plan),
-            ProgressBar(self.recorder) if sys.stdout.isatty() else ProgressLines(self.plan, self.recorder),
-            Predictions(self.folder.path, self.data.spec.kind == "text"),
+            ProgressBar(self.plan, self.recorder) if sys.stdout.isatty() else ProgressLines(self.plan, self.recorder),
+            self.predictions,
             RandomState(),
             keeper,
         ]
@@ -195,7 +204,9 @@ class Fit:
         with written_whole(self.folder.weights) as file:
             file.write(save({name: value.contiguous() for name, value in self._weights().items()}))
         trainer.test(self.task, self._eval_loader("test"), verbose=False)
-        test = self.task.test_scores.compute()
+        by_class = self.predictions.class_accuracy(self.data.spec.num_classes)
+        present = [value for value in by_class if value is not None]
+        test = self.task.test_scores.compute() | {"class_mean_accuracy": sum(present) / len(present)}
         steps = torch.load(self.folder.last, map_location="cpu", weights_only=True)["global_step"]
         self.recorder.record(trainer, steps, {f"test/{name}": value for name, value in test.items()})
         self.recorder.metrics.length()
@@ -207,6 +218,7 @@ class Fit:
                 split: {tag.partition("/")[2]: value for tag, value in latest.items() if tag.startswith(f"{split}/")}
                 for split in ("test", "val", "train")
             },
+            "class_accuracy": dict(zip(self.data.spec.class_names, by_class, strict=True)),
             "steps": steps,
             "epochs": self.plan.epoch(steps) + 1,
             "tested_at_step": chosen["global_step"],

@@ -18,11 +18,10 @@ from src.runs.files import write_json, write_yaml
 
 Plain = dict[str, Any]
 
-# Keys that cannot change a run's numbers, or whose resolved value is among the facts.
+# Keys that cannot change a run's numbers.
 NEUTRAL = (
-    *("seed", "experiment", "logger", "runs", "resume", "overwrite", "retry_failed", "samples"),
-    *("trainer.log_every_n_steps", "trainer.accelerator", "trainer.threads", "checkpoint.every_n_steps"),
-    *("data.root", "data.path"),
+    *("seed", "experiment", "logger", "runs", "resume", "teacher", "overwrite", "retry_failed", "samples"),
+    *("trainer.log_every_n_steps", "trainer.accelerator", "checkpoint.every_n_steps", "data.root", "data.path"),
 )
 
 
@@ -46,7 +45,7 @@ def slug(choices: Plain, typed: list[str]) -> str:
     parts = [str(choices["loss"])]
     for override in typed:
         key, _, value = override.lstrip("+~").partition("=")
-        if key not in NEUTRAL and key not in ("data", "model", "loss"):
+        if not {key, key.partition(".")[0]} & set(NEUTRAL) and key not in ("data", "model", "loss"):
             parts.append(value if key in choices else f"{key.rpartition('.')[2]}{value}")
     return re.sub(r"[^\w.+-]+", "_", "-".join(parts))[:60].rstrip("_-.")
 

@@ -1,5 +1,6 @@
 """What a run trained on, and with."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -60,7 +61,7 @@ def check_extras(cfg: Plain, device: str) -> None:
 
 def describe(device: str, threads: int) -> Plain:
     """Device, versions and commit, for the result."""
-    name = torch.cuda.get_device_name() if device == "gpu" else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name() if device == "gpu" else processor()
     return {
         "device": f"{device}: {name}",
         "threads": threads,
@@ -68,6 +69,15 @@ def describe(device: str, threads: int) -> Plain:
         | {name: importlib.metadata.version(name) for name in PACKAGES},
         "commit": commit(),
     }
+
+
+def processor() -> str:
+    """The CPU's name, as far as the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def commit() -> str | None:

@@ -13,6 +13,7 @@ from src.runs import build, machine, show
 from src.runs.fit import Fit
 from src.runs.folder import RunFolder, identity, slug
 from src.runs.logs import logging_to
+from src.runs.teacher import find_teacher
 
 Plain = dict[str, Any]
 log = logging.getLogger("xent")
@@ -27,9 +28,13 @@ def execute(cfg: Plain, choices: Plain, typed: list[str]) -> int:
     device = machine.resolve_device(cfg["trainer"])
     machine.check_extras(cfg, device)
     threads = machine.set_threads(cfg["trainer"])
+    cfg["trainer"] = cfg["trainer"] | {"threads": threads}
     data = build.build_data(cfg)
     build.check_fit(cfg, data)
-    facts = {"fingerprint": build.fingerprint(data), "threads": threads, "device": device}
+    teacher = find_teacher(cfg)
+    facts = {"fingerprint": build.fingerprint(data), "device": device}
+    if teacher:
+        facts["teacher"] = teacher.weights_hash
     run_id = identity({key: value for key, value in cfg.items() if key != "choices"}, facts)
     folder = resumed or RunFolder(place(cfg, choices, typed, run_id))
     folder.check_place()
@@ -38,7 +43,9 @@ def execute(cfg: Plain, choices: Plain, typed: list[str]) -> int:
             status = settled(folder, cfg)
         if status is not None:
             return status
-    fit = Fit(cfg, data, folder, device, run_id)
+    fit = Fit(cfg, data, teacher, folder, device)
+    if data.kind == "image" and any(word.startswith("samples.") for word in typed):
+        log.warning("samples.* is ignored: images write no text")
     with folder.locked():
         status = settled(folder, cfg)  # another process may have finished it meanwhile
         if status is not None:
@@ -96,9 +103,10 @@ def settled(folder: RunFolder, cfg: Plain) -> int | None:
 
 
 def place(cfg: Plain, choices: Plain, typed: list[str], run_id: str) -> Path:
-    """The folder of a new run."""
-    family = choices["experiment"] or f"{choices['data']}-{choices['model']}"
-    return Path(cfg["runs"]).expanduser() / family / f"{slug(choices, typed)}-{run_id}" / f"seed{cfg['seed']}"
+    """The run's folder: that of the same identity where there is one, however its command was worded."""
+    family = Path(cfg["runs"]).expanduser() / (choices["experiment"] or f"{choices['data']}-{choices['model']}")
+    same = sorted(family.glob(f"*-{run_id}")) if family.is_dir() else []
+    return (same[0] if same else family / f"{slug(choices, typed)}-{run_id}") / f"seed{cfg['seed']}"
 
 
 def reopen(folder: RunFolder, cfg: Plain, typed: list[str]) -> tuple[Plain, Plain]:

@@ -9,9 +9,10 @@ UNITS = {"nll": "nats", "bits": "bits", "bits_per_char": "bits"}
 def table(result: dict[str, Any]) -> str:
     """Test and validation metrics side by side; — where a loss gives no probabilities."""
     test, val = result["metrics"]["test"], result["metrics"]["val"]
-    lines = [f"{'':18}{'test':>12}{'validation':>14}"]
+    lines = [f"{'':20}{'test':>12}{'validation':>14}"]
     for name in test:
-        lines.append(f"{name:18}{_cell(test[name]):>12}{_cell(val.get(name)):>14}  {UNITS.get(name, '')}".rstrip())
+        cells = (_cell(split[name]) if name in split else "" for split in (test, val))
+        lines.append("{:20}{:>12}{:>14}  {}".format(name, *cells, UNITS.get(name, "")).rstrip())
     return "\n".join(lines)
 
 

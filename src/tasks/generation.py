@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from src.losses.base import ClassificationLoss
+from src.losses.base import LogitLoss
 
 
 @torch.no_grad()
 def generate(
     model: nn.Module,
-    loss: ClassificationLoss,
+    loss: LogitLoss,
     prompt: Tensor,
     *,
     length: int,

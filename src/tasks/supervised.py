@@ -1,6 +1,7 @@
 """K-way classification of N examples: images, and every next character of a text."""
 
-from typing import Any
+import functools
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from src.losses.base import ClassificationLoss
+from src.losses.base import ClassificationLoss, LogitLoss
 from src.metrics.scores import Scores
 from src.tasks.schedules import Schedule
 
@@ -18,20 +19,23 @@ Batch = tuple[Tensor, Tensor]
 class SupervisedTask(pl.LightningModule):
     """Feeds a model's logits to a classification loss and scores both splits by the same metrics.
 
-    A model may answer (B, K) for images or (B, T, K) for text; every position is one example. The mean over the
-    examples of a batch is minimised. Raises ValueError for a loss of another family.
+    A model may answer (B, K) for images or (B, T, K) for text; every position is one example. Training targets may be
+    distributions, (B, K). The mean over the examples of a batch is minimised. Raises ValueError for a loss of another
+    family.
     """
+
+    family: ClassVar[type[LogitLoss]] = ClassificationLoss
 
     def __init__(
         self, *, model: nn.Module, loss: nn.Module, optimizer: Optimizer, schedule: Schedule, text: bool
     ) -> None:
         super().__init__()
-        if not isinstance(loss, ClassificationLoss):
-            raise ValueError(f"{type(loss).__name__} is no classification loss: take ce, smoothed_ce, bce, focal, ...")
+        if not isinstance(loss, self.family):
+            raise ValueError(f"{type(loss).__name__} is no {self.family.__name__}, which this task minimises")
         self.model = model
-        self.loss: ClassificationLoss = loss
+        self.loss: Any = loss
         self.optimizer, self.schedule = optimizer, schedule
-        self.train_scores, self.val_scores, self.test_scores = (Scores(text=text) for _ in range(3))
+        self.train_scores, self.val_scores, self.test_scores = (Scores(text=text, terms=loss.parts) for _ in range(3))
         self.recent_losses: list[Tensor] = []  # of each batch since the guard last looked
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -52,13 +56,20 @@ class SupervisedTask(pl.LightningModule):
         _, prediction = self._score(self.test_scores, batch)
         return prediction
 
+    def objective(self, inputs: Tensor, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """The terms of the loss by name, (N,) each; their sum is minimised."""
+        return {"loss": self.loss(logits, targets)}
+
     def _score(self, scores: Scores, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        inputs, targets = batch[0], batch[1].flatten()
+        inputs, targets = batch
+        if not targets.is_floating_point():
+            targets = targets.flatten()  # text has (B, T) classes; a distribution stays a row
         logits = self(inputs)
-        losses = self.loss(logits, targets)
+        terms = self.objective(inputs, logits, targets)
+        losses = functools.reduce(torch.add, terms.values())
         with torch.no_grad():
             log_probs = self.loss.log_probs(logits.detach())
-            scores.update(losses.detach(), logits.detach(), log_probs, targets)
+            scores.update({"loss": losses} | terms, logits, log_probs, targets)
         prediction = {"scores": logits.detach()} if log_probs is None else {"log_probs": log_probs}
         return losses, prediction | {"targets": targets}
 

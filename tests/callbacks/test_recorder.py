@@ -150,7 +150,7 @@ def test_tensorboard_shows_what_the_tables_hold(recorded: tuple[Path, Rows]) -> 
     tables = rows(run / "metrics.csv") | rows(run / "timing.csv")
     assert {tag for tag in drawn if "/" in tag} == set(tables)
     assert set(tables) == {f"{split}/{name}" for split in ("train", "val", "test") for name in SCORES} | {
-        *("train/lr", "train/grad_norm", "train/examples_per_second")
+        *("train/lr", "train/grad_norm", "train/examples_per_second", "test/class_mean_accuracy")
     }
     for tag, values in tables.items():
         assert dict(drawn[tag]) == pytest.approx(values, rel=1e-6), tag  # event files hold float32
@@ -207,6 +207,6 @@ def test_a_loss_without_probabilities_records_none(loss: str, tmp_path: Path) ->
     assert train(*QUIET, f"loss={loss}", "debug=fast", "data.train_examples=100", f"runs={tmp_path}") == 0
     run = only_run(tmp_path)
     names = {tag.split("/")[1] for tag in rows(run / "metrics.csv")}
-    assert names == {"loss", "accuracy", "lr", "grad_norm"}
+    assert names == {"loss", "accuracy", "class_mean_accuracy", "lr", "grad_norm"}
     test = json.loads((run / "result.json").read_text())["metrics"]["test"]
     assert all(test[name] is None for name in SCORES if name not in ("loss", "accuracy"))

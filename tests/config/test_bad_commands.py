@@ -14,8 +14,10 @@ import torch
 from PIL import Image
 
 import train
-from src.config.entry import guarded
-from tests.commands import QUIET, only_run
+from src.config.entry import guarded, resolve
+from src.config.errors import UserError
+from src.runs.build import build_data, check_fit
+from tests.commands import QUIET, composed, only_run
 from tests.commands import train as train_here
 from tests.conftest import ROOT
 
@@ -108,6 +110,8 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     ("model.dropout=1.5", nothing, "model.dropout must be a number >= 0 and <= 0.99, got 1.5"),
     ("model.activation=relo", nothing, "model.activation must be one of relu"),
     ("model=resnet model.depth=21", nothing, "model.depth must be one of 8, 18, 20, 32, 56, got 21"),
+    ("model=vit model.patch=5", nothing, "model.patch must divide the images' height and width, 28 x 28, got 5"),
+    ("model=vit model.heads=3", nothing, "model.width must be a multiple of heads=3, got 128"),
     ("optimizer.lr=abc", nothing, "optimizer.lr must be a number, got 'abc'"),
     ("optimizer.lr=-1", nothing, "optimizer.*Invalid learning rate: -1"),
     ("optimizer=sgd optimizer.momntum=0.9", nothing, "unknown key 'momntum' in optimizer.*Did you mean momentum"),
@@ -117,19 +121,41 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
         "scheduler.warmup_steps must be an integer <= 1120, the steps of this run",
     ),
     ("data.batch_size=0", nothing, "data.batch_size must be an integer >= 1, got 0"),
+    ("data.without=[12]", nothing, "data.without: there is no class 12; the classes are 0, 1"),
+    ("data.without=3", nothing, "data.without must be a list"),
     ("data.val_fraction=1", nothing, "data.val_fraction must be"),
     ("data.train_examples=9999", nothing, "data.train_examples=9999: only 3600 are there"),
+    ("data.mixup=mixcut", nothing, "data.mixup must be one of mixup, cutmix, got 'mixcut'"),
+    ("data.mixup_alpha=0", nothing, "data.mixup_alpha must be a number > 0, got 0"),
+    ("data.label_noise=1", nothing, "data.label_noise must be a number >= 0 and < 1, got 1"),
+    ("data.label_noise=much", nothing, "data.label_noise must be a number, got 'much'"),
+    ("data.imbalance=0.5", nothing, "data.imbalance must be a number >= 1, got 0.5"),
+    ("data.imbalance=1000", nothing, "data.imbalance=1000 leaves the last class no example of 360"),
+    ("data.binary=even", nothing, "data.binary must be null, odd_even or two lists of classes, got 'even'"),
+    ("data.binary=[[0,1]]", nothing, "data.binary must be null, odd_even or two lists of classes"),
+    ("data.binary=[[0],[11]]", nothing, "data.binary: there is no class 11; the classes are 0, 1"),
+    ("data.binary=[[0,1],[1]]", nothing, "data.binary: class 1 is there twice"),
     ("ema.decay=2", nothing, "ema.decay must be a number >= 0 and <= 1, got 2"),
     ("logger=wandbb", nothing, "logger: .*tensorboard"),
     ("logger=wandb", nothing, "logger=wandb needs the package wandb"),
     # what does not fit together
     ("data=python_docs", nothing, "model=mlp reads image, data=python_docs gives text: take model=gpt"),
-    ("model=gpt", nothing, "model=gpt reads text, data=mnist_5k gives image: take model=mlp or model=resnet"),
+    ("model=gpt", nothing, "model=gpt reads text, data=mnist_5k gives image: take model=mlp, model=resnet or"),
     ("data=python_docs model=gpt model.positions=8", nothing, "model.positions must be an integer >= 64"),
     ("data=python_docs model=gpt model.n_head=5", nothing, "model.n_embd must be a multiple of n_head=5, got 128"),
     ("data=python_docs model=gpt loss=bce samples.prompt='→'", nothing, "samples.prompt: the character '→' is not in"),
     (
-        "model._target_=src.losses.ce.CrossEntropyLoss ~model.widths ~model.dropout ~model.activation",
+        "loss=hinge data.mixup=cutmix",
+        nothing,
+        "loss=hinge learns from classes, data.mixup=cutmix gives .*"
+        "take data.mixup=null or loss=bce, brier, ce, distillation, focal, kl, poly1, smoothed_ce\n",
+    ),
+    ("data.mixup=mixup debug=overfit", nothing, "trainer.overfit_batches validates on training batches"),
+    ("loss=mmce trainer.accumulate_grad_batches=2", nothing, "loss=mmce is .* take trainer.accumulate_grad_batches=1"),
+    ("loss=mmce data=python_docs model=gpt", nothing, "loss=mmce is a statistic .* data=python_docs gives text"),
+    ("data=python_docs model=gpt data.mixup=mixup", nothing, "unknown key 'mixup' in data"),
+    (
+        "model._target_=src.losses.kl.KullbackLeiblerLoss ~model.widths ~model.dropout ~model.activation",
         nothing,
         "no network",
     ),
@@ -243,6 +269,14 @@ def test_checkpoint_that_is_none(
     (finished / "result.json").unlink()
     (finished / "checkpoints/last.ckpt").write_bytes(b"half a check")
     check([f"resume={finished}"], "no checkpoint of xent", tmp_path / "here", monkeypatch, capfd, tmp_path / "cache")
+
+
+def test_a_statistic_of_the_batch_wants_one_device() -> None:
+    """By itself: most machines refuse a second device first."""
+    command = composed("loss=mmce", "trainer.devices=2")
+    cfg = resolve(command.cfg) | {"choices": command.choices}
+    with pytest.raises(UserError, match=r"loss=mmce is .*, trainer.devices=2 cuts it: take trainer.devices=1"):
+        check_fit(cfg, build_data(cfg))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

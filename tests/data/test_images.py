@@ -13,15 +13,7 @@ from torch import Tensor
 
 from src.data.base import DataError, generator, quotas, stratified
 from src.data.images import ImageData, channel_statistics
-from src.data.mnist import MNIST5k
-
-SETTINGS = {"batch_size": 64, "eval_batch_size": 300, "val_fraction": 0.1, "train_examples": None}
-
-
-def digits(**changes: Any) -> MNIST5k:
-    data = MNIST5k(**{**SETTINGS, "pad": 0, "flip": False, **changes})
-    data.load()
-    return data
+from tests.data.settings import digits, image_settings
 
 
 def test_mnist_5k_is_five_thousand_digits() -> None:
@@ -156,7 +148,7 @@ def crops(image: Tensor, pad: int) -> Tensor:
 
 
 def test_augmentation_draws_every_crop_and_mirror_alike() -> None:
-    data = Ramp(**{**SETTINGS, "batch_size": 3600}, pad=1, flip=True)
+    data = Ramp(**image_settings(batch_size=3600, pad=1, flip=True))
     data.load()
     out = data._augment(data.splits["train"][0][:3600], generator("test"))[:, 0]
     possible = crops(data.splits["train"][0][0, 0], 1)

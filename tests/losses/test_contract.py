@@ -39,8 +39,9 @@ def one_hot(y: Tensor) -> Tensor:
 
 
 def test_files_options_and_rows_are_one_list() -> None:
+    """An option that builds on another (``defaults:``) is the same loss with other values, and has no row."""
     files = {path.stem for path in (ROOT / "src/losses").glob("*.py")} - {"__init__", "base"}
-    options = {path.stem for path in (ROOT / "conf/loss").glob("*.yaml")}
+    options = {path.stem for path in (ROOT / "conf/loss").glob("*.yaml") if path.read_text().startswith("_target_: ")}
     assert files == options == {row.name for row in ROWS}
 
 

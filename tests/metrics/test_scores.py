@@ -58,7 +58,7 @@ def by_definition(batch: Batch) -> dict[str, float]:
 def scores_of(*parts: Batch, text: bool = False) -> Scores:
     scores = Scores(text=text)
     for losses, log_probs, targets in parts:
-        scores.update(losses, log_probs, log_probs, targets)
+        scores.update({"loss": losses}, log_probs, log_probs, targets)
     return scores
 
 
@@ -127,7 +127,7 @@ def test_a_million_small_values_keep_their_digits() -> None:
     log_probs = torch.full((1 << 16, 2), math.log(0.5), dtype=torch.float32)
     targets = torch.zeros(1 << 16, dtype=torch.long)
     for _ in range(300):
-        scores.update(torch.ones(1 << 16), log_probs, log_probs, targets)
+        scores.update({"loss": torch.ones(1 << 16)}, log_probs, log_probs, targets)
     values = scores.compute()
     assert values["loss"] == 1
     assert values["nll"] == pytest.approx(-float(np.float32(math.log(0.5))), rel=1e-13)
@@ -137,7 +137,7 @@ def test_a_million_small_values_keep_their_digits() -> None:
 def test_scores_without_probabilities() -> None:
     scores = Scores(text=False)
     raw = torch.tensor([[3.0, 1.0], [0.0, 2.0], [5.0, -800.0]])
-    scores.update(torch.tensor([1.0, 2.0, 6.0]), raw, None, torch.tensor([0, 0, 0]))
+    scores.update({"loss": torch.tensor([1.0, 2.0, 6.0])}, raw, None, torch.tensor([0, 0, 0]))
     values = scores.compute()
     assert (values["loss"], values["accuracy"]) == (3.0, pytest.approx(2 / 3))
     assert all(values[name] is None for name in DERIVED)
@@ -149,7 +149,7 @@ def test_restored_sums_go_on_exactly(probabilistic: bool) -> None:
     parts = [(torch.rand(7), torch.randn(7, 4).log_softmax(-1), torch.randint(4, (7,))) for _ in range(4)]
 
     def update(scores: Scores, part: Batch) -> None:
-        scores.update(part[0], part[1], part[1] if probabilistic else None, part[2])
+        scores.update({"loss": part[0]}, part[1], part[1] if probabilistic else None, part[2])
 
     whole, first = Scores(text=False), Scores(text=False)
     for part in parts[:2]:
@@ -185,10 +185,10 @@ log_probs, losses = torch.randn(50, 4, generator=g).log_softmax(-1), torch.rand(
 targets = torch.randint(4, (50,), generator=g)
 scores = Scores(text=False)
 for rows in ([slice(0, 20), slice(40, 50)], [slice(20, 40)])[rank]:
-    scores.update(losses[rows], log_probs[rows], log_probs[rows], targets[rows])
+    scores.update({"loss": losses[rows]}, log_probs[rows], log_probs[rows], targets[rows])
 print(scores.compute())
 whole = Scores(text=False)
-whole.update(losses, log_probs, log_probs, targets)
+whole.update({"loss": losses}, log_probs, log_probs, targets)
 whole.sync_on_compute = False
 print(whole.compute())
 """

@@ -14,9 +14,11 @@ from torchvision.models import resnet18
 
 from src.config.entry import CONF
 from src.models.base import Network
-from src.models.gpt import GPT, Block
+from src.models.gpt import GPT
 from src.models.mlp import MLP
 from src.models.resnet import BasicBlock, ResNet
+from src.models.transformer import Block
+from src.models.vit import ViT
 from tests.conftest import ROOT
 
 GPT_ARGS: dict[str, Any] = {"n_layer": 2, "n_head": 2, "n_embd": 16, "dropout": 0.0, "bias": True, "positions": None}
@@ -56,6 +58,13 @@ def gpt_count(tied: bool) -> Callable[[tuple[int, ...], int], int]:
     return count
 
 
+def vit_count(shape: tuple[int, ...], outputs: int) -> int:
+    """Patches of 4x4, 16 wide, 2 layers."""
+    d, tokens = 16, (shape[1] // 4) * (shape[2] // 4)
+    block = (3 * d * d + 3 * d) + (d * d + d) + (4 * d * d + 4 * d) + (4 * d * d + d) + 2 * 2 * d
+    return (shape[0] * 16 + 1) * d + tokens * d + 2 * block + 2 * d + (d + 1) * outputs
+
+
 @dataclass(frozen=True)
 class Row:
     cls: type[Network]
@@ -70,6 +79,7 @@ ROWS = {
     "mlp-silu": Row(MLP, {"widths": [32, 16], "dropout": 0.0, "activation": "silu"}, mlp_count),
     **{f"resnet{d}": Row(ResNet, {"depth": d}, cifar_resnet_count(d)) for d in (8, 20, 32, 56)},
     "resnet18": Row(ResNet, {"depth": 18}, resnet18_count),
+    "vit": Row(ViT, {"patch": 4, "width": 16, "layers": 2, "heads": 2, "dropout": 0.0}, vit_count),
     "gpt-tied": Row(GPT, GPT_ARGS | {"tied": True}, gpt_count(tied=True)),
     "gpt-untied": Row(GPT, GPT_ARGS | {"tied": False}, gpt_count(tied=False)),
 }
@@ -98,7 +108,7 @@ def batch(row: Row, shape: tuple[int, ...], examples: int = 8, classes: int = 5)
 
 
 def test_rows_options_and_files_are_one_list() -> None:
-    files = {path.stem for path in (ROOT / "src/models").glob("*.py")} - {"base"}
+    files = {path.stem for path in (ROOT / "src/models").glob("*.py")} - {"base", "transformer"}  # what networks share
     targets = {yaml.safe_load(path.read_text()).get("_target_") for path in CONF.glob("model/*.yaml")} - {None}
     assert {f"src.models.{path}" for path in files} == {target.rpartition(".")[0] for target in targets}
     assert {f"{row.cls.__module__}.{row.cls.__name__}" for row in ROWS.values()} == targets
@@ -227,7 +237,7 @@ def assert_drawn_from_normal(weight: Tensor, std: float) -> None:
 def test_initial_weights_of_the_mlp(activation: str, gain: float) -> None:
     model = build("mlp", (3, 16, 16), 50, widths=[400, 300], activation=activation)
     linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    for linear, variance in zip(linears, (gain / 768, gain / 400, 1 / 300), strict=True):
+    for linear, variance in zip(linears, (gain / 768, gain / 400, 0.01**2), strict=True):
         assert_drawn_from_normal(linear.weight, math.sqrt(variance))
         assert not linear.bias.any()
 
@@ -327,7 +337,7 @@ def block_by_hand(block: Block, x: np.ndarray, heads: int) -> np.ndarray:
 @pytest.mark.parametrize("bias", [True, False])
 def test_block_against_numpy(bias: bool) -> None:
     torch.manual_seed(0)
-    block = Block(12, 3, 0.0, bias).double()
+    block = Block(12, 3, 0.0, bias, causal=True).double()
     for parameter in block.parameters():
         nn.init.normal_(parameter, std=0.5)
     x = torch.randn(2, 7, 12, dtype=torch.float64)

@@ -40,6 +40,7 @@ CASES = {
     "mlp": MLP,
     "mlp-extras": MLP + EXTRAS,
     "resnet": RESNET,
+    "mixup": (*MLP, "data.mixup=mixup", "data.label_noise=0.2", "data.imbalance=3", "loss=bce"),
     "gpt": GPT,
     "gpt-extras": (*GPT, *EXTRAS),
 }

@@ -11,6 +11,7 @@ from src.config.check import PROVIDED
 from src.config.entry import CONF
 from src.data.cifar import CIFAR10
 from src.data.images import Arrays
+from src.data.mnist import TorchvisionDigits
 from src.data.text import TinyShakespeare
 from tests.commands import composed, only_run, train
 
@@ -22,10 +23,10 @@ SMALL = (
 )
 
 
-def images(self: CIFAR10) -> tuple[Arrays, Arrays, tuple[str, ...]]:
+def images(shape: tuple[int, ...]) -> tuple[Arrays, Arrays, tuple[str, ...]]:
     g = torch.Generator().manual_seed(0)
     train, test = (
-        (torch.randint(256, (n, 3, 32, 32), dtype=torch.uint8, generator=g), torch.arange(n) % 10) for n in (200, 50)
+        (torch.randint(256, (n, *shape), dtype=torch.uint8, generator=g), torch.arange(n) % 10) for n in (200, 50)
     )
     return train, test, tuple(map(str, range(10)))
 
@@ -36,7 +37,8 @@ def text(self: TinyShakespeare) -> str:
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_two_steps(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CIFAR10, "read", images)
+    monkeypatch.setattr(CIFAR10, "read", lambda self: images((3, 32, 32)))
+    monkeypatch.setattr(TorchvisionDigits, "read", lambda self: images((1, 28, 28)))
     monkeypatch.setattr(TinyShakespeare, "read", text)
     two_steps(path.stem, (), tmp_path)
 
@@ -52,6 +54,12 @@ def test_two_steps_on_real_data(path: Path, real_data: Path, tmp_path: Path) -> 
 
 
 def two_steps(name: str, words: tuple[str, ...], runs: Path) -> None:
+    choices = composed(f"experiment={name}").choices
+    if (choices["loss"] or "").startswith("distillation"):  # from any teacher of the same data
+        small = (f"data={choices['data']}", "model=mlp", "model.widths=[8]", *SMALL, *words, "logger=csv")
+        assert train(*small, f"runs={runs / 'teacher'}") == 0
+        words = (*words, f"teacher={only_run(runs / 'teacher')}")
+        runs = runs / "student"
     assert train(f"experiment={name}", *SMALL, *words, "logger=csv", f"runs={runs}") == 0
     run = only_run(runs)
     assert run.relative_to(runs).parts[0] == name

@@ -19,11 +19,11 @@ from src.runs.folder import RunFolder, identity, slug
 from tests.commands import QUIET, composed, only_run, process, train
 from tests.conftest import ROOT
 
-FACTS = {"fingerprint": None, "threads": 2, "device": "cpu"}
-# What cannot change a run's numbers, or is told by the facts as it was resolved.
+FACTS = {"fingerprint": None, "teacher": None, "device": "cpu"}
+# What cannot change a run's numbers, or is among the facts by its content.
 NEUTRAL = {
-    *("seed", "experiment", "logger", "runs", "resume", "overwrite", "retry_failed"),
-    *("trainer.accelerator", "trainer.threads", "trainer.log_every_n_steps", "checkpoint.every_n_steps"),
+    *("seed", "experiment", "logger", "runs", "resume", "teacher", "overwrite", "retry_failed"),
+    *("trainer.accelerator", "trainer.log_every_n_steps", "checkpoint.every_n_steps"),
     *("samples.count", "samples.length", "samples.temperature", "samples.top_k", "samples.prompt"),
     *("data.root", "data.path"),
 }

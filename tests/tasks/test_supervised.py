@@ -83,7 +83,7 @@ def test_frozen_parameters_are_not_trained() -> None:
 
 @pytest.mark.parametrize("loss", [KnowledgeDistillationLoss(alpha=0.5, temperature=2.0), nn.CrossEntropyLoss()])
 def test_loss_of_another_family(loss: nn.Module) -> None:
-    with pytest.raises(ValueError, match=rf"{type(loss).__name__} is no classification loss: take ce, .*focal"):
+    with pytest.raises(ValueError, match=f"{type(loss).__name__} is no ClassificationLoss"):
         task_of(nn.Linear(2, 2), loss)
 
 

@@ -1,0 +1,77 @@
+"""A small vision transformer."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from src.checks import integer, number
+from src.models.base import Network
+from src.models.transformer import Block
+
+
+class ViT(Network):
+    """(B, C, H, W) -> (B, outputs): patches as tokens, pre-norm transformer, mean over tokens, linear head.
+
+    patch: pixels a side of a patch; it must divide height and width. There is no class token.
+    Linear layers by Glorot's uniform rule (Glorot & Bengio 2010, Understanding the Difficulty of Training Deep
+    Feedforward Neural Networks, eq. 16), query, key and value each on its own; learned positions and the head from
+    N(0, 0.02) (the paper's head is zero: no other weight would have a first gradient); biases 0.
+    Source: Dosovitskiy et al. 2021, arXiv:2010.11929, section 3.1; the mean over tokens of Beyer et al. 2022,
+    arXiv:2205.01580, without their fixed sines as positions.
+    """
+
+    inputs = "image"
+
+    def __init__(
+        self,
+        *,
+        input_shape: Sequence[int],
+        outputs: int,
+        patch: int,
+        width: int,
+        layers: int,
+        heads: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        channels, height, columns = input_shape
+        self.patch = integer("patch", patch, low=1)
+        if height % patch or columns % patch:
+            raise ValueError(f"patch must divide the images' height and width, {height} x {columns}, got {patch}")
+        heads = integer("heads", heads, low=1)
+        if integer("width", width, low=1) % heads:
+            raise ValueError(f"width must be a multiple of heads={heads}, got {width}")
+        self.dropout = number("dropout", dropout, low=0, high=0.99)
+        self.embed = nn.Linear(channels * patch * patch, width)
+        self.places = nn.Parameter(torch.empty((height // patch) * (columns // patch), width))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, self.dropout, bias=True, causal=False) for _ in range(integer("layers", layers, low=1))
+        )
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, outputs)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear):
+                for part in module.weight.chunk(3 if name.endswith(".qkv") else 1):
+                    nn.init.xavier_uniform_(part)
+                nn.init.zeros_(module.bias)
+        for weight in (self.places, self.head.weight):
+            nn.init.normal_(weight, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(patches(x, self.patch)) + self.places
+        x = F.dropout(x, self.dropout, self.training)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x).mean(1))
+
+
+def patches(x: Tensor, size: int) -> Tensor:
+    """(B, C, H, W) -> (B, H/size * W/size, C * size * size): squares of pixels, row by row."""
+    b, c, h, w = x.shape
+    squares = x.view(b, c, h // size, size, w // size, size).permute(0, 2, 4, 1, 3, 5)  # (B, rows, columns, C, p, p)
+    return squares.reshape(b, -1, c * size * size)

@@ -162,14 +162,18 @@ def accepts(annotation: ast.expr | None, value: Any) -> bool:
     return True
 
 
-WORDS = {
-    **{"float": "a number", "int": "an integer", "bool": "true or false", "str": "a text", "None": "null"},
-    **{"Sequence[int]": "a list of integers", "Sequence[float]": "a list of numbers", "Tensor": ""},
-    **{"list[int]": "a list of integers", "list[float]": "a list of numbers"},
-}
+WORDS = {"float": "a number", "int": "an integer", "bool": "true or false", "str": "a text", "Tensor": ""}
 
 
 def describe(annotation: ast.expr) -> str:
     """An annotation in a user's words: ``int | None`` is "an integer or null"."""
-    parts = [part.strip() for part in ast.unparse(annotation).split("|")]
-    return " or ".join(words for part in parts if (words := WORDS.get(part, part)))
+    match annotation:
+        case ast.BinOp(op=ast.BitOr(), left=left, right=right):
+            return " or ".join(filter(None, (describe(left), describe(right))))
+        case ast.Subscript(value=ast.Name(id="list" | "Sequence")):
+            return "a list"
+        case ast.Constant(value=None):
+            return "null"
+        case ast.Name(id=name):
+            return WORDS.get(name, name)
+    return ast.unparse(annotation)

@@ -106,7 +106,7 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     ("trainer=cpu trainer.precision=16-mixed", nothing, "16-mixed needs a GPU"),
     ("seed=-1", nothing, "seed must be an integer >= 0, got -1"),
     ("seed=one", nothing, "seed: .*'one'"),
-    ("model.widths=5", nothing, "model.widths must be a list of integers"),
+    ("model.widths=5", nothing, "model.widths must be a list"),
     ("model.dropout=1.5", nothing, "model.dropout must be a number >= 0 and <= 0.99, got 1.5"),
     ("model.activation=relo", nothing, "model.activation must be one of relu"),
     ("model=resnet model.depth=21", nothing, "model.depth must be one of 8, 18, 20, 32, 56, got 21"),

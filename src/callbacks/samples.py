@@ -21,7 +21,7 @@ class TextSamples(Callback):
 
     def __init__(self, folder: Path, spec: Spec, seed: int, settings: dict[str, Any]) -> None:
         self.path, self.spec, self.seed, self.settings = folder / "samples.txt", spec, seed, settings
-        self.prompt = encode(settings["prompt"], spec)
+        self.prompt = encode(settings["prompt"] or default_prompt(spec), spec)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         for logger in trainer.loggers:
@@ -45,6 +45,11 @@ class TextSamples(Callback):
             g=generator("samples", self.seed, step),
         )
         return ["".join(self.spec.class_names[i] for i in row) for row in ids.tolist()]
+
+
+def default_prompt(spec: Spec) -> str:
+    """A line break; in a text without any, its commonest character."""
+    return "\n" if "\n" in spec.class_names else max(zip(spec.class_counts, spec.class_names, strict=True))[1]
 
 
 def encode(text: str, spec: Spec) -> torch.Tensor:

@@ -90,5 +90,5 @@ def check_values(cfg: Plain) -> None:
     checks.integer("samples.count", samples["count"], low=0)
     checks.integer("samples.length", samples["length"], low=1)
     checks.number("samples.temperature", samples["temperature"], above=0)
-    if not samples["prompt"]:
+    if samples["prompt"] == "":
         raise ValueError("samples.prompt must be at least one character, got ''")

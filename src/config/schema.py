@@ -75,7 +75,7 @@ class SamplesConf:
     length: int = 300
     temperature: float = 1.0
     top_k: int | None = None
-    prompt: str = "\n"
+    prompt: str | None = None
 
 
 @dataclass

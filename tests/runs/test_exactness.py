@@ -133,7 +133,7 @@ def kill_until_finished(words: tuple[str, ...], kills: int, rng: random.Random, 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_signal_leaves_a_run_that_goes_on(signum: signal.Signals, tmp_path: Path) -> None:
-    words = (*QUIET, *MLP, "trainer.max_epochs=300")
+    words = (*QUIET, *MLP, "trainer.max_epochs=100")
     child = process(*words, f"runs={tmp_path / 'stopped'}")
     assert child.stdout
     while "epoch 2 " not in child.stdout.readline():
@@ -144,7 +144,7 @@ def test_signal_leaves_a_run_that_goes_on(signum: signal.Signals, tmp_path: Path
     run = only_run(tmp_path / "stopped")
     assert json.loads((run / "result.json").read_text())["status"] == "interrupted"
     step = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"]
-    assert 10 < step < 2000
+    assert 10 < step < 700
     if signum == signal.SIGTERM:
         assert train(f"resume={run}") == 0
         assert train(*words, f"runs={tmp_path / 'whole'}") == 0

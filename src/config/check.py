@@ -64,7 +64,12 @@ def check_target(group: str, node: Any, provided: frozenset[str]) -> None:
 def check_values(cfg: Plain) -> None:
     """Ranges of the keys that no constructor checks. Raises ValueError."""
     trainer, samples = cfg["trainer"], cfg["samples"]
+    for key in ("resume", "teacher", "runs"):
+        if cfg[key] == "":
+            raise ValueError(f"{key}= has no value; name a folder")
     checks.integer("seed", cfg["seed"], low=0)
+    if "lr" in cfg["optimizer"]:
+        checks.number("optimizer.lr", cfg["optimizer"]["lr"], low=0)
     for key in ("devices", "accumulate_grad_batches", "log_every_n_steps"):
         checks.integer(f"trainer.{key}", trainer[key], low=1)
     for key in (
@@ -79,7 +84,7 @@ def check_values(cfg: Plain) -> None:
         checks.number("trainer.gradient_clip_val", trainer["gradient_clip_val"], above=0)
     checks.choice("trainer.precision", trainer["precision"], PRECISIONS)
     if cfg["ema"]["decay"] is not None:
-        checks.number("ema.decay", cfg["ema"]["decay"], low=0, high=1)
+        checks.number("ema.decay", cfg["ema"]["decay"], low=0, below=1)
     for key, value in (
         ("early_stopping.patience", cfg["early_stopping"]["patience"]),
         ("checkpoint.every_n_steps", cfg["checkpoint"]["every_n_steps"]),

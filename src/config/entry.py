@@ -3,6 +3,7 @@
 Status: 0 done, 1 the run failed, 2 a mistake in the command, 130 Ctrl-C, 143 SIGTERM.
 """
 
+import dataclasses
 import os
 import re
 import sys
@@ -18,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.config.check import PROVIDED, Plain, check
 from src.config.errors import UserError, suggestion
+from src.config.schema import TrainerConf
 
 ONE_RUN = "one command trains one run; for several, repeat it in a shell loop: for s in 0 1 2; do ... seed=$s; done"
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -78,7 +80,7 @@ def message(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _missing_option(error)
     if isinstance(error, OverrideParseException):
-        return f"'{error.override}' is not of the form key=value ({_first_line(error)}).{_as_option(error.override)}"
+        return _unparsed(error.override or "")
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return _bad_key(cause) + _place(error)
     if "Ambiguous value" in str(error):
@@ -86,6 +88,14 @@ def message(error: Exception) -> str:
     if isinstance(error, ConfigCompositionException):
         return _unmatched(error)
     return _first_line(error)
+
+
+def _unparsed(word: str) -> str:
+    key, equals, value = word.partition("=")
+    if equals and value:
+        return f"the value of {key} has characters that need quotes of their own: \"{key}='{value}'\""
+    hint = _as_option(key) or " A word is key=value, without spaces; python train.py --help lists the keys."
+    return f"'{word}' is not of the form key=value.{hint}"
 
 
 def _missing_option(error: MissingConfigException) -> str:
@@ -126,7 +136,9 @@ def _elsewhere(name: str) -> str:
         if path.parent.name in PROVIDED and re.search(rf"^{re.escape(name)}:", path.read_text(), re.MULTILINE)
     ]
     if not owners:
-        return ""
+        trainer = [field.name for field in dataclasses.fields(TrainerConf)]
+        near = suggestion(name, trainer) or next((f" Did you mean {key}?" for key in trainer if name in key), "")
+        return near.replace("mean ", "mean trainer.")
     group = owners[0].partition("=")[0]
     return f" {group}.{name} is a key of {', '.join(owner for owner in owners if owner.startswith(group))}."
 

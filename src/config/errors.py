@@ -10,5 +10,6 @@ class UserError(Exception):
 
 def suggestion(word: str, options: Iterable[str]) -> str:
     """ " Did you mean ...?" with the nearest of ``options``, or "" if none is near."""
-    near = difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)
-    return f" Did you mean {near[0]}?" if near else ""
+    spelled = {option.lower(): option for option in options}
+    near = difflib.get_close_matches(word.lower(), list(spelled), n=1, cutoff=0.6)
+    return f" Did you mean {spelled[near[0]]}?" if near else ""

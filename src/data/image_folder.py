@@ -23,6 +23,23 @@ from src.data.images import Arrays, StoredImageData
 Samples = list[tuple[str, int]]  # file, class
 
 
+class VisibleFolders(ImageFolder):
+    """ImageFolder without hidden folders (.ipynb_checkpoints) among its classes."""
+
+    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
+        names = sorted(p.name for p in Path(directory).iterdir() if p.is_dir() and not p.name.startswith("."))
+        if not names:
+            raise FileNotFoundError(f"no class folder in {directory}.")
+        return names, {name: k for k, name in enumerate(names)}
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """Grey images of 16 bits scaled to 8; Pillow's own conversion clips them to white."""
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    return image
+
+
 class ImageFolderData(StoredImageData):
     """``root/train/CLASS/*`` and ``root/test/CLASS/*`` in torchvision's ImageFolder layout, as RGB.
 
@@ -62,9 +79,11 @@ class ImageFolderData(StoredImageData):
                     f"{self.root} has no folder {split}/ (there: {there}); the layout is {split}/CLASS/IMAGE"
                 )
             try:
-                listing = ImageFolder(str(folder))
+                listing = VisibleFolders(str(folder))
             except FileNotFoundError as error:
-                raise DataError(f"{folder}: {str(error).splitlines()[0]} The layout is {split}/CLASS/IMAGE") from error
+                raise DataError(
+                    f"{folder}: {str(error).splitlines()[0].rstrip('.')}. The layout is {split}/CLASS/IMAGE"
+                ) from error
             splits[split], names[split] = listing.samples, listing.classes
         if len(names["train"]) < 2:
             raise DataError(f"{self.root}: a loss needs at least two classes, there is only {names['train'][0]}")
@@ -115,7 +134,7 @@ class ImageFolderData(StoredImageData):
         try:
             raw = Path(path).read_bytes()
             with Path(path).open("rb") as file, Image.open(file) as image:
-                rgb = image.convert("RGB")
+                rgb = eight_bits(image).convert("RGB")
                 pixels = np.array(rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BILINEAR))
         except (UnidentifiedImageError, OSError) as error:
             raise DataError(f"{path} is no readable image ({error}); remove or replace it") from error

@@ -102,7 +102,12 @@ class ImageData(Data):
         counts = torch.bincount(learnt[train], minlength=len(names))
         for split, (_, split_labels) in self.splits.items():
             if len(split_labels) == 0:
-                raise DataError(f"{self.name}: the {split} split is empty; give it more examples (data.val_fraction)")
+                raise DataError(
+                    f"{self.name}: the {split} split is empty (data.val_fraction, data.without, data.train_examples)"
+                )
+        if self.batch_size > len(train):
+            self.batch_size = len(train)
+            self.notes = (*self.notes, f"data.batch_size is {len(train)}, all that there is to train on")
         self.mean, self.std = channel_statistics(self.splits["train"][0])
         statistics = (tuple(values.flatten().tolist()) for values in (self.mean, self.std))
         self.spec = Spec(self.kind, tuple(images.shape[1:]), names, tuple(counts.tolist()), *statistics)

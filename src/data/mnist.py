@@ -3,6 +3,7 @@
 import src.torchvision_cpu  # noqa: F401  before torchvision
 
 # isort: split
+import contextlib
 import functools
 import gzip
 import importlib.util
@@ -29,9 +30,14 @@ class TorchvisionDigits(StoredImageData):
         return train, test, self.names
 
     def _part(self, train: bool) -> Arrays:
+        folders = [self.root / self.source.__name__ / "raw", self.root / self.source.__name__, self.root]
+        new = [folder for folder in folders if not folder.exists()]
         try:
             part = self.source(str(self.root), train=train, download=True)
         except (RuntimeError, OSError) as error:
+            for folder in new:
+                with contextlib.suppress(OSError):  # torchvision makes them before it downloads
+                    folder.rmdir()
             raise download_or_explain(self.name, self.root, error) from error
         except (ValueError, AssertionError, EOFError) as error:
             folder = self.root / self.source.__name__ / "raw"

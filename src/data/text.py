@@ -65,6 +65,11 @@ class TextData(Data):
                     f"{self.name}: the {split} split has {len(part)} characters, a block needs {self.block_size + 1}:"
                     " take a longer text or a smaller data.block_size"
                 )
+        windows = len(parts["train"]) - self.block_size
+        if self.batch_size > windows:
+            raise DataError(
+                f"data.batch_size must be <= {windows}, the windows of the training text, got {self.batch_size}"
+            )
         width = np.uint8 if len(alphabet) <= 256 else np.int32
         self.parts = {split: torch.from_numpy(part.astype(width)) for split, part in parts.items()}
         counts = np.bincount(parts["train"], minlength=len(alphabet))
@@ -170,7 +175,7 @@ class TextFile(TextData):
 
     def read(self) -> str:
         try:
-            return self.path.read_bytes().decode()
+            return self.path.read_bytes().decode("utf-8-sig")
         except FileNotFoundError:
             raise DataError(f"no file {self.path}: name a text with data.path=FILE") from None
         except OSError as error:

@@ -58,7 +58,16 @@ def fingerprint(data: Data) -> str | None:
 
 
 def build_loss(cfg: Plain, spec: Spec) -> LogitLoss:
-    loss = construct(cfg, "loss", num_classes=spec.num_classes, class_counts=spec.class_counts)
+    try:
+        loss = construct(cfg, "loss", num_classes=spec.num_classes, class_counts=spec.class_counts)
+    except UserError as error:
+        if not str(error).startswith("loss: class_counts"):
+            raise
+        unseen = [name for name, n in zip(spec.class_names, spec.class_counts, strict=True) if n == 0]
+        raise UserError(
+            f"loss={cfg['choices']['loss']} weighs classes by how often they are in the training split,"
+            f" which has none of {', '.join(map(repr, unseen[:5]))}"
+        ) from error
     if not isinstance(loss, LogitLoss):
         raise UserError(
             f"loss._target_={cfg['loss']['_target_']} is no loss (a sub-class of src.losses.base.LogitLoss)"

@@ -85,7 +85,8 @@ class Fit:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
             stored = {key: tuple(value.shape) for key, value in checkpoint["state_dict"].items()}
         except Exception as error:
-            raise UserError(f"{path} is no checkpoint of xent ({error}); train anew with overwrite=true") from error
+            reason = str(error).splitlines()[0][:100]
+            raise UserError(f"{path} is no checkpoint of xent ({reason}); train anew with overwrite=true") from error
         own = {key: tuple(value.shape) for key, value in self.task.state_dict().items()}
         for key in sorted(own.keys() | stored.keys()):
             if own.get(key) != stored.get(key):
@@ -213,6 +214,7 @@ class Fit:
         if self.samples:
             self.samples.write(self.task, steps)
         latest = self.recorder.latest
+        stopped = [f"stopped early, at step {steps} of {self.plan.steps}"] if steps < self.plan.steps else []
         return {
             "metrics": {
                 split: {tag.partition("/")[2]: value for tag, value in latest.items() if tag.startswith(f"{split}/")}
@@ -223,7 +225,7 @@ class Fit:
             "epochs": self.plan.epoch(steps) + 1,
             "tested_at_step": chosen["global_step"],
             "parameters": sum(p.numel() for p in self.task.model.parameters()),
-            "notes": list(self.data.notes),
+            "notes": [*self.data.notes, *stopped],
         }
 
     def _weights(self) -> dict[str, torch.Tensor]:

@@ -81,7 +81,9 @@ class RunFolder:
             assert isinstance(config, dict)
             assert "choices" in config
         except (OSError, ValueError, AssertionError, yaml.YAMLError):
-            raise UserError(f"{self.path} is no run's folder: it has no readable config.yaml") from None
+            seeds = sorted(path.name for path in self.path.glob("seed*"))
+            hint = f" Did you mean {self.path / seeds[0]}?" if seeds else ""
+            raise UserError(f"{self.path} is no run's folder: it has no readable config.yaml.{hint}") from None
         return config
 
     def write_config(self, config: Plain) -> None:
@@ -106,7 +108,10 @@ class RunFolder:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Make the folder and hold it alone. Raises UserError if another process does."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"runs: {self.path} cannot be made: {error.strerror}") from None
         with (self.path / ".lock").open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

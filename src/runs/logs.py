@@ -7,6 +7,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
+
+
+class Screen(logging.StreamHandler[TextIO]):
+    """stdout, until whoever reads it has gone (``| head``): the run and its log go on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            logging.getLogger("xent").removeHandler(self)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the interpreter's last flush fail
+        else:
+            super().handleError(record)
 
 
 @contextmanager
@@ -15,7 +27,7 @@ def logging_to(path: Path) -> Iterator[None]:
     log = logging.getLogger("xent")
     log.setLevel(logging.DEBUG)
     log.propagate = False
-    screen, file = logging.StreamHandler(sys.stdout), logging.FileHandler(path)
+    screen, file = Screen(sys.stdout), logging.FileHandler(path)
     screen.setLevel(logging.DEBUG if os.environ.get("XENT_DEBUG") == "1" else logging.INFO)
     screen.setFormatter(logging.Formatter("%(message)s"))
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

@@ -96,10 +96,15 @@ def settled(folder: RunFolder, cfg: Plain) -> int | None:
         )
         return 0
     if status == "failed" and not (cfg["retry_failed"] or cfg["overwrite"]):
-        print(f"this run failed: {result['error']}\nfolder: {folder.path}")
-        print("train on from its last checkpoint: retry_failed=true; anew: overwrite=true")
+        print(f"this run failed: {result['error']}\nfolder: {folder.path}\n{after_failure(folder)}")
         return 1
     return None
+
+
+def after_failure(folder: RunFolder) -> str:
+    """What a user can do about a failed run."""
+    anew = "train anew: overwrite=true"
+    return f"train on from its last checkpoint: retry_failed=true; {anew}" if folder.last.exists() else anew
 
 
 def place(cfg: Plain, choices: Plain, typed: list[str], run_id: str) -> Path:

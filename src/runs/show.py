@@ -1,5 +1,6 @@
 """What a command says at its end."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -24,5 +25,6 @@ def ending(folder: Path, result: dict[str, Any], logger: str) -> str:
     """The table, the run's folder, and how to look at it."""
     lines = ["", table(result), "", *(f"note: {note}" for note in result["notes"]), f"run folder: {folder}"]
     if logger == "tensorboard":
-        lines.append(f"curves:     tensorboard --logdir {folder}   (all runs: make tensorboard)")
+        one, everything = (shlex.quote(str(path)) for path in (folder, folder.parents[2]))
+        lines.append(f"curves:     tensorboard --logdir {one}   (all runs: --logdir {everything})")
     return "\n".join(lines)

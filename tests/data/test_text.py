@@ -52,8 +52,8 @@ def test_windows_are_of_the_training_part_and_targets_are_one_on(tmp_path: Path)
 
 
 def test_every_window_can_be_drawn(tmp_path: Path) -> None:
-    data = text_file(tmp_path, "".join(chr(200 + i) for i in range(60)) + "xy" * 20, batch_size=500)
-    starts = {data.spec.class_names[i] for i in data.train_batch(0, 0)[0][:, 0].tolist()}
+    data = text_file(tmp_path, "".join(chr(200 + i) for i in range(60)) + "xy" * 20, batch_size=70)
+    starts = {data.spec.class_names[i] for step in range(20) for i in data.train_batch(0, step)[0][:, 0].tolist()}
     train = decoded(data, data.parts["train"])
     assert starts == set(train[: len(train) - 8])
 
@@ -124,3 +124,9 @@ def test_tiny_shakespeare(real_data: Path) -> None:
     assert data.spec.num_classes == 65
     assert [len(data.parts[split]) for split in ("train", "val")] == [1_003_854, 111_540]  # nanoGPT prints these
     assert decoded(data, data.parts["train"][:14]) == "First Citizen:"
+
+
+def test_byte_order_mark_is_no_character(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
+    data = TextFile(path=str(tmp_path / "text"), **SETTINGS)
+    assert data.read() == TEXT

@@ -177,3 +177,16 @@ def test_the_same_command_twice_gives_the_same_bits(tmp_path: Path) -> None:
     for name in ("one", "two"):
         assert train(*QUIET, *RESNET, f"runs={tmp_path / name}") == 0
     assert_same_run(only_run(tmp_path / "one"), only_run(tmp_path / "two"))
+
+
+def test_a_reader_that_leaves_does_not_stop_the_run(tmp_path: Path) -> None:
+    """``python train.py | head -1``."""
+    child = process(*QUIET, *MLP, f"runs={tmp_path}")
+    assert child.stdout
+    assert child.stderr
+    child.stdout.readline()
+    child.stdout.close()
+    errors = child.stderr.read()
+    assert child.wait(timeout=60) == 0
+    assert errors == ""
+    assert json.loads((only_run(tmp_path) / "result.json").read_text())["status"] == "finished"

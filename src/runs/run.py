@@ -77,9 +77,7 @@ def finish(fit: Fit, folder: RunFolder, cfg: Plain, on: Plain) -> int:
     except Exception as error:
         write("failed", error=f"{type(error).__name__}: {error}")
         log.error("the run failed: %s: %s", type(error).__name__, error)
-        log.error(
-            "folder: %s (train on from its last checkpoint: retry_failed=true; anew: overwrite=true)", folder.path
-        )
+        log.error("folder: %s\n%s", folder.path, after_failure(folder))
         log.debug("", exc_info=True)
         return 1
     log.info("%s", show.ending(folder.path, write("finished", **measured), cfg["logger"]))

@@ -35,7 +35,7 @@ def text_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def finished(*words: str, runs: Path) -> Any:
     """The metrics of a finished run."""
-    assert train("trainer=cpu", "logger=csv", *words, f"runs={runs}") == 0
+    assert train(*QUIET, *words, f"runs={runs}") == 0
     return json.loads((only_run(runs) / "result.json").read_text())["metrics"]
 
 

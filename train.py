@@ -17,9 +17,10 @@ from src.config.errors import UserError
 
 def main() -> int:
     """Run what the command line says; the exit status."""
-    # Read when torch is imported. Threads that spin while they wait for one whose core is busy waste the other core
-    # too: with other work on two cores the default run took 9.7 steps/s spinning and 93.8 sleeping.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Read when torch is imported. By default a thread spins long for one whose core is busy, and so wastes its own. The
+    # default run took, on two idle cores, 3.6 s (4.0 s with this, 6.6 s with OMP_WAIT_POLICY=PASSIVE), and beside two
+    # other busy processes 11 s with this (116 s without, on a machine about as busy).
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     schema.register()
     if {"-m", "--multirun"} & set(sys.argv[1:]):
         raise UserError(ONE_RUN)

@@ -1,0 +1,90 @@
+"""Adaptive ECE and the bootstrap interval of ECE."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from src.metrics.calibration import BINS, adaptive_ece, bin_of, ece_interval
+from tests.metrics.definitions import adaptive_error
+
+ONE = st.tuples(st.one_of(st.sampled_from([0.5, 0.9, 1.0]), st.floats(0.1, 1.0)), st.booleans())
+
+
+def columns(examples: list[tuple[float, bool]]) -> tuple[Tensor, Tensor]:
+    confidence, right = zip(*examples, strict=True)
+    return torch.tensor(confidence, dtype=torch.float64), torch.tensor(right)
+
+
+@settings(max_examples=1000)
+@given(st.lists(ONE, min_size=1, max_size=60))
+def test_adaptive_ece_against_its_definition(examples: list[tuple[float, bool]]) -> None:
+    confidence, right = columns(examples)
+    expected = adaptive_error(confidence.tolist(), right.tolist())
+    assert adaptive_ece(confidence, right) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+def test_adaptive_ece_of_fifteen_equal_groups_by_hand() -> None:
+    confidence = torch.linspace(0.1, 1, 30, dtype=torch.float64)
+    right = torch.arange(30) % 2 == 0
+    gaps = [abs(1 - float(confidence[2 * b] + confidence[2 * b + 1])) for b in range(15)]
+    assert adaptive_ece(confidence, right) == pytest.approx(sum(gaps) / 30)
+
+
+def population(bias: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Confidences on a grid, each right with probability confidence - bias, and the ECE of the binned population."""
+    confidence = np.linspace(0.3, 1, 2000)
+    chance = np.clip(confidence - bias, 0, 1)
+    gap = np.zeros(BINS)
+    np.add.at(gap, bin_of(torch.from_numpy(confidence)).numpy(), chance - confidence)
+    return confidence, chance, np.abs(gap).sum() / len(confidence)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bias", [0.0, 0.01, 0.03, 0.1])
+@pytest.mark.parametrize("block", [1, 20])
+def test_the_interval_covers_the_true_ece(bias: float, block: int) -> None:
+    """Of samples of 1,000; in blocks all share one draw of luck, which intervals over single examples would miss."""
+    confidence, chance, truth = population(bias)
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(200):
+        rows = rng.integers(len(confidence), size=1000 // block).repeat(block)
+        right = rng.random(1000 // block).repeat(block) < chance[rows]
+        low, high = ece_interval(
+            torch.from_numpy(confidence[rows]), torch.from_numpy(right), block=block, g=torch.Generator().manual_seed(0)
+        )
+        assert 0 <= low <= high
+        covered += low <= truth <= high
+    assert covered >= 0.90 * 200, f"{covered} of 200: nominally 190, with a standard deviation of 3"
+
+
+def test_blocks_that_move_together_widen_the_interval() -> None:
+    g = torch.Generator().manual_seed(0)
+    right = (torch.rand(50, generator=g) < 0.6).repeat_interleave(20)
+    confidence = torch.full((1000,), 0.8, dtype=torch.float64)
+    single = ece_interval(confidence, right, block=1, g=torch.Generator().manual_seed(1))
+    blocks = ece_interval(confidence, right, block=20, g=torch.Generator().manual_seed(1))
+    ratio = (blocks[1] - blocks[0]) / (single[1] - single[0])
+    assert ratio == pytest.approx(math.sqrt(20), rel=0.15), "the standard error of 50 draws, not of 1,000"
+
+
+def test_an_interval_of_one_bin_is_that_of_a_proportion() -> None:
+    """ECE is then |p - c|, and its bootstrap that of a mean: c - p -+ 1.96 sqrt(p (1 - p) / N)."""
+    right = torch.arange(4000) % 4 != 0
+    low, high = ece_interval(
+        torch.full((4000,), 0.95, dtype=torch.float64), right, block=1, g=torch.Generator().manual_seed(0)
+    )
+    half = 1.96 * math.sqrt(0.75 * 0.25 / 4000)
+    assert (low, high) == pytest.approx((0.2 - half, 0.2 + half), abs=0.1 * half)
+
+
+def test_a_short_last_block_counts_by_its_size() -> None:
+    low, high = ece_interval(
+        torch.full((7,), 0.9, dtype=torch.float64), torch.ones(7, dtype=torch.bool), block=3, g=torch.Generator()
+    )
+    assert (low, high) == pytest.approx((0.1, 0.1))

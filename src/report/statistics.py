@@ -1,0 +1,106 @@
+"""How sure a mean over seeds and test examples is, and a difference of two; Holm's correction; who is best.
+
+A metric is a mean over n training seeds and N test examples, y_si = mu + seed_s + example_i + rest_si. Seeds alone do
+not tell how sure it is: every seed is judged on the same finite test set. The variance of the mean is that of the
+seeds, plus that of the examples which all seeds share (which the spread between seeds does not show):
+
+    V = A + C,   A = Var_s(m_s) / n,   C = max(0, mean of Cov_i(y_s, y_s') over all pairs s != s') / N
+
+with m_s the mean of seed s, all variances and covariances with one degree of freedom taken off: the moment estimator of
+two crossed random effects (Searle, Casella, McCulloch 1992, Variance Components, ch. 4). Resampling seeds and examples
+(Owen 2007, The pigeonhole bootstrap, arXiv:0712.1111) aims at the same variance, but finds (n - 1) / n of the seeds'
+part, and its percentiles know no t. The interval is mean +- t sqrt(V), with the quantile t of Student's distribution
+whose degrees of freedom weigh those of the parts by their variances, as Cochran and Cox (1950, Experimental Designs)
+weigh the quantiles:
+
+    1 / df = (A / V) / (n - 1) + (C / V) / (N - 1)
+
+Satterthwaite's squared weights are for variances that are known; at n = 3 they cover 92.6 % where these cover 95 %.
+Measured coverage of 95 % intervals: tests/report/test_coverage.py.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean, 95 % interval, two-sided p-value of "the mean is 0": arrays of one shape, NaN where it cannot be told."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+    p: Floats
+
+
+def estimate(means: Floats, covariance: Floats | None, examples: int) -> Estimate:
+    """Of runs' means (..., n) and their covariances over test examples (..., n, n), as the module's docstring says.
+
+    ``covariance`` None: nothing is known of the examples, and the interval is over seeds alone (C = 0). One seed: the
+    interval is over examples alone, V = Var_i(y) / N with N - 1 degrees of freedom, and says nothing of training anew.
+    """
+    n = means.shape[-1]
+    value = means.mean(-1)
+    if covariance is None:
+        covariance, examples = np.full((n, n), np.nan if n == 1 else 0.0), 2
+    own = np.trace(covariance, axis1=-2, axis2=-1) / n
+    if n == 1:
+        return _student(value, own / examples, np.full_like(value, examples - 1))
+    shared = (covariance.sum((-2, -1)) - n * own) / (n * (n - 1))
+    with np.errstate(invalid="ignore"):  # a mean may be infinite
+        seeds = means.var(-1, ddof=1) / n
+    # Accuracies are counts: few seeds may agree to the last digit. Then what the rest_si alone would give stands in.
+    seeds = np.where(seeds > 0, seeds, (own - shared).clip(0) / (n * examples))
+    common = np.broadcast_to(shared.clip(0) / examples, seeds.shape)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        df = (seeds + common) / (seeds / (n - 1) + common / (examples - 1))
+    return _student(value, seeds + common, df)
+
+
+def _student(value: Floats, variance: Floats, df: Floats) -> Estimate:
+    width = np.sqrt(np.where(np.isfinite(value), variance, np.nan))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        half = np.where(width > 0, stdtrit(df, 1 - LEVEL / 2) * width, width)
+        p = np.where(width > 0, 2 * stdtr(df, -np.abs(value) / width), np.where(value == 0, 1.0, np.nan))
+    return Estimate(value, value - half, value + half, p)
+
+
+def contrast(covariance: Floats, a: Indices, b: Indices) -> Floats:
+    """Covariances (..., n, n) of paired differences of the runs ``a`` and ``b``, indices (..., n) into the last two
+    axes of ``covariance``."""
+
+    def block(rows: Indices, columns: Indices) -> Floats:
+        return covariance[..., rows[..., :, None], columns[..., None, :]]
+
+    return block(a, a) + block(b, b) - block(a, b) - block(b, a)
+
+
+def holm(p: Floats) -> Floats:
+    """Adjusted p-values over the last axis, which is one family: reject those <= 0.05, and the chance of any false
+    rejection is at most 5 %. Sorted, adjusted p_(i) = max over j <= i of min(1, (m - j + 1) p_(j)). Source: Holm 1979.
+
+    NaN stays NaN and is not counted: what was not compared costs nothing.
+    """
+    order = np.argsort(p, axis=-1)  # NaN last
+    ranked = np.take_along_axis(p, order, -1)
+    factor = (~np.isnan(p)).sum(-1, keepdims=True) - np.arange(p.shape[-1])
+    stepped = np.maximum.accumulate(np.minimum(1.0, ranked * factor), axis=-1)
+    adjusted = np.empty_like(stepped)
+    np.put_along_axis(adjusted, order, stepped, -1)
+    return adjusted
+
+
+def best(difference: Floats, adjusted: Floats) -> Indices:
+    """Which of L losses beats every other, or -1. ``difference`` (..., L, L): row's metric minus column's, where less
+    is better; ``adjusted`` (..., L, L): Holm's p-values over all pairs. L = 1: -1, there is nothing to beat."""
+    losses = difference.shape[-1]
+    beats = (difference < 0) & (adjusted <= LEVEL) | np.eye(losses, dtype=bool)
+    wins = beats.all(-1) & (losses > 1)
+    return np.where(wins.any(-1), wins.argmax(-1), -1)

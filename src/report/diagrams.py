@@ -1,0 +1,194 @@
+"""Curves and bars: calibration, nll by position, shift."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
+
+from src.report.style import BLUE, CYCLE, GREEN, GREY, INK, SKY, VERMILION, canvas, fitted, numbers, styled
+
+Bins = Mapping[str, Sequence[Any]]  # result.json's: count, and confidence and accuracy (means, null where empty)
+Array = npt.NDArray[Any]
+
+ACCURACY: dict[str, Any] = {"facecolor": "#A6CEE8", "edgecolor": BLUE, "linewidth": 0.8}
+OVER: dict[str, Any] = {"facecolor": "none", "edgecolor": VERMILION, "linewidth": 0.8, "hatch": "/////"}
+UNDER: dict[str, Any] = {"facecolor": "none", "edgecolor": GREEN, "linewidth": 0.8, "hatch": "ooo"}
+CONFIDENT: dict[str, Any] = {"color": INK, "linewidth": 1.6}
+
+
+def ece(bins: Bins) -> float:
+    """Expected calibration error: sum_b count_b / N |accuracy_b - confidence_b|. Source: Guo et al. 2017, eq. 3."""
+    count, confidence, accuracy = (numbers(bins[name]) for name in ("count", "confidence", "accuracy"))
+    return float(np.nansum(count * np.abs(accuracy - confidence)) / max(count.sum(), 1))
+
+
+@styled
+def reliability(before: Bins, after: Bins | None, title: str, temperature: float | None = None) -> Figure:
+    """Reliability diagram; beside it the one after the logits were divided by ``temperature``, if there is one."""
+    if after is None:
+        return reliability_grid({"": before}, title)
+    scaled = "after temperature scaling" + ("" if temperature is None else f", T = {temperature:.3g}")
+    return reliability_grid({"before temperature scaling": before, scaled: after}, title)
+
+
+@styled
+def reliability_grid(panels: Mapping[str, Bins], title: str, columns: int = 3, ece_name: str = "ece") -> Figure:
+    """A reliability diagram for each of ``panels``, name -> bins, under one title and one legend."""
+    columns = min(columns, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    width = max(3.1 * columns, 4.2)
+    figure = canvas(width, 3.6 * rows + 0.6)
+    axes = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[4, 1] * rows)
+    for i, (name, bins) in enumerate(panels.items()):
+        row, column = divmod(i, columns)
+        reliability_axes(axes[2 * row, column], axes[2 * row + 1, column], bins, name, ece_name)
+        if column:
+            axes[2 * row, column].set_ylabel("")
+            axes[2 * row + 1, column].set_ylabel("")
+    for unused in range(len(panels), rows * columns):
+        row, column = divmod(unused, columns)
+        axes[2 * row, column].remove()
+        axes[2 * row + 1, column].remove()
+    handles = [
+        Patch(label="accuracy", **ACCURACY),
+        Line2D([], [], label="mean confidence", **CONFIDENT),
+        Patch(label="over-confident", **OVER),
+        Patch(label="under-confident", **UNDER),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4 if columns > 1 else 2)
+    figure.suptitle(fitted(title, width - 0.2, 10))
+    return figure
+
+
+def reliability_axes(axes: Axes, strip: Axes, bins: Bins, title: str, ece_name: str = "ece") -> None:
+    """Draw one reliability diagram: accuracy by confidence on ``axes``, each bin's share of the examples on ``strip``.
+
+    A bar is the bin's accuracy, a black stroke its mean confidence. Between them the gap: striped above the bar where
+    the model is over-confident, dotted in the bar where it is under-confident.
+    """
+    count, confidence, accuracy = (numbers(bins[name]) for name in ("count", "confidence", "accuracy"))
+    total, width = max(count.sum(), 1), 1 / len(count)
+    left = np.arange(len(count)) * width
+    seen = count > 0
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    axes.bar(left[seen], accuracy[seen], width, align="edge", label="accuracy", **ACCURACY)
+    for name, rows, look in (
+        ("over", seen & (confidence > accuracy), OVER),
+        ("under", seen & (confidence < accuracy), UNDER),
+    ):
+        low, gap = np.minimum(accuracy, confidence)[rows], np.abs(accuracy - confidence)[rows]
+        axes.bar(left[rows], gap, width, bottom=low, align="edge", label=name, **look)
+    axes.hlines(confidence[seen], left[seen], left[seen] + width, label="confidence", zorder=3, **CONFIDENT)
+    overall = [float(np.nansum(count * values) / total) for values in (accuracy, confidence)]
+    text = "{} {:.4f}\naccuracy {:.3f}\nconfidence {:.3f}".format(ece_name, ece(bins), *overall)
+    box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2}
+    axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", fontsize=8, bbox=box, zorder=4)
+    axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title=fitted(title, 2.5, 9))
+    axes.tick_params(labelbottom=False)
+    _shares(strip, left, count / total, 1 / total)
+
+
+def _shares(strip: Axes, left: Array, share: Array, one: float) -> None:
+    """Bars on a log scale: most examples lie in the last bins, and the others must still be seen."""
+    strip.set_yscale("log")
+    strip.set(xlim=(0, 1), ylim=(min(0.005, one / 2), 1), xlabel="confidence", ylabel="share")
+    strip.bar(left, share, 1 / len(left), align="edge", color=GREY, edgecolor="white", linewidth=0.5)
+    strip.yaxis.set_major_locator(FixedLocator([0.0001, 0.01, 1]))
+    strip.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    strip.yaxis.set_minor_locator(NullLocator())
+
+
+@styled
+def confidence_histogram(confidence: Array, correct: Array) -> Figure:
+    """Histograms of the confidence (N,) of right and of wrong predictions (N,) bool, each as a share of its own kind.
+
+    Lines mark the accuracy and the mean confidence of all.
+    """
+    confidence, correct = np.clip(np.asarray(confidence, np.float64), 0, 1), np.asarray(correct, bool)
+    figure = canvas(6.0, 3.8)
+    lines = (("accuracy", correct.mean(), INK, "-"), ("mean confidence", confidence.mean(), VERMILION, "--"))
+    groups = (("right", correct, SKY, ""), ("wrong", ~correct, "#F4C7A5", "////"))
+    edges = np.linspace(0, 1, 21)
+    for axes, (name, rows, colour, hatch) in zip(figure.subplots(2, 1, sharex=True), groups, strict=True):
+        n = int(rows.sum())
+        heights = np.histogram(confidence[rows], edges)[0] / max(n, 1)
+        axes.bar(edges[:-1], heights, 0.05, align="edge", facecolor=colour, edgecolor=GREY, linewidth=0.6, hatch=hatch)
+        for label, at, ink, dashes in lines:
+            axes.axvline(at, color=ink, linestyle=dashes, label=f"{label} {at:.3f}", clip_on=False)
+        axes.set(xlim=(0, 1), ylim=(0, 1.05 * heights.max() if n else 1), ylabel=f"share of {name}")
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.set_title(f"{name}: {n:,} of {len(correct):,}" if n else f"{name}: none of {len(correct):,}", loc="left")
+    axes.set_xlabel("confidence")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def nll_by_position(mean: Array, standard_error: Array) -> Figure:
+    """Mean nll (T,) of the characters at each position of a block, with its 95 % interval: how far context helps."""
+    mean, error = np.asarray(mean, np.float64), np.asarray(standard_error, np.float64)
+    figure = canvas(6.0, 3.2)
+    axes = figure.subplots()
+    position = np.arange(1, len(mean) + 1)
+    band = (mean - 1.96 * error, mean + 1.96 * error)
+    if len(mean) <= 32:  # a band over one position would have no width
+        axes.errorbar(
+            position,
+            mean,
+            1.96 * error,
+            color=BLUE,
+            linewidth=1.2,
+            marker="o",
+            markersize=4,
+            capsize=2,
+            label="mean, 95 % interval",
+        )
+    else:
+        axes.plot(position, mean, color=BLUE, linewidth=1.2, label="mean, 95 % interval")
+        axes.fill_between(position, *band, color=SKY, alpha=0.4, linewidth=0)
+    overall = float(mean.mean())
+    axes.axhline(overall, color=GREY, linestyle="--", linewidth=1, label=f"over all positions {overall:.3f}")
+    axes.set(xlabel="position in the block", ylabel="nll (nats)")
+    axes.set_xlim(0.5, len(mean) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    axes.legend()
+    return figure
+
+
+@styled
+def shift(
+    severities: Sequence[int],
+    curves: Mapping[str, Mapping[str, Sequence[float | None]]],
+    clean: Mapping[str, float | None],
+) -> Figure:
+    """Metrics against the severity of a corruption, a panel each.
+
+    curves: kind of corruption -> metric -> its values at ``severities``. clean: metric -> its value at severity 0.
+    """
+    metrics = list(next(iter(curves.values())))
+    figure = canvas(6.4, 3.2 + 0.16 * math.ceil(len(curves) / 3))
+    looks = list(itertools.product(("-", "--", ":"), zip(CYCLE, "os^Dv*P", strict=True)))
+    for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+        for (kind, values), (dashes, (colour, marker)) in zip(curves.items(), looks, strict=False):
+            y = numbers([clean[metric], *values[metric]])
+            axes.plot(
+                [0, *severities],
+                y,
+                color=colour,
+                linestyle=dashes,
+                marker=marker,
+                markersize=5,
+                label=fitted(kind, 1.4, 8),
+            )
+        axes.set(xlabel="severity", title=metric)
+        axes.set_xticks([0, *severities], ["clean", *map(str, severities)])
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, handlelength=3)
+    return figure

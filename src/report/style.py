@@ -1,0 +1,111 @@
+"""How every figure looks, and how it leaves as PNG or as an array."""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from PIL import Image
+
+from src.runs.files import written_whole
+
+# Colours that the colour-blind tell apart. Source: Okabe and Ito 2008, "Color Universal Design".
+BLUE, SKY, GREEN, ORANGE, VERMILION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
+INK, GREY, PALE = "#222222", "#777777", "#DDDDDD"
+CYCLE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)
+
+SANS, MONO = "DejaVu Sans", "DejaVu Sans Mono"  # come with matplotlib
+MARKS = {"\n": "⏎", "\r": "⏎", "\t": "⇥"}
+
+STYLE = {
+    "figure.dpi": 100,
+    "figure.facecolor": "white",
+    "font.family": SANS,
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "figure.titlesize": 10,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E8E8E8",
+    "grid.linewidth": 0.8,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "hatch.linewidth": 0.8,
+    "lines.linewidth": 1.8,
+    "text.parse_math": False,  # a class may be named "$"
+}
+styled = matplotlib.style.context(STYLE, after_reset=True)  # a decorator: the user's matplotlibrc plays no part
+
+
+def canvas(width: float, height: float) -> Figure:
+    """An empty figure of ``width`` x ``height`` inches, 100 pixels each, that lays out its axes by itself."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+@styled
+def pixels(figure: Figure) -> npt.NDArray[np.uint8]:
+    """The figure as RGB, (H, W, 3) uint8: TensorBoard's ``add_image(..., dataformats="HWC")``."""
+    agg = FigureCanvasAgg(figure)
+    agg.draw()  # type: ignore[no-untyped-call]
+    figure.set_layout_engine("none")  # the layout would start from its last result and move everything a little
+    return np.array(agg.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
+
+
+def save(figure: Figure, path: Path) -> npt.NDArray[np.uint8]:
+    """Write the figure to ``path`` as PNG of 256 colours, whole or not at all; the same figure gives the same bytes.
+
+    Returns the figure's ``pixels``, in all their colours. Raises OSError (full disk, no such folder).
+    """
+    drawn = pixels(figure)
+    with written_whole(path) as file:
+        # a palette more than halves the file; without the k-means step photographs change their hue
+        Image.fromarray(drawn).quantize(256, kmeans=1).save(file, "PNG")
+    return drawn
+
+
+@functools.cache
+def _glyphs(family: str) -> frozenset[int]:
+    return frozenset(get_font(findfont(family)).get_charmap())
+
+
+def readable(text: str, family: str = SANS) -> str:
+    """``text`` on one line: ⏎ and ⇥ for breaks and tabs, ␣ for a space alone, � for what the font cannot show."""
+    known = _glyphs(family)
+    if text == " ":
+        return "␣"
+    return "".join(MARKS.get(c, c if c.isprintable() and ord(c) in known else "�") for c in text)
+
+
+def fitted(text: str, width: float, size: float) -> str:
+    """``text``, readable, its middle left out where it is wider than ``width`` inches in letters of ``size`` points."""
+    shown = text = readable(text)
+    font, keep = FontProperties(family=SANS, size=size), len(text)
+    # the renderer's own measure, since hinting makes letters up to an eighth wider than the font says
+    measure: Callable[..., Any] = RendererAgg(1, 1, 100).get_text_width_height_descent  # type: ignore[no-untyped-call]
+    while keep and (wide := measure(shown, font, ismath=False)[0]) > 100 * width:
+        keep = min(keep - 1, int(len(shown) * 100 * width / wide))
+        shown = f"{text[: (keep + 1) // 2]}…{text[len(text) - keep // 2 :]}"
+    return shown
+
+
+def numbers(values: Sequence[float | None]) -> npt.NDArray[np.float64]:
+    """A list out of JSON as float64, its nulls as nan."""
+    return np.array([np.nan if value is None else value for value in values], np.float64)

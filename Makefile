@@ -2,10 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+RUNS ?= runs
+NAME ?= mnist_losses
 # the tests use both cores of a small machine; WORKERS=0 shows their output as they run
 WORKERS ?= 2
 
-.PHONY: help setup train test test-slow lint type smoke tensorboard lock clean
+.PHONY: help setup train ablation test test-slow lint type smoke report bench bench-gpu tensorboard lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -21,6 +23,9 @@ setup: .venv/installed ## make .venv with the locked dependencies
 train: setup ## train the default experiment; ARGS="loss=focal seed=1" changes it
 	$(BIN)/python train.py $(ARGS)
 
+ablation: setup ## train the runs of an ablation; NAME=focal_gamma takes another, ARGS="seed=0,1" changes it
+	$(BIN)/python train.py ablation=$(NAME) $(ARGS)
+
 smoke: setup ## does it run? a few steps for an image and a text run
 	$(BIN)/python train.py trainer=smoke overwrite=true
 	$(BIN)/python train.py data=python_docs model=gpt trainer=smoke overwrite=true
@@ -35,8 +40,17 @@ lint: setup ## ruff: errors and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-type: setup ## mypy, strict, on src/ and train.py
+type: setup ## mypy, strict, on src/, hydra_plugins/, train.py and report.py
 	$(BIN)/mypy
+
+report: setup ## compare all finished runs; RUNS=runs/mnist_5k-mlp those of a folder, ARGS="baseline=focal"
+	$(BIN)/python report.py $(RUNS) $(ARGS)
+
+bench: setup ## measure against the bare loop and the usual way, write docs/benchmarks.md; ARGS="--parts whole sweep"
+	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+bench-gpu: setup ## the same on a GPU, and the experiments that have published figures
+	$(BIN)/python benchmarks/bench.py --device cuda --parts mnist_mlp shakespeare_gpt cifar_resnet20 evaluation scaling published $(ARGS)
 
 tensorboard: setup ## TensorBoard on all runs
 	$(BIN)/tensorboard --logdir runs

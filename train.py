@@ -1,42 +1,49 @@
-"""Train one configuration: compose, check, build, fit, test, write the result.
+"""Train one configuration: compose, check, build, fit, test, write the result. Or many, each in its own process.
 
 python train.py data=cifar10 model=resnet loss=focal loss.gamma=3
+python train.py -m loss=ce,focal,brier seed=0,1,2
+python train.py ablation=mnist_losses
 python train.py --help
 """
 
-import os
 import sys
 
 import hydra
 from omegaconf import DictConfig
 
 from src.config import schema
-from src.config.entry import CONF, ONE_RUN, Command, command, guarded, resolve
-from src.config.errors import UserError
+from src.config.entry import CONF, Command, check_once, command, guarded, resolve
+from src.garbage import uncollected
+from src.sweep.jobs import as_sweep, is_sweep
 
 
 def main() -> int:
     """Run what the command line says; the exit status."""
-    # Read when torch is imported. By default a thread spins long for one whose core is busy, and so wastes its own. The
-    # default run took, on two idle cores, 3.6 s (4.0 s with this, 6.6 s with OMP_WAIT_POLICY=PASSIVE), and beside two
-    # other busy processes 11 s with this (116 s without, on a machine about as busy).
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    check_once(sys.argv[1:])
     schema.register()
-    if {"-m", "--multirun"} & set(sys.argv[1:]):
-        raise UserError(ONE_RUN)
+    many = is_sweep(sys.argv[1:])
     composed: list[Command] = []
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-    def compose(cfg: DictConfig) -> None:
+    def compose(cfg: DictConfig) -> int | None:
+        if many:  # a job, brought here by a launcher other than ours
+            return run(command(cfg))
         composed.append(command(cfg))
+        return None
 
+    if many:
+        sys.argv[1:] = as_sweep(sys.argv[1:])
     compose()
-    if not composed:  # Hydra only showed something: -c job, --info
-        return 0
-    cfg = resolve(composed[0].cfg)
-    from src.runs.run import execute  # torch and Lightning take seconds: only for a configuration that is right
+    return run(composed[0]) if composed else 0  # else Hydra only showed something: -c job, --info
 
-    return execute(cfg, composed[0].choices, composed[0].typed)
+
+def run(asked: Command) -> int:
+    """Train, or finish, or show the one run; the exit status. Raises UserError."""
+    cfg = resolve(asked.cfg)
+    with uncollected():
+        from src.runs.run import execute  # torch and Lightning take seconds: only for a configuration that is right
+
+    return execute(cfg, asked.choices, asked.typed)
 
 
 if __name__ == "__main__":

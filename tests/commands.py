@@ -1,20 +1,23 @@
 """Commands as a user types them: in this process, or as real processes."""
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
 from src.config import schema
-from src.config.entry import Command, chosen, resolve
+from src.config.entry import Command, chosen, key_of, resolve
 from src.runs.run import execute
 from tests.conftest import ROOT
 
-QUIET = ("logger=csv", "trainer=cpu", "trainer.threads=1")
+QUIET = ("logger=csv", "figures=false", "trainer=cpu", "trainer.threads=1")
 
 
 def composed(*words: str) -> Command:
@@ -30,6 +33,8 @@ def composed(*words: str) -> Command:
 
 def train(*words: str) -> int:
     """``python train.py WORDS`` in this process; the exit status. Raises UserError."""
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()  # a compiler that has seen nothing yet, as in a process of its own
     command = composed(*words)
     return execute(resolve(command.cfg), command.choices, command.typed)
 
@@ -40,10 +45,19 @@ def only_run(runs: Path) -> Path:
     return result.parent
 
 
+def result_of(run: Path) -> dict[str, Any]:
+    return json.loads((run / "result.json").read_text())
+
+
+def laid_over(words: Iterable[str]) -> list[str]:
+    """Words of which a later one replaces those before it with its key; a user who types a key twice is refused."""
+    return list({key_of(word): word for word in words}.values())
+
+
 def process(*words: str, **kwargs: Any) -> subprocess.Popen[str]:
     """``python train.py WORDS`` as a process of its own."""
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *words],
+        [sys.executable, str(ROOT / "train.py"), *laid_over(words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,14 +1,18 @@
-"""What every test needs first: torchvision's operators, and one thread, so that two workers share two cores."""
+"""What every test needs first: torchvision's operators, one thread, so that two workers share two cores, and time."""
 
 import os
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 import src.torchvision_cpu  # noqa: F401  before anything that imports torchvision
 
 torch.set_num_threads(1)
+# a slow machine is no fault of a property
+settings.register_profile("xent", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("xent")
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -13,18 +13,46 @@ from tests.conftest import ROOT
 RULES = {
     "losses": {"torch", "src.checks", "src.losses.base"},
     "models": {"torch", "src.checks", "src.models.base", "src.models.transformer"},
-    "metrics": {"torch", "torchmetrics", "src.checks", "src.metrics", "src.torchvision_cpu"},
+    "metrics": {"torch", "torchmetrics", "scipy", "src.checks", "src.metrics", "src.torchvision_cpu"},
     "data": {
         *("torch", "torchvision", "numpy", "PIL", "safetensors", "src.checks", "src.data.base", "src.data.images"),
-        *("src.data.labels", "src.data.mixing", "src.torchvision_cpu"),
+        *(
+            "src.data.cache",
+            "src.data.encoded",
+            "src.data.labels",
+            "src.data.mixing",
+            "src.data.pixels",
+            "src.data.resident",
+        ),
+        *("src.runs.files", "src.torchvision_cpu"),
     },
     "tasks": {"torch", "pytorch_lightning", "src.checks", "src.losses.base", "src.metrics", "src.tasks"},
     "config": {"hydra", "omegaconf", "src.checks", "src.config"},
+    "report": {
+        *("numpy", "scipy", "matplotlib", "PIL", "yaml", "jinja2", "tensorboard", "src.report", "src.checks"),
+        *("src.config.errors", "src.runs.files", "src.runs.folder"),
+    },
+    "tune": {
+        *("hydra", "omegaconf", "optuna", "sqlalchemy"),
+        *("src.config", "src.runs.files", "src.runs.folder", "src.sweep", "src.tune"),
+    },
+    "sweep": {
+        *("hydra", "omegaconf", "src.checks", "src.config", "src.garbage", "src.lifetime"),
+        *("src.runs.files", "src.runs.folder", "src.sweep"),
+    },
+}
+# modules that are no particular loss, network or data set
+SHARED = {
+    *("base", "cache", "encoded", "images", "labels", "mixing", "pixels", "resident", "shift", "transformer"),
 }
 FILES = sorted((ROOT / "src").rglob("*.py"))
 RULED = [path for path in FILES if path.relative_to(ROOT / "src").parts[0] in RULES]
 # A command's faults are told before torch is imported, and a report opens where there is none.
-LIGHT = [ROOT / "train.py", *(path for path in FILES if path.parent.name in ("config", "report"))]
+COMMANDS = [ROOT / "train.py", ROOT / "evaluate.py"]
+LIGHT = [
+    *(*COMMANDS, ROOT / "report.py", ROOT / "tune.py", *sorted((ROOT / "hydra_plugins").glob("*.py"))),
+    *(path for path in FILES if path.parent.name in ("config", "report", "sweep", "tune")),
+]
 HEAVY = {"torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning_fabric", "tensorboard"}
 
 
@@ -112,10 +140,10 @@ def test_only_run_brings_losses_models_and_data_together() -> None:
         f"src.{package}.{path.stem}"
         for package in ("losses", "models", "data")
         for path in (ROOT / "src" / package).glob("*.py")
-        if path.stem not in ("base", "images", "labels", "mixing", "transformer")
+        if path.stem not in SHARED
     }
     assert len(particular) > 20
-    for path in [ROOT / "train.py", *FILES]:
+    for path in [*COMMANDS, *FILES]:
         if path.parent.name not in ("losses", "models", "data"):
             assert [name for name in imports(path) if name in particular] == [], path
 

@@ -54,6 +54,14 @@ def test_shakespeare(real_data: Path, tmp_path: Path) -> None:
     assert metrics["val"]["nll"] <= 1.93
 
 
+def test_fast_cifar10(real_data: Path, tmp_path: Path) -> None:
+    """A hundred small steps on 2,500 images, at the learning rate that belongs to such a batch."""
+    few = ("data.train_examples=2500", "data.batch_size=50", "optimizer.lr=0.04", "scheduler.warmup_steps=20")
+    same = ("data=image_folder", f"data.root={real_data / 'cifar10_jpeg'}", "data.cutout=8", "data.val_fraction=0.02")
+    short = ("trainer.max_epochs=2", "trainer.limit_eval_batches=1")  # all 1,000 images that validate
+    assert finished("experiment=cifar10_fast", *same, *few, *short, runs=tmp_path)["val"]["accuracy"] >= 0.3
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_one_epoch_of_digits(loss: str, image_teacher: Path, tmp_path: Path) -> None:
     teacher = [f"teacher={image_teacher}"] if loss.startswith("distillation") else []
@@ -61,6 +69,23 @@ def test_one_epoch_of_digits(loss: str, image_teacher: Path, tmp_path: Path) -> 
     accuracy = json.loads((only_run(tmp_path) / "result.json").read_text())["metrics"]["test"]["accuracy"]
     print(f"{loss}: {accuracy:.4f}")
     assert accuracy >= 0.80
+
+
+def test_muon_learns_digits(tmp_path: Path) -> None:
+    assert (
+        finished("optimizer=muon", "scheduler=wsd", "trainer.max_epochs=1", runs=tmp_path)["test"]["accuracy"] >= 0.80
+    )
+
+
+def test_muon_learns_text(tmp_path: Path) -> None:
+    """At the learning rate that AdamW has: updates are scaled to its size."""
+    nll = {}
+    for name in ("adamw_gpt", "muon"):
+        words = (*TEXT, *STEPS, f"optimizer={name}", "optimizer.lr=1e-3", "optimizer.weight_decay=0.1")
+        assert train(*words, f"runs={tmp_path / name}") == 0
+        nll[name] = json.loads((only_run(tmp_path / name) / "result.json").read_text())["metrics"]["test"]["nll"]
+    print(nll)
+    assert nll["muon"] < nll["adamw_gpt"] + 0.03
 
 
 def unigram_nll(data: Data) -> float:

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,12 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Callback, Checkpoint
 
-from src.callbacks.plan import Plan
+from src import ranks
+from src.callbacks.plan import Plan, steps_taken
 from src.runs.files import written_whole
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
+FORMAT = 2  # of a checkpoint; another one is not gone on from
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -40,12 +45,16 @@ class Interrupted(BaseException):
 
 
 class RandomState(Callback):
-    """Carries the random states of Python, NumPy and torch (CPU and every CUDA device) in the checkpoint."""
+    """Carries every rank's random states of Python, NumPy and torch (CPU and every CUDA device) in the checkpoint."""
 
     def __init__(self) -> None:
         self.loaded: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
+        return {"ranks": ranks.gathered(self._own())}
+
+    @staticmethod
+    def _own() -> dict[str, Any]:
         kind, keys, position, has_gauss, gauss = np.random.get_state()
         version, internal, gauss_next = random.getstate()
         return {
@@ -56,7 +65,7 @@ class RandomState(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.loaded = state_dict
+        self.loaded = state_dict["ranks"][ranks.rank()]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Only now: building the trainer and the model may have drawn numbers after the checkpoint was read."""
@@ -73,28 +82,44 @@ class RandomState(Callback):
 
 
 class ExactCheckpoint(Checkpoint):
-    """Writes last.ckpt after every validation and every ``every_n_steps`` steps, and on a signal.
+    """Writes last.ckpt after every validation, where the plan says so, and on a signal.
 
     It saves where nothing is pending: after a batch that ended an optimizer step, or, where that batch is followed by
     validation, after the validation. Lightning calls Checkpoint callbacks last, so all others have done their part.
     ``best.ckpt`` is the one with the highest validation accuracy, if ``keep_best``.
+
+    Where there are several ranks, a signal to any of them stops all at the same step: about once a second they ask each
+    other, at a step that all of them know. In the test they follow the first.
     """
 
-    def __init__(self, folder: Path, plan: Plan, every_n_steps: int | None, keep_best: bool) -> None:
-        self.folder, self.plan, self.every_n_steps, self.keep_best = folder, plan, every_n_steps, keep_best
-        self.saved_at = 0
+    def __init__(self, folder: Path, plan: Plan, keep_best: bool) -> None:
+        self.folder, self.plan, self.keep_best = folder, plan, keep_best
         self.best: float | None = None
         self.finished = False
         self.signum: int | None = None
+        self.signalled_at = 0.0
+        self.asked_at = (0, 0.0)  # step, time
+        self.ask_next = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.asked_at = (trainer.global_step, time.monotonic())
+        self._listen()
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._listen()
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._listen()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        step = self.plan.steps_at(batch_idx + 1)
+        step = steps_taken(trainer, batch_idx)
         if step is None or self.plan.validation_due(step):
             return
-        due = self.every_n_steps is not None and step - self.saved_at >= self.every_n_steps
-        if due or self.signum:
-            self._save(trainer, step)
-        self._stop_if_asked()
+        asked = self._asked(step)
+        if self.plan.saving_due(step) or asked:
+            self._save(trainer)
+        if asked:
+            self._stop()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         step = trainer.global_step
@@ -104,39 +129,56 @@ class ExactCheckpoint(Checkpoint):
         self.best = accuracy if better else self.best
         if better:  # before last.ckpt, which remembers this accuracy: a crash in between writes it once more
             trainer.save_checkpoint(self.folder / "best.ckpt")
-        self._save(trainer, step)
-        if not self.finished:
-            self._stop_if_asked()
+        self._save(trainer)
+        self.ask_next = step
+        if self._asked(step) and not self.finished:
+            self._stop()
 
-    def _save(self, trainer: pl.Trainer, step: int) -> None:
-        self.saved_at = step
+    def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self.folder / "last.ckpt")
 
-    def _stop_if_asked(self) -> None:
-        if self.signum:
-            raise Interrupted(self.signum)
+    def _asked(self, step: int) -> bool:
+        """Whether a signal came, to any rank."""
+        if ranks.world() == 1 or step < self.ask_next:
+            return ranks.world() == 1 and self.signum is not None
+        (before, then), now = self.asked_at, time.monotonic()
+        pace = int((step - before) / (now - then)) if ranks.rank() == 0 else 0  # steps a second, by one clock
+        signum, pace = ranks.largest(self.signum or 0, pace)
+        self.signum = signum or None
+        self.asked_at, self.ask_next = (step, now), step + max(1, pace)
+        return self.signum is not None
+
+    def _stop(self) -> None:
+        assert self.signum
+        raise Interrupted(self.signum)
 
     def on_test_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        self._stop_if_asked()
+        if self.signum and ranks.rank() == 0:
+            self._stop()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"saved_at": self.saved_at, "best": self.best, "finished": self.finished}
+        return {"format": FORMAT, "best": self.best, "finished": self.finished}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.saved_at, self.best = state_dict["saved_at"], state_dict["best"]
+        self.best = state_dict["best"]
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM ask for a checkpoint and a stop; a second one stops at once."""
-
-        def ask(signum: int, frame: FrameType | None) -> None:
-            if self.signum:
-                os._exit(128 + signum)
-            self.signum = signum
-
-        before = {signum: signal.signal(signum, ask) for signum in (signal.SIGINT, signal.SIGTERM)}
+        """Ctrl-C and SIGTERM ask for a checkpoint and a stop; a second one, not of the same moment, stops at once."""
+        before = {signum: signal.getsignal(signum) for signum in STOPS}
+        self._listen()
         try:
             yield
         finally:
             for signum, handler in before.items():
                 signal.signal(signum, handler)
+
+    def _listen(self) -> None:
+        """Lightning puts its own handlers in place, and the one for SIGTERM waits for the other ranks right there."""
+        for signum in STOPS:
+            signal.signal(signum, self._hear)
+
+    def _hear(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum and time.monotonic() - self.signalled_at > 0.5:  # a terminal's Ctrl-C may reach a rank twice
+            os._exit(128 + signum)
+        self.signum, self.signalled_at = signum, time.monotonic()

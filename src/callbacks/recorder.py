@@ -3,26 +3,32 @@
 import csv
 import io
 import os
+import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.strategies import FSDPStrategy
 
-from src.callbacks.plan import Plan
+from src import ranks
+from src.callbacks.plan import Plan, steps_taken
+from src.callbacks.utilisation import Utilisation
 
 COLUMNS = ("step", "epoch", "samples_seen", "tag", "value")
 Values = dict[str, float | None]
 
 
 class Table:
-    """An append-only CSV file. Its length is part of the checkpoint: what was written later is cut off on resume."""
+    """An append-only CSV file. Its length is part of the checkpoint: what was written later is cut off on resume.
+
+    Ranks other than the first write into the void.
+    """
 
     def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
         self.path = path
-        self.file = path.open("ab")
+        self.file: BinaryIO = path.open("ab") if ranks.rank() == 0 else tempfile.TemporaryFile()  # noqa: SIM115
         if self.file.tell() == 0:
             self.append([columns])
 
@@ -44,20 +50,19 @@ class Table:
 
 
 class Recorder(Callback):
-    """Records train/ values every ``every_n_steps`` steps (means over the interval), val/ values at each validation.
+    """Records train/ values where the plan has logging (means since the last), val/ values at each validation.
 
     metrics.csv is tidy (step, epoch, samples_seen, tag, value) and holds nothing that depends on the clock, which goes
     to timing.csv. ``latest`` has the last value of each tag.
     """
 
-    def __init__(self, folder: Path, plan: Plan, batch_size: int, every_n_steps: int) -> None:
-        self.plan, self.every_n_steps, self.batch_size = plan, every_n_steps, batch_size
+    def __init__(self, folder: Path, plan: Plan, batch_size: int, utilisation: Utilisation) -> None:
+        self.plan, self.batch_size, self.utilisation = plan, batch_size, utilisation
         self.metrics = Table(folder / "metrics.csv", COLUMNS)
         self.timing = Table(folder / "timing.csv", COLUMNS)
         self.latest: Values = {}
         self.scores: Any = None
         self.loaded: dict[str, Any] | None = None
-        self.grad_norm: torch.Tensor | None = None
         self.recorded_at = 0
         self.since = (0, time.perf_counter())
 
@@ -74,31 +79,29 @@ class Recorder(Callback):
             return
         self.metrics.cut(self.loaded["length"])
         self.timing.cut(self.loaded["timing_length"])
-        task.train_scores.restore(self.loaded["scores"])
+        task.train_scores.restore(self.loaded["scores"][ranks.rank()])
         self.latest = self.loaded["latest"]
         self.recorded_at = self.loaded["recorded_at"]
         self.loaded = None
 
-    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, optimizer: Any) -> None:
-        if self._due(trainer.global_step + 1):
-            gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-            self.grad_norm = torch.nn.utils.get_total_norm(gradients)
-
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        step = self.plan.steps_at(batch_idx + 1)
-        if step is None or not self._due(step):
+        step = steps_taken(trainer, batch_idx)
+        if step is None or step == self.recorded_at or not self.plan.logging_due(step):
             return
         values: Values = self._prefixed("train", self.scores.compute())
         self.scores.reset()
         self.recorded_at = step
-        values["train/lr"] = pl_module.schedule(step - 1) * trainer.optimizers[0].defaults["lr"]
-        if self.grad_norm is not None:
-            values["train/grad_norm"] = self.grad_norm.item()
+        values["train/lr"] = pl_module.stepping.schedule(step - 1) * trainer.optimizers[0].defaults["lr"]
+        if pl_module.grad_norm is not None:
+            shards = isinstance(trainer.strategy, FSDPStrategy)
+            norm = ranks.summed(pl_module.grad_norm.square()).sqrt() if shards else pl_module.grad_norm
+            values["train/grad_norm"] = norm.item()
         self.record(trainer, step, values)
         first, start = self.since
         if step > first:
             rate = (step - first) * self.plan.accumulate * self.batch_size / (time.perf_counter() - start)
-            self._write(trainer, self.timing, step, {"train/examples_per_second": rate})
+            rates: Values = {"train/examples_per_second": rate, **self.utilisation.at(rate, pl_module.device)}
+            self._write(trainer, self.timing, step, rates)
         self.since = (step, time.perf_counter())
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -118,13 +121,9 @@ class Recorder(Callback):
     def _write(self, trainer: pl.Trainer, table: Table, step: int, values: Values) -> None:
         known = {tag: value for tag, value in values.items() if value is not None}
         seen = step * self.plan.accumulate * self.batch_size
-        if trainer.is_global_zero:
-            table.append((step, self.plan.epoch(step), seen, tag, repr(value)) for tag, value in known.items())
+        table.append((step, self.plan.epoch(step), seen, tag, repr(value)) for tag, value in known.items())
         for logger in trainer.loggers:
             logger.log_metrics(known, step)
-
-    def _due(self, step: int) -> bool:
-        return step > self.recorded_at and (step % self.every_n_steps == 0 or step == self.plan.steps)
 
     @staticmethod
     def _prefixed(split: str, values: Values) -> Values:
@@ -134,7 +133,7 @@ class Recorder(Callback):
         return {
             "length": self.metrics.length(),
             "timing_length": self.timing.length(),
-            "scores": self.scores.snapshot(),
+            "scores": ranks.gathered(self.scores.snapshot()),  # each rank's sums, of its share
             "latest": dict(self.latest),
             "recorded_at": self.recorded_at,
         }

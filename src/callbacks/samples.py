@@ -6,9 +6,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from src.data.base import Spec, generator
+from src.runs.events import EventFiles
 from src.runs.files import write_text
 from src.tasks.generation import generate
 
@@ -25,9 +25,9 @@ class TextSamples(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
+            if isinstance(logger, EventFiles):
                 text = "\n\n---\n\n".join(f"```\n{sample}\n```" for sample in self.draw(pl_module, trainer.global_step))
-                logger.experiment.add_text("samples", text, trainer.global_step)
+                logger.text("samples", text, trainer.global_step)
 
     def write(self, task: Any, step: int) -> None:
         write_text(self.path, "\n\n--------\n\n".join(self.draw(task, step)) + "\n")

@@ -13,7 +13,7 @@ PROVIDED = {
     "data": frozenset[str](),
     "loss": frozenset({"num_classes", "class_counts"}),
     "model": frozenset({"input_shape", "num_classes", "outputs"}),
-    "optimizer": frozenset({"params"}),
+    "optimizer": frozenset({"params", "hidden"}),
     "scheduler": frozenset({"total"}),
 }
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")
@@ -70,7 +70,7 @@ def check_values(cfg: Plain) -> None:
     checks.integer("seed", cfg["seed"], low=0)
     if "lr" in cfg["optimizer"]:
         checks.number("optimizer.lr", cfg["optimizer"]["lr"], low=0)
-    for key in ("devices", "accumulate_grad_batches", "log_every_n_steps"):
+    for key in ("devices", "num_nodes", "accumulate_grad_batches", "log_every_n_steps"):
         checks.integer(f"trainer.{key}", trainer[key], low=1)
     for key in (
         *("threads", "max_epochs", "max_steps", "val_every_n_steps"),
@@ -78,11 +78,19 @@ def check_values(cfg: Plain) -> None:
     ):
         if trainer[key] is not None:
             checks.integer(f"trainer.{key}", trainer[key], low=1)
+    check_ranks(cfg)
     if trainer["max_epochs"] is None and trainer["max_steps"] is None:
         raise ValueError("the run has no end: set trainer.max_epochs or trainer.max_steps")
     if trainer["gradient_clip_val"] is not None:
         checks.number("trainer.gradient_clip_val", trainer["gradient_clip_val"], above=0)
     checks.choice("trainer.precision", trainer["precision"], PRECISIONS)
+    if cfg["compile"] not in (True, False, "auto", "reduce-overhead"):
+        raise ValueError(f"compile must be true, false, auto or reduce-overhead, got {cfg['compile']!r}")
+    if cfg["compile"] == "reduce-overhead" and trainer["accumulate_grad_batches"] > 1:
+        raise ValueError(
+            "compile=reduce-overhead takes no trainer.accumulate_grad_batches > 1: a CUDA graph writes each batch's"
+            " gradients where the last one's were; take compile=true"
+        )
     if cfg["ema"]["decay"] is not None:
         checks.number("ema.decay", cfg["ema"]["decay"], low=0, below=1)
     for key, value in (
@@ -97,3 +105,27 @@ def check_values(cfg: Plain) -> None:
     checks.number("samples.temperature", samples["temperature"], above=0)
     if samples["prompt"] == "":
         raise ValueError("samples.prompt must be at least one character, got ''")
+
+
+def check_ranks(cfg: Plain) -> None:
+    """What several devices ask of the other keys. Raises ValueError."""
+    trainer, batch = cfg["trainer"], cfg["data"].get("batch_size")
+    devices, nodes, strategy = trainer["devices"], trainer["num_nodes"], trainer["strategy"]
+    world = devices * nodes
+    if strategy is None and world > 1:
+        raise ValueError(f"trainer.devices={devices} trainer.num_nodes={nodes}: several devices need trainer=ddp")
+    if isinstance(batch, int) and batch % world:  # equal shares, or the mean of the ranks' means is not the batch's
+        raise ValueError(
+            f"data.batch_size is over all devices and must be a multiple of the {world} there are"
+            f" (trainer.devices={devices} x trainer.num_nodes={nodes}), got {batch}"
+        )
+    if strategy == "fsdp":
+        for key, value, refused in (
+            ("teacher", cfg["teacher"], cfg["teacher"] is not None),
+            ("ema.decay", cfg["ema"]["decay"], cfg["ema"]["decay"] is not None),
+            ("trainer.gradient_clip_val", trainer["gradient_clip_val"], trainer["gradient_clip_val"] is not None),
+            ("trainer.precision", trainer["precision"], trainer["precision"] == "64-true"),
+            ("optimizer", "muon", cfg["optimizer"]["_target_"] == "src.tasks.muon.Muon"),  # of pieces of a matrix
+        ):
+            if refused:
+                raise ValueError(f"trainer=fsdp cannot do {key}={value}; take trainer=ddp, or leave it out")

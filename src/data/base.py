@@ -1,10 +1,11 @@
-"""What a data set is to the rest: its sizes, three splits, and loaders of batches that live on the training device.
+"""What a data set is to the rest: its sizes, three splits, and loaders of batches on the training device.
 
 Nothing here has hidden state. The order of an epoch is a function of (seed, epoch), a batch's augmentation of
 (seed, step), so a run resumed at step n sees exactly what it would have seen.
 """
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -46,17 +47,23 @@ def generator(*key: int | str) -> torch.Generator:
 class TrainLoader:
     """The whole of training as one pass of ``steps`` batches; ``position``, its only state, is the next one's number.
 
-    ``draw(step)`` gives batch number ``step`` of the run, this rank's share of it.
+    ``draw(step)`` gives batch number ``step`` of the run, this rank's share of it. Where ``many``, an item is the
+    iterator over all batches that are left: whoever trains takes as many from it as it likes, then asks for another.
     """
 
     draw: Callable[[int], Batch]
     steps: int
+    many: bool = False
     position: int = 0
 
     def __len__(self) -> int:
         return self.steps
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch] | Iterator[Iterator[Batch]]:
+        batches = self._batches()
+        return itertools.repeat(batches) if self.many else batches
+
+    def _batches(self) -> Iterator[Batch]:
         while self.position < self.steps:
             batch = self.draw(self.position)
             self.position += 1
@@ -106,8 +113,20 @@ class Data:
         """Read the data and set ``spec``. Raises DataError."""
         raise NotImplementedError
 
+    def check_sizes(self, spec: Spec) -> None:
+        """Raise DataError, before anything is read, where a model of ``spec`` cannot take what these data give."""
+        raise NotImplementedError
+
+    def adopt(self, spec: Spec) -> None:
+        """Keep the test split alone, in the terms of the data of ``spec``, which a model has learnt.
+
+        Classes and characters get the indices that they have there, pixels are standardised as they were there.
+        Raises DataError where classes, characters or sizes are others.
+        """
+        raise NotImplementedError
+
     def to(self, device: torch.device) -> None:
-        """Move the data to the training device."""
+        """Move the data to the training device, or, where they stay on the host, what batches are made of there."""
         raise NotImplementedError
 
     def steps_per_epoch(self) -> int:
@@ -127,14 +146,14 @@ class Data:
         raise NotImplementedError
 
     def train_loader(
-        self, seed: int, steps: int, repeat: int | None = None, rank: int = 0, world: int = 1
+        self, seed: int, steps: int, repeat: int | None = None, rank: int = 0, world: int = 1, many: bool = False
     ) -> TrainLoader:
         """``steps`` training batches; with ``repeat`` only the first ``repeat`` ones, over and over."""
 
         def draw(step: int) -> Batch:
             return self.train_batch(seed, step % repeat if repeat else step, rank, world)
 
-        return TrainLoader(draw, steps)
+        return TrainLoader(draw, steps, many)
 
     def eval_loader(self, split: str, limit: int | None = None, rank: int = 0, world: int = 1) -> EvalLoader:
         """The split's batches, or the first ``limit`` of them."""

@@ -19,6 +19,7 @@ class CIFAR10(StoredImageData):
     """
 
     name = "cifar10"
+    shape = (3, 32, 32)
     source: type[datasets.CIFAR10] = datasets.CIFAR10
 
     def read(self) -> tuple[Arrays, Arrays, tuple[str, ...]]:

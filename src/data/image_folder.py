@@ -1,4 +1,4 @@
-"""A folder of images, one folder a class: decoded once, then read as one tensor."""
+"""A folder of images, one folder a class: decoded once, then read through a memory map."""
 
 import src.torchvision_cpu  # noqa: F401  before torchvision
 
@@ -6,20 +6,21 @@ import src.torchvision_cpu  # noqa: F401  before torchvision
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torchvision.datasets import ImageFolder
 
 from src.checks import integer
+from src.data import cache
 from src.data.base import DataError
 from src.data.images import Arrays, StoredImageData
+from src.runs.files import written_whole
 
+AT_ONCE = 1000  # images that are decoded and not yet written, at most
 Samples = list[tuple[str, int]]  # file, class
 
 
@@ -43,7 +44,7 @@ def eight_bits(image: Image.Image) -> Image.Image:
 class ImageFolderData(StoredImageData):
     """``root/train/CLASS/*`` and ``root/test/CLASS/*`` in torchvision's ImageFolder layout, as RGB.
 
-    Images are resized (bilinear) to ``image_size`` squared where they differ from it. The decoded tensor is kept in the
+    Images are resized (bilinear) to ``image_size`` squared where they differ from it. What is decoded is kept in the
     user's cache folder and made anew when a file is added, removed, or changes its size or time.
     """
 
@@ -52,18 +53,16 @@ class ImageFolderData(StoredImageData):
     def __init__(self, *, image_size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.image_size = integer("image_size", image_size, low=1)
+        self.shape = (3, image_size, image_size)
 
     def fingerprint(self) -> str:
         """SHA-256 over names and contents of all files."""
-        with safe_open(self._decoded(), framework="pt") as file:
-            return str(file.metadata()["content"])
+        return cache.metadata(self._decoded())["content"]
 
     def read(self) -> tuple[Arrays, Arrays, tuple[str, ...]]:
         names = tuple(self._scan()[0])
-        with safe_open(self._decoded(), framework="pt") as file:
-            train, test = (
-                (file.get_tensor(f"{split}_images"), file.get_tensor(f"{split}_labels")) for split in ("train", "test")
-            )
+        tensors = cache.mapped(self._decoded())
+        train, test = ((tensors[f"{split}_images"], tensors[f"{split}_labels"].clone()) for split in ("train", "test"))
         return train, test, names
 
     def _scan(self) -> tuple[list[str], dict[str, Samples]]:
@@ -100,33 +99,33 @@ class ImageFolderData(StoredImageData):
         for path in files:
             stat = path.stat()
             state.update(f"{path.relative_to(self.root)}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "xent" / "image_folder"
-        place = hashlib.sha256(f"{self.root.resolve()}\0{self.image_size}".encode()).hexdigest()[:16]
-        target = cache / f"{place}.safetensors"
-        if target.exists():
-            with safe_open(target, framework="pt") as file:
-                if file.metadata()["state"] == state.hexdigest():
-                    return target
-        print(f"decoding {len(files):,} images of {self.root} (once; kept in {cache})", flush=True)
-        tensors, content = self._decode(splits)
-        cache.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(f".{os.getpid()}.partial")
-        save_file(tensors, partial, metadata={"state": state.hexdigest(), "content": content})
-        partial.replace(target)
-        return target
+        place = f"{self.root.resolve()}\0{self.image_size}"
+        return cache.kept("image_folder", place, state.hexdigest(), partial(self._decode, splits, state.hexdigest()))
 
-    def _decode(self, splits: dict[str, Samples]) -> tuple[dict[str, torch.Tensor], str]:
-        content = hashlib.sha256()
-        tensors = {}
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for split, samples in splits.items():
-                images = torch.empty(len(samples), 3, self.image_size, self.image_size, dtype=torch.uint8)
-                for i, (pixels, digest) in enumerate(pool.map(self._read_image, [path for path, _ in samples])):
-                    images[i] = torch.from_numpy(pixels).permute(2, 0, 1)
-                    content.update(f"{Path(samples[i][0]).relative_to(self.root)}\0".encode() + digest)
-                tensors[f"{split}_images"] = images
-                tensors[f"{split}_labels"] = torch.tensor([k for _, k in samples])
-        return tensors, content.hexdigest()
+    def _decode(self, splits: dict[str, Samples], state: str, target: Path) -> None:
+        """Write all images as they are decoded. Raises DataError and OSError."""
+        count = sum(map(len, splits.values()))
+        print(f"decoding {count:,} images of {self.root} (once; kept in {target.parent})", flush=True)
+        size, content = (3, self.image_size, self.image_size), hashlib.sha256()
+        tensors: cache.Shapes = {f"{split}_labels": ("I64", (len(samples),)) for split, samples in splits.items()}
+        tensors |= {f"{split}_images": ("U8", (len(samples), *size)) for split, samples in splits.items()}
+
+        def head() -> bytes:
+            return cache.header(tensors, {"state": state, "content": content.hexdigest()})
+
+        cache.check_room(target, count * 3 * self.image_size**2)
+        with written_whole(target) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+            file.write(head())
+            for samples in splits.values():
+                file.write(np.array([k for _, k in samples], np.int64).data)
+            for samples in splits.values():
+                for start in range(0, len(samples), AT_ONCE):
+                    paths = [path for path, _ in samples[start : start + AT_ONCE]]
+                    for path, (pixels, digest) in zip(paths, pool.map(self._read_image, paths), strict=True):
+                        file.write(np.ascontiguousarray(pixels.transpose(2, 0, 1)).data)
+                        content.update(f"{Path(path).relative_to(self.root)}\0".encode() + digest)
+            file.seek(0)
+            file.write(head())  # of the same length
 
     def _read_image(self, path: str) -> tuple[np.ndarray, bytes]:
         """(H, W, 3) uint8, and the SHA-256 of the file."""

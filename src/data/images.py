@@ -1,6 +1,7 @@
-"""Image data sets as tensors on the training device: splits, normalisation and batched augmentation."""
+"""Image data sets as tensors: splits, and batches that are normalised and augmented whole, on the training device."""
 
 import functools
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ import torch
 from torch import Tensor
 
 from src.checks import choice, integer, number
-from src.data.base import Batch, Data, DataError, Spec, generator, quotas, stratified
-from src.data.labels import Groups, class_index, groups_of_classes, long_tail, noisy, relabelled, two_groups
+from src.data.base import Batch, Data, DataError, EvalLoader, Spec, TrainLoader, generator, quotas, stratified
+from src.data.labels import Groups, class_index, groups_of_classes, long_tail, noisy, places, relabelled, two_groups
 from src.data.mixing import MIXES, mixed
+from src.data.pixels import augmented, channel_statistics, cut_out
+from src.data.resident import RESIDENT, Ahead, Rows, on_host
 
+log = logging.getLogger("xent")
 Arrays = tuple[Tensor, Tensor]  # images (N, C, H, W) uint8, labels (N,) int64
 
 
@@ -32,9 +36,12 @@ class ImageData(Data):
     batch_size: examples a training step, over all devices. eval_batch_size: examples a batch in validation and test.
     val_fraction: share of training held out, stratified, by a fixed seed of its own.
     train_examples: a stratified subset of what is left, or None for all. pad: pixels of zero padding
-    for random crops (0: none). flip: mirror half the images. mixup: None, mixup or cutmix of training batches, with
-    lambda ~ Beta(mixup_alpha, mixup_alpha); their targets are distributions. binary, imbalance and label_noise: as in
-    ``two_groups``, ``long_tail`` and ``noisy``. without: classes, by index or name, that training does not see.
+    for random crops (0: none). flip: mirror half the images. cutout: pixels a side of the square that is blanked in
+    each (0: none). mixup: None, mixup or cutmix of training batches, with lambda ~ Beta(mixup_alpha, mixup_alpha);
+    their targets are distributions. binary, imbalance and label_noise: as in ``two_groups``, ``long_tail`` and
+    ``noisy``. without: classes, by index or name, that training does not see.
+    resident: where the images are: device, host (a DataLoader takes them, and pixels travel), or auto, which is the
+    device where they take at most ``SHARE`` of its free memory. The batches are the same, bit for bit.
 
     In this order: binary makes two classes, before any split; validation is split off; training loses the classes of
     without; imbalance thins it; then train_examples are taken of what is left, in its proportions. Noise hits training
@@ -47,6 +54,7 @@ class ImageData(Data):
 
     kind = "image"
     name: str
+    shape: tuple[int, ...] | None = None  # of an image; known before one is read, unless only its files tell
     split_seed = 20_240_229  # of all that is drawn in loading; the same for every run, so that runs compare
 
     def __init__(
@@ -58,12 +66,14 @@ class ImageData(Data):
         train_examples: int | None,
         pad: int,
         flip: bool,
+        cutout: int,
         mixup: str | None,
         mixup_alpha: float,
         label_noise: float,
         imbalance: float | None,
         binary: Groups,
         without: Sequence[int | str],
+        resident: str,
     ) -> None:
         self.batch_size = integer("batch_size", batch_size, low=1)
         self.eval_batch_size = integer("eval_batch_size", eval_batch_size, low=1)
@@ -73,6 +83,7 @@ class ImageData(Data):
         if not isinstance(flip, bool):
             raise ValueError(f"flip must be true or false, got {flip!r}")
         self.flip = flip
+        self.cutout = integer("cutout", cutout, low=0)
         self.mixup = None if mixup is None else choice("mixup", mixup, MIXES)
         self.soft_targets = self.mixup is not None
         self.mixup_alpha = number("mixup_alpha", mixup_alpha, above=0)
@@ -82,21 +93,24 @@ class ImageData(Data):
         if isinstance(without, str) or not isinstance(without, Sequence):
             raise ValueError(f"without must be a list of classes, got {without!r}")
         self.without = without
+        self.resident = choice("resident", resident, RESIDENT)
+        self.device, self.on_host = torch.device("cpu"), False
 
     def read(self) -> tuple[Arrays, Arrays, tuple[str, ...]]:
         """The official training set, test set, and class names. Raises DataError."""
         raise NotImplementedError
 
     def load(self) -> None:
-        (images, labels), test, names = self.read()
+        (pixels, labels), (test_pixels, test_labels), names = self.read()
+        images, test = Rows(pixels), (Rows(test_pixels), test_labels)
         if self.binary is not None:
             new, names = two_groups(self.binary, names)
             (images, labels), test = relabelled(images, labels, new), relabelled(*test, new)
         train, val = self._split(labels, names)
         learnt = noisy(labels, len(names), self.label_noise, generator("label noise", self.split_seed))
         self.splits = {
-            "train": (images[train], learnt[train]),
-            "val": (images[val], labels[val]),
+            "train": (images.of(train), learnt[train]),
+            "val": (images.of(val), labels[val]),
             "test": test,
         }
         counts = torch.bincount(learnt[train], minlength=len(names))
@@ -110,7 +124,8 @@ class ImageData(Data):
             self.notes = (*self.notes, f"data.batch_size is {len(train)}, all that there is to train on")
         self.mean, self.std = channel_statistics(self.splits["train"][0])
         statistics = (tuple(values.flatten().tolist()) for values in (self.mean, self.std))
-        self.spec = Spec(self.kind, tuple(images.shape[1:]), names, tuple(counts.tolist()), *statistics)
+        self.shape = tuple(images.shape[1:])
+        self.spec = Spec(self.kind, self.shape, names, tuple(counts.tolist()), *statistics)
 
     def _split(self, labels: Tensor, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
         """Indices of training and validation examples."""
@@ -133,25 +148,70 @@ class ImageData(Data):
             train = train[stratified(labels[train], quotas(left, self.train_examples), g)]
         return train, val
 
+    def check_sizes(self, spec: Spec) -> None:
+        if self.shape is not None and self.shape != spec.input_shape:
+            own, theirs = (" x ".join(map(str, shape)) for shape in (self.shape, spec.input_shape))
+            raise DataError(f"{self.name} has images of {own} (channels, height, width), the model reads {theirs}")
+
+    def adopt(self, spec: Spec) -> None:
+        self.check_sizes(spec)
+        if self.spec.class_names != spec.class_names:
+            self.notes = (*self.notes, "the classes are in another order than the run's: matched by name")
+        images, labels = self.splits["test"]
+        self.splits = {"test": (images, places(self.name, self.spec.class_names, spec.class_names)[labels])}
+        self.mean, self.std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
+        self.spec = spec
+
     def to(self, device: torch.device) -> None:
-        self.splits = {name: (x.to(device), y.to(device)) for name, (x, y) in self.splits.items()}
+        """A CPU's memory is the host's: there the images stay where they are, mapped or not."""
+        self.device = device
         self.mean, self.std = self.mean.to(device), self.std.to(device)
+        size = sum(images.nbytes for images, _ in self.splits.values())
+        self.on_host = on_host(self.resident, size, device)
+        if self.on_host:
+            log.info("images (%.1f GB) stay in the host's memory: data.resident=%s", size / 1e9, self.resident)
+        elif device.type != "cpu":
+            self.splits = {name: (x.to(device), y.to(device)) for name, (x, y) in self.splits.items()}
 
     def steps_per_epoch(self) -> int:
         return max(1, len(self.splits["train"][1]) // self.batch_size)
 
     def train_batch(self, seed: int, step: int, rank: int = 0, world: int = 1) -> Batch:
+        return self._finish(self._take(seed, step, rank, world), seed, step, rank, world)
+
+    def train_loader(
+        self, seed: int, steps: int, repeat: int | None = None, rank: int = 0, world: int = 1, many: bool = False
+    ) -> TrainLoader:
+        loader = super().train_loader(seed, steps, repeat, rank, world, many)
+        if self.on_host:
+            every = repeat or steps
+            taken = Ahead(lambda step: self._take(seed, step % every, rank, world), steps, self.device)
+            loader.draw = lambda step: self._finish(taken(step), seed, step % every, rank, world)
+        return loader
+
+    def _take(self, seed: int, step: int, rank: int, world: int) -> Batch:
+        """Pixels and labels of a training batch as they are stored: this rank's, or all where images are mixed."""
         images, labels = self.splits["train"]
         epoch, index = divmod(step, self.steps_per_epoch())
         rows = self._order(seed, epoch)[index * self.batch_size : (index + 1) * self.batch_size]
-        x, targets = images[rows], labels[rows]
+        if not self.mixup:
+            rows = rows[rank::world]
+        return images[rows], labels[rows]
+
+    def _finish(self, taken: Batch, seed: int, step: int, rank: int, world: int) -> Batch:
+        """What ``_take`` gave, on the device, augmented as a part of the whole batch."""
+        x, targets = (part.to(self.device, non_blocking=True) for part in taken)
+        own = slice(None) if self.mixup else slice(rank, None, world)
         if self.pad or self.flip:
-            x = self._augment(x, generator("augmentation", seed, step))
+            x = augmented(x, self.pad, self.flip, self.batch_size, own, generator("augmentation", seed, step))
         x = self.normalise(x)
-        if self.mixup:
-            # NumPy's: torch draws no Beta from a generator
-            rng = np.random.default_rng(generator("mixing", seed, step).initial_seed())
-            x, targets = mixed(x, targets, self.spec.num_classes, self.mixup, self.mixup_alpha, rng)
+        if self.cutout:
+            x = cut_out(x, self.cutout, self.batch_size, own, generator("cutout", seed, step))
+        if not self.mixup:
+            return x, targets
+        # NumPy's: torch draws no Beta from a generator
+        rng = np.random.default_rng(generator("mixing", seed, step).initial_seed())
+        x, targets = mixed(x, targets, self.spec.num_classes, self.mixup, self.mixup_alpha, rng)
         return x[rank::world], targets[rank::world]
 
     @functools.lru_cache(maxsize=2)  # noqa: B019  an epoch's order is asked for once a batch
@@ -159,37 +219,31 @@ class ImageData(Data):
         labels = self.splits["train"][1]
         return torch.randperm(len(labels), generator=generator("order", seed, epoch)).to(labels.device)
 
-    def _augment(self, x: Tensor, g: torch.Generator) -> Tensor:
-        """(B, C, H, W) -> the same: each image shifted by up to ``pad`` pixels over zeros, and mirrored half the time.
-
-        Source: He et al. 2016, arXiv:1512.03385, section 4.2 (4 pixels and mirroring for CIFAR).
-        """
-        batch, _, height, width = x.shape
-        device = x.device
-        rows = torch.arange(height).expand(batch, -1)
-        columns = torch.arange(width).expand(batch, -1)
-        if self.pad:
-            shift = torch.randint(2 * self.pad + 1, (2, batch, 1), generator=g)
-            rows, columns = rows + shift[0], columns + shift[1]
-            x = torch.nn.functional.pad(x, [self.pad] * 4)
-        if self.flip:
-            mirrored = torch.rand(batch, 1, generator=g) < 0.5
-            columns = torch.where(mirrored, columns.flip(1), columns)
-        rows, columns = rows.to(device), columns.to(device)
-        moved = x[torch.arange(batch, device=device)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-        return moved.permute(0, 3, 1, 2)
-
     def eval_batches(self, split: str) -> int:
         return -(-len(self.splits[split][1]) // self.eval_batch_size)
 
     def eval_batch(self, split: str, index: int) -> Batch:
+        return self._finish_eval(self._take_eval(split, index))
+
+    def eval_loader(self, split: str, limit: int | None = None, rank: int = 0, world: int = 1) -> EvalLoader:
+        loader = super().eval_loader(split, limit, rank, world)
+        if self.on_host:
+            taken = Ahead(lambda index: self._take_eval(split, index), loader.batches.stop, self.device)
+            loader.take = lambda index: self._finish_eval(taken(index))
+        return loader
+
+    def _take_eval(self, split: str, index: int) -> Batch:
         images, labels = self.splits[split]
         rows = slice(index * self.eval_batch_size, (index + 1) * self.eval_batch_size)
-        return self.normalise(images[rows]), labels[rows]
+        return images[rows], labels[rows]
+
+    def _finish_eval(self, taken: Batch) -> Batch:
+        x, labels = (part.to(self.device, non_blocking=True) for part in taken)
+        return self.normalise(x), labels
 
     def normalise(self, images: Tensor) -> Tensor:
         """(B, C, H, W) uint8 -> float32, contiguous, standardised per channel."""
-        return ((images.float() / 255 - self.mean) / self.std).contiguous()
+        return images.float().div_(255).sub_(self.mean).div_(self.std).contiguous()
 
 
 class StoredImageData(ImageData):
@@ -198,15 +252,3 @@ class StoredImageData(ImageData):
     def __init__(self, *, root: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.root = Path(root).expanduser()
-
-
-def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, C, H, W) uint8 -> mean and standard deviation (C, 1, 1) of pixels in [0, 1], from exact integer counts."""
-    levels = torch.arange(256, dtype=torch.float64) / 255
-    mean, std = [], []
-    for channel in images.unbind(1):
-        counts = torch.bincount(channel.flatten(), minlength=256).double()
-        mu = (counts @ levels) / counts.sum()
-        mean.append(mu)
-        std.append(((counts @ (levels - mu) ** 2) / counts.sum()).sqrt().clamp_min(1e-3))
-    return torch.stack(mean).float()[:, None, None], torch.stack(std).float()[:, None, None]

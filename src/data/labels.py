@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from src.data.base import DataError
+from src.data.resident import Rows
 
 Groups = str | Sequence[Sequence[int | str]] | None
 
@@ -52,16 +53,27 @@ def class_index(key: str, member: int | str, names: Sequence[str]) -> int:
     return index
 
 
+def places(data: str, names: Sequence[str], known: Sequence[str]) -> Tensor:
+    """(K,) the index in ``known`` of each of ``names``. Raises DataError where they are not the same classes."""
+    if sorted(names) != sorted(known):
+        odd = [name for name in (*names, *known) if (name in names) != (name in known)]
+        raise DataError(
+            f"{data} has other classes than the model: {len(names)} there, {len(known)} in the model"
+            f" (they differ in {listed([repr(name) for name in odd], 5)})"
+        )
+    return torch.tensor([known.index(name) for name in names])
+
+
 def listed(names: Sequence[str], most: int) -> str:
     """The names, or the first ``most`` of them."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def relabelled(images: Tensor, labels: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
+def relabelled(images: Rows, labels: Tensor, new: Tensor) -> tuple[Rows, Tensor]:
     """Images and labels with class k called ``new[k]``, without those whose new class is negative."""
     labels = new[labels]
-    kept = labels >= 0
-    return images[kept], labels[kept]
+    kept = (labels >= 0).nonzero().flatten()
+    return images.of(kept), labels[kept]
 
 
 def long_tail(counts: Tensor, imbalance: float) -> Tensor:

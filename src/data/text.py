@@ -3,16 +3,18 @@
 import hashlib
 import platform
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from src.checks import integer, number
 from src.data.base import Batch, Data, DataError, Spec, generator
+from src.data.encoded import encoded, no_text, numbered, points_of
 
 SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+MAPPED_FROM = 2**25  # bytes of a file that is not read into memory but through a memory map
 SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
 
@@ -28,6 +30,9 @@ class TextData(Data):
 
     kind = "text"
     name: str
+    device = torch.device("cpu")
+    in_memory = True
+    lookup: Tensor | None = None  # (K,) what a model calls each of the ids that the parts hold, where that differs
 
     def __init__(
         self, *, block_size: int, batch_size: int, eval_batch_size: int, val_fraction: float, test_fraction: float
@@ -44,39 +49,67 @@ class TextData(Data):
         """The whole text. Raises DataError."""
         raise NotImplementedError
 
-    def load(self) -> None:
+    def ids(self) -> tuple[Tensor, tuple[str, ...]]:
+        """The whole text as ids (N,), and its alphabet. Raises DataError."""
         text = self.read()
         if not text:
             raise DataError(f"{self.name}: the text is empty")
-        points, ids = np.unique(np.frombuffer(text.encode("utf-32-le"), np.uint32), return_inverse=True)
-        alphabet = tuple(map(chr, points))
+        points = points_of(text)
+        alphabet, _, ids = numbered(torch.bincount(points))
+        return ids.index_select(0, points), tuple(alphabet)
+
+    def load(self) -> None:
+        ids, alphabet = self.ids()
         if len(alphabet) < 2:
             raise DataError(
                 f"{self.name}: a loss needs at least two classes, the text has only the character {alphabet[0]!r}"
             )
         train_end = int(len(ids) * (1 - self.val_fraction - self.test_fraction))  # cut off, as nanoGPT does
         val_end = int(len(ids) * (1 - self.test_fraction))
-        parts = {"train": ids[:train_end], "val": ids[train_end:val_end], "test": ids[val_end:]}
+        self.parts = {"train": ids[:train_end], "val": ids[train_end:val_end], "test": ids[val_end:]}
         if self.test_fraction == 0:
-            parts["test"] = parts["val"]
-        for split, part in parts.items():
+            self.parts["test"] = self.parts["val"]
+        for split, part in self.parts.items():
             if len(part) <= self.block_size:
                 raise DataError(
                     f"{self.name}: the {split} split has {len(part)} characters, a block needs {self.block_size + 1}:"
                     " take a longer text or a smaller data.block_size"
                 )
-        windows = len(parts["train"]) - self.block_size
+        windows = len(self.parts["train"]) - self.block_size
         if self.batch_size > windows:
             raise DataError(
                 f"data.batch_size must be <= {windows}, the windows of the training text, got {self.batch_size}"
             )
-        width = np.uint8 if len(alphabet) <= 256 else np.int32
-        self.parts = {split: torch.from_numpy(part.astype(width)) for split, part in parts.items()}
-        counts = np.bincount(parts["train"], minlength=len(alphabet))
+        counts = torch.bincount(self.parts["train"], minlength=len(alphabet))
         self.spec = Spec(self.kind, (self.block_size,), alphabet, tuple(counts.tolist()))
 
+    def check_sizes(self, spec: Spec) -> None:
+        if self.block_size > spec.input_shape[0]:
+            raise DataError(
+                f"data.block_size={self.block_size}: the model reads blocks of {spec.input_shape[0]} characters at most"
+            )
+
+    def adopt(self, spec: Spec) -> None:
+        self.check_sizes(spec)
+        index = {character: i for i, character in enumerate(spec.class_names)}
+        used = torch.bincount(self.parts["test"], minlength=self.spec.num_classes).tolist()
+        odd = [c for c, n in zip(self.spec.class_names, used, strict=True) if n and c not in index]
+        if odd:
+            raise DataError(
+                f"{self.name}: the test split has {', '.join(map(repr, odd[:5]))}{' ...' * (len(odd) > 5)}, not in the"
+                f" model's alphabet of {len(index)} characters"
+            )
+        self.lookup = torch.tensor([index.get(character, -1) for character in self.spec.class_names])
+        self.parts = {"test": self.parts["test"]}
+        self.spec = replace(spec, input_shape=(self.block_size,))
+
     def to(self, device: torch.device) -> None:
-        self.parts = {split: part.to(device) for split, part in self.parts.items()}
+        """A text that is mapped stays where it is: its windows go to the device."""
+        self.device = device
+        if self.in_memory:
+            self.parts = {split: part.to(device) for split, part in self.parts.items()}
+        if self.lookup is not None:
+            self.lookup = self.lookup.to(device)
 
     def steps_per_epoch(self) -> int:
         return max(1, len(self.parts["train"]) // (self.batch_size * self.block_size))
@@ -103,10 +136,11 @@ class TextData(Data):
         starts = torch.arange(first, min(first + self.eval_batch_size, windows))[:, None] * self.block_size
         return self._windows(part, starts, self.block_size)
 
-    @staticmethod
-    def _windows(part: Tensor, starts: Tensor, length: int) -> Batch:
+    def _windows(self, part: Tensor, starts: Tensor, length: int) -> Batch:
         """(B, 1) starts -> inputs (B, length) and, one character on, targets (B, length)."""
-        windows = part[(starts + torch.arange(length + 1)).to(part.device)].long()
+        windows = part[(starts + torch.arange(length + 1)).to(part.device)].to(self.device).long()
+        if self.lookup is not None:
+            windows = self.lookup[windows]
         return windows[:, :-1], windows[:, 1:]
 
 
@@ -162,16 +196,20 @@ class TinyShakespeare(TextData):
 
 
 class TextFile(TextData):
-    """Any UTF-8 file."""
+    """Any UTF-8 file. One of ``MAPPED_FROM`` bytes or more is encoded once and read through a memory map."""
 
     name = "text_file"
 
     def __init__(self, *, path: str, **kwargs: float) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]
         self.path = Path(path).expanduser()
+        self.in_memory = not self.path.is_file() or self.path.stat().st_size < MAPPED_FROM
 
     def fingerprint(self) -> str:
-        return hashlib.sha256(self.read().encode()).hexdigest()
+        return hashlib.sha256(self.read().encode()).hexdigest() if self.in_memory else encoded(self.path)[2]
+
+    def ids(self) -> tuple[Tensor, tuple[str, ...]]:
+        return super().ids() if self.in_memory else encoded(self.path)[:2]
 
     def read(self) -> str:
         try:
@@ -181,7 +219,4 @@ class TextFile(TextData):
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise DataError(
-                f"{self.path} is not UTF-8: byte {error.object[error.start]:#04x} at {error.start:,};"
-                " convert it first (iconv -t UTF-8)"
-            ) from error
+            raise no_text(self.path, error) from error

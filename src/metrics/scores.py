@@ -1,15 +1,57 @@
-"""Proper scores and accuracy: the same numbers for every loss, from its log-probabilities."""
+"""Proper scores, accuracy and calibration: the same numbers for every loss, from its log-probabilities."""
 
 import src.torchvision_cpu  # noqa: F401  before torchmetrics, which imports torchvision
 
 # isort: split
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 from torchmetrics import Metric
+
+from src.metrics.calibration import BINS, COUNT, add_to_bins, bin_of, ece, mce
+
+STATES = ("sums", "count", "bins", "by_class")
+AT_ONCE = 2**16  # probabilities that are judged at a time on a CPU
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What each of N examples says of a model."""
+
+    guess: Tensor  # (N,) the most probable class
+    right: Tensor  # (N,) float64: 1 or 0; for a distribution q over classes, q of the guess
+    nll: Tensor  # (N,) float64, nats
+    confidence: Tensor  # (N,) float64, probability of the guess
+    brier: Tensor  # (N,) float64, sum_k (p_k - q_k)^2
+    p: Tensor  # (N, K) float64
+    residual: Tensor  # (N, K) float64, p - q
+
+
+def judge(log_probs: Tensor, targets: Tensor) -> Judged:
+    """Log-probabilities (N, K); targets (N,) int, or distributions q (N, K)."""
+    log_p = log_probs.double()
+    p = log_p.exp()
+    top, guess = log_p.max(-1)
+    if targets.is_floating_point():
+        q = targets.double()
+        nll = -(q * log_p.masked_fill(q == 0, 0.0)).sum(-1)  # 0 * -inf is no number
+        residual = p - q
+    else:
+        nll = -log_p.gather(-1, targets[:, None])[:, 0]
+        residual = p.scatter_add(-1, targets[:, None], -torch.ones_like(p[:, :1]))
+    return Judged(guess, rightness(guess, targets), nll, top.exp(), residual.square().sum(-1), p, residual)
+
+
+def rightness(guess: Tensor, targets: Tensor) -> Tensor:
+    """(N,) float64: whether the guess is the class; of a distribution, its value at the guess."""
+    if targets.is_floating_point():
+        return targets.gather(-1, guess[:, None])[:, 0].double()
+    return (guess == targets).double()
 
 
 class Scores(Metric):
@@ -18,67 +60,108 @@ class Scores(Metric):
     ``compute`` gives, over n examples with log-probabilities l (K) and class y, p = e^l:
 
     loss            mean of the training objective (not comparable between losses), then its ``terms``, if any
+    accuracy        share of examples whose most probable class is y
     nll             mean of -l_y, in nats
     perplexity      exp(nll)
     bits            nll / ln 2 (text: bits_per_char)
-    accuracy        share of examples whose most probable class is y
+    brier           mean of sum_k (p_k - [k = y])^2, from 0 to 2
     confidence      mean of max_k p_k
     overconfidence  confidence - accuracy, signed
+    ece, mce        expected and maximum calibration error of the top class, over 15 bins (calibration.py)
+    classwise_ece   with ``num_classes``: mean over the classes k of the ECE of p_k for [k = y]
 
-    A target may be a distribution q over classes (training on mixed images). Then nll is the mean cross-entropy
-    -sum_k q_k l_k, which is at least the entropy of q, and accuracy the expected one, q at the most probable class;
-    a one-hot q gives, bit for bit, what its class gives.
+    A target may be a distribution q over classes (training on mixed images). Then q_k stands for [k = y]: nll is the
+    mean cross-entropy -sum_k q_k l_k, which is at least the entropy of q, accuracy the expected one, q at the most
+    probable class, and calibration is judged against it; a one-hot q gives, bit for bit, what its class gives.
     Where scores have no reading as probabilities all but loss and accuracy are None.
+
+    Sources: Brier 1950; Guo et al. 2017, arXiv:1706.04599; Kull et al. 2019, arXiv:1910.12656 (classwise).
     """
 
     full_state_update = False
     sums: Tensor
     count: Tensor
+    bins: Tensor
+    by_class: Tensor
 
-    def __init__(self, *, text: bool, terms: Sequence[str] = ()) -> None:
+    def __init__(self, *, text: bool, terms: Sequence[str] = (), num_classes: int | None = None) -> None:
         super().__init__()
         self.objective = ("loss", *terms)
         self.bits = "bits_per_char" if text else "bits"
-        self.probabilistic = True
-        self.add_state("sums", torch.zeros(3 + len(self.objective), dtype=torch.float64), dist_reduce_fx="sum")
+        self.num_classes = num_classes
+        shapes = {"sums": (4 + len(self.objective),), "bins": (3, BINS), "by_class": (BINS, num_classes or 0)}
+        for name, shape in shapes.items():
+            self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, losses: dict[str, Tensor], scores: Tensor, log_probs: Tensor | None, targets: Tensor) -> None:
-        """Add examples: losses (N,) by name, scores (N, outputs), log_probs (N, K) or None, targets (N,) or (N, K)."""
-        self.probabilistic = log_probs is not None
-        log_p = scores if log_probs is None else log_probs
-        top, guess = log_p.max(-1)
-        if targets.is_floating_point():
-            nll = -(targets * log_p.masked_fill(targets == 0, 0.0)).sum(-1)  # 0 * -inf is no number
-            right = targets.gather(-1, guess[:, None])
-        else:
-            nll, right = -log_p.gather(-1, targets[:, None]), guess == targets
-        if log_probs is None:
-            nll, top = torch.zeros_like(nll), torch.zeros_like(top)
-        parts = (nll, right, top.double().exp(), *(losses[name] for name in self.objective))
-        self.sums += torch.stack([part.sum(dtype=torch.float64) for part in parts])
+    def update(
+        self,
+        losses: dict[str, Tensor],
+        scores: Tensor,
+        log_probs: Tensor | None,
+        targets: Tensor,
+        batches: int = 1,
+    ) -> None:
+        """Add examples: losses (N,) by name, scores (N, outputs), log_probs (N, K) or None, targets (N,) or (N, K).
+
+        Several ``batches`` of one size, one behind the other, give the bits that they give one by one.
+        """
         self.count += len(targets)
+        if log_probs is None:
+            right = rightness(scores.argmax(-1), targets)
+            parts = [right, *3 * [torch.zeros_like(right)]]
+        else:
+            parts = self._judge(log_probs, targets)
+        parts += [losses[name] for name in self.objective]
+        for batch in torch.stack([part.double() for part in parts]).chunk(batches, dim=1):
+            self.sums += batch.sum(1)
+
+    def _judge(self, log_probs: Tensor, targets: Tensor) -> list[Tensor]:
+        """Right, nll, confidence and brier of each example; their bins are added. Some rows at a time: in the cache."""
+        rows = max(1, AT_ONCE // log_probs.shape[-1]) if log_probs.device.type == "cpu" else len(targets)
+        judged = []
+        for some, of_them in zip(torch.split(log_probs, rows), torch.split(targets, rows), strict=True):
+            of = judge(some, of_them)
+            judged.append((of.right, of.nll, of.confidence, of.brier))
+            add_to_bins(self.bins, of.confidence, of.right)
+            if self.num_classes is not None:
+                self.by_class.scatter_add_(0, bin_of(of.p), of.residual)
+        return [torch.cat(parts) for parts in zip(*judged, strict=True)]
 
     def compute(self) -> dict[str, float | None]:
-        nll, accuracy, confidence, *objective = (self.sums / self.count).tolist()
+        accuracy, nll, confidence, brier, *objective = (self.sums / self.count).tolist()
         values: dict[str, float | None] = dict(zip(self.objective, objective, strict=True)) | {"accuracy": accuracy}
         derived = {
             "nll": nll,
             "perplexity": math.exp(nll) if nll < 700 else math.inf,
             self.bits: nll / math.log(2),
+            "brier": brier,
             "confidence": confidence,
             "overconfidence": confidence - accuracy,
+            "ece": ece(self.bins).item(),
+            "mce": mce(self.bins).item(),
         }
-        return values | (derived if self.probabilistic else dict.fromkeys(derived))
+        if self.num_classes is not None:
+            derived["classwise_ece"] = (self.by_class.abs().sum() / (self.num_classes * self.count)).item()
+        return values | (derived if self.bins[COUNT].any() else dict.fromkeys(derived))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> Module:
+        """Go where the module goes, in float64: FSDP casts modules, and torchmetrics lets it."""
+        super()._apply(fn, exclude_state)
+        for name in STATES:
+            if getattr(self, name).is_floating_point():
+                setattr(self, name, getattr(self, name).double())
+                self._defaults[name] = self._defaults[name].double()  # type: ignore[union-attr]
+        return self
 
     # torchmetrics keeps states out of checkpoints; resuming in the middle of an interval needs them.
     def snapshot(self) -> dict[str, Any]:
         """The sums so far, as plain tensors."""
-        return {"sums": self.sums.clone(), "count": self.count.clone(), "probabilistic": self.probabilistic}
+        return {name: getattr(self, name).clone() for name in STATES}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``snapshot``'s sums."""
-        self.sums, self.count = state["sums"].to(self.device), state["count"].to(self.device)
-        self.probabilistic = state["probabilistic"]
+        for name in STATES:
+            setattr(self, name, state[name].to(self.device))
         self._update_count = int(self.count > 0)
         self._computed = None  # of the sums before

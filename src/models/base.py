@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class Network(nn.Module):
@@ -12,3 +12,15 @@ class Network(nn.Module):
     """
 
     inputs: ClassVar[Literal["image", "text"]]
+
+    def hidden_matrices(self) -> list[Tensor]:
+        """The weights that ``optimizer=muon`` orthogonalises: matrices that map hidden units to hidden units.
+
+        Not those of the input layer, of an embedding or of the head. None unless a network says which.
+        """
+        return []
+
+
+def linear_weights(module: nn.Module) -> list[Tensor]:
+    """The weights of all linear layers in a module."""
+    return [layer.weight for layer in module.modules() if isinstance(layer, nn.Linear)]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.checks import integer, number
-from src.models.base import Network
+from src.models.base import Network, linear_weights
 from src.models.transformer import Block
 
 
@@ -67,6 +67,9 @@ class GPT(Network):
                 nn.init.normal_(module.weight, std=0.02 / math.sqrt(2 * layers) if ends_branch else 0.02)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+    def hidden_matrices(self) -> list[Tensor]:
+        return linear_weights(self.blocks)
 
     def forward(self, ids: Tensor) -> Tensor:
         x = self.tokens(ids) + self.places.weight[: ids.shape[1]]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from src.checks import choice, integer, number
-from src.models.base import Network
+from src.models.base import Network, linear_weights
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "silu": nn.SiLU}
 
@@ -15,6 +15,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "silu": nn.SiL
 class MLP(Network):
     """(B, C, H, W) -> (B, outputs): flatten, then [linear, activation, dropout] for each of ``widths``, then linear.
 
+    With ``batch_norm`` each linear layer but the last, then without bias, is followed by BatchNorm.
     Weights from N(0, 2 / fan_in) before relu, gelu and silu (He et al. 2015, arXiv:1502.01852, eq. 10), from
     N(0, 1 / fan_in) before tanh (LeCun et al. 1998, Efficient BackProp, eq. 16), from N(0, 0.01^2) before the logits
     (Goyal et al. 2017, arXiv:1706.02677, section 5.1), so that every loss starts near its value at z = 0; biases 0.
@@ -23,7 +24,14 @@ class MLP(Network):
     inputs = "image"
 
     def __init__(
-        self, *, input_shape: Sequence[int], outputs: int, widths: Sequence[int], dropout: float, activation: str
+        self,
+        *,
+        input_shape: Sequence[int],
+        outputs: int,
+        widths: Sequence[int],
+        batch_norm: bool,
+        dropout: float,
+        activation: str,
     ) -> None:
         super().__init__()
         if isinstance(widths, str) or not isinstance(widths, Sequence):
@@ -33,14 +41,19 @@ class MLP(Network):
         kind = ACTIVATIONS[choice("activation", activation, tuple(ACTIVATIONS))]
         layers: list[nn.Module] = [nn.Flatten()]
         for fan_in, width in itertools.pairwise(sizes):
-            linear = nn.Linear(fan_in, width)
+            linear = nn.Linear(fan_in, width, bias=not batch_norm)
             nn.init.normal_(linear.weight, std=math.sqrt((1 if activation == "tanh" else 2) / fan_in))
-            nn.init.zeros_(linear.bias)
-            layers += [linear, kind()] + ([nn.Dropout(dropout)] if dropout else [])
+            if linear.bias is not None:
+                nn.init.zeros_(linear.bias)
+            layers += [linear, *([nn.BatchNorm1d(width)] if batch_norm else []), kind()]
+            layers += [nn.Dropout(dropout)] if dropout else []
         head = nn.Linear(sizes[-1], outputs)
         nn.init.normal_(head.weight, std=0.01)
         nn.init.zeros_(head.bias)
         self.layers = nn.Sequential(*layers, head)
+
+    def hidden_matrices(self) -> list[Tensor]:
+        return linear_weights(self.layers)[1:-1]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)

@@ -1,5 +1,6 @@
 """The transformer block that networks of text and images share."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,8 +18,20 @@ class Attention(nn.Module):
         b, t, d = x.shape
         q, k, v = self.qkv(x).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)  # 3 of (B, H, T, D/H)
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=self.causal)
+        y = attend(q, k, v, dropout, self.causal)
         return F.dropout(self.out(y.transpose(1, 2).reshape(b, t, d)), self.dropout, self.training)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float, causal: bool) -> Tensor:
+    """(B, H, T, D/H) each -> the same, in the inputs' precision; on a CPU in float32 at least.
+
+    There the backward pass is several times slower in bfloat16 (torch 2.13).
+    """
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal)
+    with torch.autocast("cpu", enabled=False):
+        y = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), dropout_p=dropout, is_causal=causal)
+    return y.to(q.dtype)
 
 
 class Block(nn.Module):

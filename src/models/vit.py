@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.checks import integer, number
-from src.models.base import Network
+from src.models.base import Network, linear_weights
 from src.models.transformer import Block
 
 
@@ -61,6 +61,9 @@ class ViT(Network):
                 nn.init.zeros_(module.bias)
         for weight in (self.places, self.head.weight):
             nn.init.normal_(weight, std=0.02)
+
+    def hidden_matrices(self) -> list[Tensor]:
+        return linear_weights(self.blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.embed(patches(x, self.patch)) + self.places

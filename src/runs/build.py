@@ -1,12 +1,12 @@
 """From a checked configuration to objects. What a constructor refuses becomes a UserError that names the key."""
 
+import logging
 from dataclasses import asdict
 from typing import Any
 
 import torch
 import yaml
 from hydra.utils import get_class
-from torch import nn
 
 from src.config.entry import CONF
 from src.config.errors import UserError
@@ -18,6 +18,7 @@ from src.tasks.schedules import Schedule
 from src.tasks.supervised import parameter_groups
 
 Plain = dict[str, Any]
+log = logging.getLogger("xent")
 
 
 def construct(cfg: Plain, group: str, **provided: Any) -> Any:
@@ -132,18 +133,31 @@ def check_batch(cfg: Plain, data: Data, loss: type[LogitLoss]) -> None:
     """Raise UserError where a loss over the statistics of its batch would not see the batch whole."""
     if not loss.batch_statistic:
         return
-    accumulate, devices = cfg["trainer"]["accumulate_grad_batches"], cfg["trainer"]["devices"]
     name, why = cfg["choices"]["loss"], "is a statistic of the whole batch"
     if data.kind == "text":
         raise UserError(f"loss={name} {why} of examples, data={cfg['choices']['data']} gives text: take images")
-    for key, value in (("accumulate_grad_batches", accumulate), ("devices", devices)):
+    for key in ("accumulate_grad_batches", "devices", "num_nodes"):
+        value = cfg["trainer"][key]
         if value > 1:
             raise UserError(f"loss={name} {why}, trainer.{key}={value} cuts it: take trainer.{key}=1")
 
 
-def build_optimizer(cfg: Plain, model: nn.Module) -> torch.optim.Optimizer:
+def check_shares(cfg: Plain, data: Data) -> None:
+    """Raise UserError where a training batch of data that is read cannot be cut into equal shares, one a rank."""
+    world = cfg["trainer"]["devices"] * cfg["trainer"]["num_nodes"]
+    if data.batch_size % world:
+        raise UserError(
+            f"data.batch_size is {data.batch_size}, all that there is to train on: not a multiple of the {world}"
+            f" devices; take data.batch_size={data.batch_size // world * world or world} or fewer devices"
+        )
+
+
+def build_optimizer(cfg: Plain, model: Network) -> torch.optim.Optimizer:
     groups = parameter_groups(model, cfg["optimizer"].get("weight_decay") or 0.0)
-    return construct(cfg, "optimizer", params=groups)
+    if cfg["trainer"]["precision"] == "16-mixed" and cfg["optimizer"].get("fused"):
+        log.warning("optimizer.fused is ignored: 16-mixed scales the loss, which a fused step undoes too late to clip")
+        cfg = cfg | {"optimizer": cfg["optimizer"] | {"fused": False}}
+    return construct(cfg, "optimizer", params=groups, hidden=model.hidden_matrices())
 
 
 def build_schedule(cfg: Plain, total: int) -> Schedule:

@@ -2,156 +2,165 @@
 
 import logging
 import sys
+import time
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
-from safetensors.torch import save
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.profilers import Profiler
+from safetensors.torch import save_model
 
-from src.callbacks.checkpoint import AtomicCheckpointIO, ExactCheckpoint, RandomState
+from src import ranks
+from src.callbacks.checkpoint import ExactCheckpoint, RandomState
 from src.callbacks.early_stopping import EarlyStopping
 from src.callbacks.guard import FiniteGuard
-from src.callbacks.plan import Plan
+from src.callbacks.plan import Plan, Validations
 from src.callbacks.predictions import Predictions
+from src.callbacks.profiler import RunProfiler
 from src.callbacks.progress import ProgressBar, ProgressLines
 from src.callbacks.recorder import Recorder
 from src.callbacks.samples import TextSamples
+from src.callbacks.utilisation import Utilisation
 from src.config.errors import UserError
-from src.data.base import Data, EvalLoader, generator
-from src.runs import build
+from src.data.base import Data, TrainLoader, generator
+from src.report.style import save as save_figure
+from src.runs import build, testing
+from src.runs.events import EventFiles
 from src.runs.files import written_whole
 from src.runs.folder import RunFolder
+from src.runs.pictures import pictures
 from src.runs.rebuild import Rebuilt
-from src.runs.teacher import fitted
-from src.tasks.distillation import DistillationTask
+from src.runs.resume import read_checkpoint
+from src.runs.strategy import SharedBuffers, spread
+from src.runs.teacher import build_task
+from src.tasks.stepping import STEP, Stepping
 from src.tasks.supervised import SupervisedTask
 
 Plain = dict[str, Any]
 log = logging.getLogger("xent")
-
-
-class EventFiles(TensorBoardLogger):
-    """TensorBoard's event files in the run's folder, and nothing else there."""
-
-    def save(self) -> None:
-        """Flush; the configuration is in config.yaml, so no hparams.yaml."""
-        self.experiment.flush()
-
-    def finalize(self, status: str) -> None:
-        """Flush, and stay open for the test: a second file would purge what the first drew after a resume."""
-        self.save()
+EARNED = 5_000  # steps from which compilation earns its time back (docs/benchmarks.md, Switches)
+MANY_BATCHES = 10_000  # of a validation, which is then told before it is waited for
 
 
 class Fit:
     """A run, built and checked; nothing is written before ``run``. Raises UserError for what does not fit together."""
 
     def __init__(self, cfg: Plain, data: Data, teacher: Rebuilt | None, folder: RunFolder, device: str) -> None:
-        self.cfg, self.data, self.folder, self.device = cfg, data, folder, device
-        spec = build.load(data)
+        self.cfg, self.data, self.teacher, self.folder, self.device = cfg, data, teacher, folder, device
+        self.measured: Plain = {}  # training_seconds: with validations and checkpoints; peak_gpu_bytes: rank 0's
+        build.load(data)
+        build.check_shares(cfg, data)
+        self.plan = Plan.of(cfg["trainer"], data.steps_per_epoch(), cfg["checkpoint"]["every_n_steps"])
+        self.task = self._task()
+        self.samples = self._samples()
+        self.checkpoint = None if cfg["overwrite"] else read_checkpoint(folder, cfg, self.task)
+        self.compiled = self.plan.steps >= EARNED if cfg["compile"] == "auto" else cfg["compile"]
+
+    def _task(self) -> SupervisedTask:
+        cfg, spec = self.cfg, self.data.spec
         loss = build.build_loss(cfg, spec)
         model = build.build_model(cfg, spec, loss)
-        self.plan = Plan.of(cfg["trainer"], data.steps_per_epoch())
-        parts: Plain = {
-            "model": model,
-            "loss": loss,
-            "optimizer": build.build_optimizer(cfg, model),
-            "schedule": build.build_schedule(cfg, self.plan.steps),
-            "text": spec.kind == "text",
-        }
-        self.task = (
-            DistillationTask(teacher=fitted(teacher, spec, cfg["teacher"]), **parts)
-            if teacher
-            else SupervisedTask(**parts)
+        trainer = cfg["trainer"]
+        stepping = Stepping(
+            build.build_optimizer(cfg, model),
+            build.build_schedule(cfg, self.plan.steps),
+            due=self.plan.due,
+            accumulate=self.plan.accumulate,
+            clip=trainer["gradient_clip_val"],
+            many=not (trainer["strategy"] or cfg["ema"]["decay"] is not None or trainer["precision"] == "16-mixed"),
         )
-        self.samples = self._samples()
-        self.checkpoint = None if cfg["overwrite"] else self._read_checkpoint()
+        return build_task(cfg, spec, self.teacher, model=model, loss=loss, stepping=stepping)
 
     def _samples(self) -> TextSamples | None:
         if self.data.spec.kind != "text" or self.cfg["samples"]["count"] == 0:
+            return None
+        if self.cfg["trainer"]["strategy"] == "fsdp":  # rank 0 alone draws, and has a piece of the model alone
+            log.warning("samples.* is ignored: trainer=fsdp writes no text")
             return None
         try:
             return TextSamples(self.folder.path, self.data.spec, self.cfg["seed"], self.cfg["samples"])
         except ValueError as error:
             raise UserError(f"samples.prompt: {error}") from None
 
-    def _read_checkpoint(self) -> Plain | None:
-        """last.ckpt if there is one. Raises UserError if it is not of this configuration."""
-        path = self.folder.last
-        if not path.exists():
-            return None
-        try:
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-            stored = {key: tuple(value.shape) for key, value in checkpoint["state_dict"].items()}
-        except Exception as error:
-            reason = str(error).splitlines()[0][:100]
-            raise UserError(f"{path} is no checkpoint of xent ({reason}); train anew with overwrite=true") from error
-        own = {key: tuple(value.shape) for key, value in self.task.state_dict().items()}
-        for key in sorted(own.keys() | stored.keys()):
-            if own.get(key) != stored.get(key):
-                raise UserError(
-                    f"{path} is a checkpoint of another model: {key} is {stored.get(key, 'missing')} there and"
-                    f" {own.get(key, 'missing')} here; train anew with overwrite=true"
-                )
-        return checkpoint
-
     def run(self) -> Plain:
         """Train to the end and test. Raises Interrupted on a signal."""
         cfg, checkpoint = self.cfg, self.checkpoint
-        self.recorder = Recorder(self.folder.path, self.plan, self.data.batch_size, cfg["trainer"]["log_every_n_steps"])
-        self.predictions = Predictions(self.folder.path, self.data.spec.kind == "text")
-        keeper = ExactCheckpoint(
-            self.folder.checkpoints, self.plan, cfg["checkpoint"]["every_n_steps"], cfg["checkpoint"]["best"]
-        )
+        used = Utilisation(self.task.model, self.data.spec, cfg["trainer"]["precision"])
+        self.recorder = Recorder(self.folder.path, self.plan, self.data.batch_size, used)
+        self.predictions = Predictions(self.data.spec.kind == "text")
+        keeper = ExactCheckpoint(self.folder.checkpoints, self.plan, cfg["checkpoint"]["best"])
         trainer = self._trainer(keeper)
         self.data.to(trainer.strategy.root_device)
-        if cfg["compile"]:
-            self.task.model.compile()
+        self.task.compile(self.compiled)
         self._introduce()
-        pl.seed_everything(generator("training", cfg["seed"]).initial_seed() % 2**32, verbose=False)
+        own = ("rank", ranks.rank()) if ranks.rank() else ()  # or all ranks would drop the same units
+        pl.seed_everything(generator("training", cfg["seed"], *own).initial_seed() % 2**32, verbose=False)
         with keeper.signals():
             if checkpoint is None or not checkpoint["callbacks"]["ExactCheckpoint"]["finished"]:
-                repeat = cfg["trainer"]["overfit_batches"]
+                start = time.perf_counter()
                 trainer.fit(
                     self.task,
-                    self.data.train_loader(cfg["seed"], self.plan.batches, repeat),
-                    self._eval_loader("val"),
+                    self._train_loader(),
+                    ranks.share(testing.eval_loader(cfg, self.data, "val"), trainer),
                     ckpt_path=None if checkpoint is None else str(self.folder.last),
                     weights_only=True,
                 )
+                self.measured["training_seconds"] = time.perf_counter() - start
+                if trainer.strategy.root_device.type == "cuda":
+                    self.measured["peak_gpu_bytes"] = torch.cuda.max_memory_allocated()
             else:
                 self.recorder.load_state_dict(checkpoint["callbacks"]["Recorder"])
                 self.recorder.restore(self.task)
-            return self._test(trainer)
+            result = self._test(trainer)
+            if ranks.rank() > 0:
+                return {}
+            boards = [logger for logger in trainer.loggers if isinstance(logger, EventFiles)]
+            for board in boards:
+                board.hyperparameters(cfg, result["steps"])
+            if cfg["figures"]:
+                try:
+                    self._draw(boards, result)
+                except Exception as error:  # the run itself is done
+                    log.debug("", exc_info=True)
+                    result["notes"].append(f"not all figures were drawn: {type(error).__name__}: {error}")
+        return result
+
+    def _train_loader(self) -> TrainLoader:
+        seed, repeat = self.cfg["seed"], self.cfg["trainer"]["overfit_batches"]
+        many = not self.task.automatic_optimization
+        return self.data.train_loader(seed, self.plan.batches, repeat, ranks.rank(), ranks.world(), many)
 
     def _trainer(self, keeper: ExactCheckpoint) -> pl.Trainer:
-        settings = self.cfg["trainer"]
+        settings, automatic = self.cfg["trainer"], self.task.automatic_optimization
         return pl.Trainer(
-            accelerator=self.device,
-            devices=settings["devices"],
+            **spread(settings, self.device),
             precision=settings["precision"],
             max_epochs=1,
             max_steps=-1,
-            val_check_interval=self.plan.val_steps * self.plan.accumulate,
+            val_check_interval=sys.maxsize,  # Validations knows better
             check_val_every_n_epoch=None,
-            gradient_clip_val=settings["gradient_clip_val"],
-            accumulate_grad_batches=self.plan.accumulate,
+            accumulate_grad_batches=self.plan.accumulate if automatic else 1,
             num_sanity_val_steps=0,
             logger=self._loggers(),
             callbacks=self._callbacks(keeper),
-            plugins=[AtomicCheckpointIO()],
             default_root_dir=self.folder.path,
+            profiler=self._profiler(),
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
+            inference_mode=False,  # as in fit's validations, which it does not reach: one compiled graph for all
         )
 
     def _loggers(self) -> list[Logger]:
-        step = None if self.checkpoint is None else self.checkpoint["global_step"]
+        if ranks.rank() > 0:
+            return []
         if self.cfg["logger"] == "tensorboard":
-            purge = None if step is None else step + 1  # hides what was drawn after the checkpoint
-            return [EventFiles(self.folder.path, name="", version="", purge_step=purge)]
+            step = None if self.checkpoint is None else self.checkpoint["global_step"]
+            examples = self.plan.accumulate * self.data.batch_size
+            unit = examples if self.cfg["x_axis"] == "samples_seen" else 1
+            return [EventFiles(self.folder.path, unit=unit, resumed_at=step)]
         if self.cfg["logger"] == "wandb":
             from pytorch_lightning.loggers import WandbLogger
 
@@ -165,24 +174,28 @@ class Fit:
         name = f"loss={cfg['choices']['loss']}"
         callbacks: list[Callback] = [
             *([EMAWeightAveraging(decay=cfg["ema"]["decay"])] if cfg["ema"]["decay"] is not None else []),
-            FiniteGuard(self.plan, name, cfg["trainer"]["log_every_n_steps"]),
+            FiniteGuard(self.plan, name),
             self.recorder,
             *([self.samples] if self.samples else []),
             *([EarlyStopping(cfg["early_stopping"]["patience"])] if cfg["early_stopping"]["patience"] else []),
-            StopAtEnd(self.plan),
-            ProgressBar(self.plan, self.recorder) if sys.stdout.isatty() else ProgressLines(self.plan, self.recorder),
+            Validations(self.plan),
+            SharedBuffers(),
+            self._progress(),
             self.predictions,
             RandomState(),
             keeper,
         ]
         return callbacks
 
-    def _eval_loader(self, split: str) -> Any:
-        settings = self.cfg["trainer"]
-        if settings["overfit_batches"]:
-            repeat = settings["overfit_batches"]
-            return EvalLoader(lambda index: self.data.train_batch(self.cfg["seed"], index), range(repeat))
-        return self.data.eval_loader(split, settings["limit_eval_batches"])
+    def _progress(self) -> Callback:
+        bar = sys.stdout.isatty() and ranks.rank() == 0
+        return ProgressBar(self.plan, self.recorder) if bar else ProgressLines(self.plan, self.recorder)
+
+    def _profiler(self) -> Profiler | None:
+        if not self.cfg["profiler"] or ranks.rank() > 0:
+            return None
+        unit = "run_training_batch" if self.task.automatic_optimization else STEP
+        return RunProfiler(self.folder.profile, self.plan.steps, unit)
 
     def _introduce(self) -> None:
         spec, plan, choices = self.data.spec, self.plan, self.cfg["choices"]
@@ -194,55 +207,68 @@ class Fit:
             *(choices["loss"], self.device),
         )
         log.info("%d steps of %d examples, validation every %d steps", plan.steps, self.data.batch_size, plan.val_steps)
+        batches = len(testing.eval_loader(self.cfg, self.data, "val"))
+        if batches > MANY_BATCHES:
+            log.warning(
+                "each validation takes %s batches, and the test the like: trainer.limit_eval_batches=200 takes the"
+                " first 200, a smaller data.val_fraction leaves more to train on",
+                f"{batches:,}",
+            )
         if self.checkpoint is not None:
             log.info("going on after step %d", self.checkpoint["global_step"])
 
     def _test(self, trainer: pl.Trainer) -> Plain:
-        """Test the last weights (the average where there is one; the best where asked), and write them."""
+        """Test the last weights (the average where there is one; the best where asked), and write them.
+
+        Every rank tests; rank 0 writes and has the result.
+        """
+        last = torch.load(self.folder.last, map_location="cpu", weights_only=True)
         best = self.cfg["checkpoint"]["best"]
-        chosen = torch.load(self.folder.best if best else self.folder.last, map_location="cpu", weights_only=True)
-        self.task.load_state_dict(chosen["state_dict"])
-        with written_whole(self.folder.weights) as file:
-            file.write(save({name: value.contiguous() for name, value in self._weights().items()}))
-        trainer.test(self.task, self._eval_loader("test"), verbose=False)
-        by_class = self.predictions.class_accuracy(self.data.spec.num_classes)
-        present = [value for value in by_class if value is not None]
-        test = self.task.test_scores.compute() | {"class_mean_accuracy": sum(present) / len(present)}
-        steps = torch.load(self.folder.last, map_location="cpu", weights_only=True)["global_step"]
-        self.recorder.record(trainer, steps, {f"test/{name}": value for name, value in test.items()})
+        chosen = torch.load(self.folder.best, map_location="cpu", weights_only=True) if best else last
+        self._set_weights(chosen)
+        parameters, steps = sum(p.numel() for p in self.task.model.parameters()), last["global_step"]
+        if ranks.rank() == 0:
+            with written_whole(self.folder.weights) as file:
+                save_model(self.task.model, file.name)
+        self.predictions.temperature = testing.fitted_temperature(trainer, self.task, self.cfg, self.data)
+        self._set_weights(chosen)
+        loader = testing.eval_loader(self.cfg, self.data, "test")
+        tested = testing.test(trainer, self.task, loader, self.predictions, self.data.spec)
+        if ranks.rank() > 0:
+            return {}
+        self.predictions.write(self.folder.predictions)
+        self.recorder.record(trainer, steps, {f"test/{name}": value for name, value in tested["metrics"].items()})
         self.recorder.metrics.length()
         if self.samples:
             self.samples.write(self.task, steps)
-        latest = self.recorder.latest
         stopped = [f"stopped early, at step {steps} of {self.plan.steps}"] if steps < self.plan.steps else []
+        latest = self.recorder.latest
         return {
             "metrics": {
                 split: {tag.partition("/")[2]: value for tag, value in latest.items() if tag.startswith(f"{split}/")}
                 for split in ("test", "val", "train")
             },
-            "class_accuracy": dict(zip(self.data.spec.class_names, by_class, strict=True)),
+            "intervals": {"test": tested["intervals"]},
+            "bins": tested["bins"],
+            "class_accuracy": tested["class_accuracy"],
             "steps": steps,
             "epochs": self.plan.epoch(steps) + 1,
             "tested_at_step": chosen["global_step"],
-            "parameters": sum(p.numel() for p in self.task.model.parameters()),
+            "parameters": parameters,
             "notes": [*self.data.notes, *stopped],
         }
 
-    def _weights(self) -> dict[str, torch.Tensor]:
-        """The model's own state, tied tensors once."""
-        state = self.task.model.state_dict()
-        first: dict[int, str] = {}
-        return {name: t for name, t in state.items() if first.setdefault(t.data_ptr(), name) == name or t.numel() == 0}
+    def _set_weights(self, checkpoint: Plain) -> None:
+        """Of a model as it was built: FSDP leaves each rank with a piece of one that it has cut up."""
+        if self.cfg["trainer"]["strategy"] == "fsdp":
+            self.task = self._task()
+        self.task.load_state_dict(checkpoint["state_dict"])
 
-
-class StopAtEnd(Callback):
-    """Asks Lightning for a last validation after the last batch, wherever that falls."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if batch_idx + 1 == self.plan.batches:
-            trainer.should_stop = True
+    def _draw(self, boards: list[EventFiles], result: Plain) -> None:
+        self.folder.figures.mkdir(exist_ok=True)
+        title = f"{self.cfg['choices']['loss']} on {self.cfg['choices']['data']}, {result['steps']:,} steps"
+        examples, loader = self.predictions.examples(), testing.eval_loader(self.cfg, self.data, "test")
+        for name, figure in pictures(title, result, examples, loader, self.data.spec):
+            picture = save_figure(figure, self.folder.figures / f"{name}.png")
+            for board in boards:
+                board.image(name, picture, result["steps"])

@@ -14,15 +14,21 @@ from typing import Any
 import yaml
 
 from src.config.errors import UserError
-from src.runs.files import write_json, write_yaml
+from src.runs.files import YamlLoader, write_json, write_yaml
 
 Plain = dict[str, Any]
 
 # Keys that cannot change a run's numbers.
 NEUTRAL = (
-    *("seed", "experiment", "logger", "runs", "resume", "teacher", "overwrite", "retry_failed", "samples"),
+    *("seed", "experiment", "ablation", "logger", "x_axis", "figures", "runs", "resume", "teacher", "samples"),
+    *("overwrite", "retry_failed", "profiler"),
     *("trainer.log_every_n_steps", "trainer.accelerator", "checkpoint.every_n_steps", "data.root", "data.path"),
+    "data.resident",
 )
+# Keys of config.yaml without which a run cannot be tested again.
+TESTED_WITH = ("data", "model", "loss", "trainer", "teacher", "seed", "compile", "calibration", "samples", "facts")
+
+BUSY = "another process is training this very run"
 
 
 def identity(cfg: Plain, facts: Plain) -> str:
@@ -36,8 +42,17 @@ def identity(cfg: Plain, facts: Plain) -> str:
             value = {name: item for name, item in value.items() if f"{key}.{name}" not in NEUTRAL}
         if key not in NEUTRAL:
             kept[key] = value
-    text = json.dumps({"config": kept, "facts": facts}, sort_keys=True)
+    text = json.dumps(as_floats({"config": kept, "facts": facts}), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def as_floats(value: Any) -> Any:
+    """Plain containers with every integer as a float: loss.gamma=2 is the default's 2.0."""
+    if isinstance(value, dict):
+        return {key: as_floats(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_floats(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def slug(choices: Plain, typed: list[str]) -> str:
@@ -45,19 +60,57 @@ def slug(choices: Plain, typed: list[str]) -> str:
     parts = [str(choices["loss"])]
     for override in typed:
         key, _, value = override.lstrip("+~").partition("=")
-        if not {key, key.partition(".")[0]} & set(NEUTRAL) and key not in ("data", "model", "loss"):
+        if override == "debug=profiler":
+            continue
+        if not {key, key.partition(".")[0]} & set(NEUTRAL) and key not in ("data", "model", "loss", "trainer.threads"):
             parts.append(value if key in choices else f"{key.rpartition('.')[2]}{value}")
     return re.sub(r"[^\w.+-]+", "_", "-".join(parts))[:60].rstrip("_-.")
 
 
+def family(cfg: Plain, choices: Plain) -> Path:
+    """The folder of all runs of an ablation, else of an experiment, else of a data set and a model."""
+    name = choices["ablation"] or choices["experiment"] or f"{choices['data']}-{choices['model']}"
+    return Path(cfg["runs"]).expanduser() / name
+
+
+@contextlib.contextmanager
+def held(path: Path, busy: str) -> Iterator[None]:
+    """Make the folder ``path`` and hold it alone, until the process dies at the latest. Raises UserError ``busy``."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"runs: {path} cannot be made: {error.strerror}") from None
+    with (path / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(busy) from None
+        yield
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the folder ``path``, or may do so: a lock that cannot be read tells nothing."""
+    try:
+        with (path / ".lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 class RunFolder:
-    """``runs/<experiment, else data-model>/<slug>-<id8>/seed<k>``."""
+    """``runs/<ablation, else experiment, else data-model>/<slug>-<id8>/seed<k>``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.yaml"
         self.result = path / "result.json"
         self.weights = path / "weights.safetensors"
+        self.figures = path / "figures"
+        self.profile = path / "profile"
+        self.predictions = path / "predictions.npz"
         self.checkpoints = path / "checkpoints"
         self.last = self.checkpoints / "last.ckpt"
         self.best = self.checkpoints / "best.ckpt"
@@ -77,7 +130,7 @@ class RunFolder:
     def read_config(self) -> Plain:
         """What config.yaml holds. Raises UserError where this is no run's folder."""
         try:
-            config = yaml.safe_load(self.config.read_text())
+            config = yaml.load(self.config.read_text(), YamlLoader)
             assert isinstance(config, dict)
             assert "choices" in config
         except (OSError, ValueError, AssertionError, yaml.YAMLError):
@@ -85,6 +138,19 @@ class RunFolder:
             hint = f" Did you mean {self.path / seeds[0]}?" if seeds else ""
             raise UserError(f"{self.path} is no run's folder: it has no readable config.yaml.{hint}") from None
         return config
+
+    def read_finished(self) -> tuple[Plain, Plain]:
+        """Configuration and result of a finished run. Raises UserError."""
+        config, result = self.read_config(), self.read_result()
+        status = result.get("status", "not started")
+        if status != "finished":
+            retry = " retry_failed=true" if status == "failed" else ""
+            raise UserError(f"{self.path} is {status}: finish it first, python train.py resume={self.path}{retry}")
+        lacking = [key for key in TESTED_WITH if key not in config]
+        if lacking or "temperature" not in result.get("metrics", {}).get("test", {}):
+            what = f"{self.config} has no {lacking[0]}" if lacking else f"{self.result} has no temperature"
+            raise UserError(f"{what}: damaged, or written by another version of xent")
+        return config, result
 
     def write_config(self, config: Plain) -> None:
         write_yaml(self.config, config)
@@ -105,16 +171,6 @@ class RunFolder:
         if not os.access(existing, os.W_OK):
             raise UserError(f"runs: {self.path} cannot be made, {existing} is not writable")
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> contextlib.AbstractContextManager[None]:
         """Make the folder and hold it alone. Raises UserError if another process does."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"runs: {self.path} cannot be made: {error.strerror}") from None
-        with (self.path / ".lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise UserError(f"{self.path}: another process is training this very run") from None
-            yield
+        return held(self.path, f"{self.path}: {BUSY}")

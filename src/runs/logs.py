@@ -25,23 +25,33 @@ class Screen(logging.StreamHandler[TextIO]):
 def logging_to(path: Path) -> Iterator[None]:
     """Send the project's log and all warnings to stdout and, with times, to ``path``; hush Lightning's chatter."""
     log = logging.getLogger("xent")
-    log.setLevel(logging.DEBUG)
-    log.propagate = False
     screen, file = Screen(sys.stdout), logging.FileHandler(path)
     screen.setLevel(logging.DEBUG if os.environ.get("XENT_DEBUG") == "1" else logging.INFO)
     screen.setFormatter(logging.Formatter("%(message)s"))
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     handlers = (screen, file)
     for handler in handlers:
         log.addHandler(handler)
+    try:
+        with hushed():
+            yield
+    finally:
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Keep Lightning's chatter off the screen; warnings go to the project's log."""
+    log = logging.getLogger("xent")
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     before = warnings.showwarning
     warnings.showwarning = lambda message, category, *rest: log.debug("%s: %s", category.__name__, message)
     try:
         yield
     finally:
         warnings.showwarning = before
-        for handler in handlers:
-            log.removeHandler(handler)
-            handler.close()

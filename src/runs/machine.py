@@ -23,18 +23,20 @@ def resolve_device(trainer: Plain) -> str:
     if trainer["accelerator"] == "gpu" and not available:
         raise UserError("trainer.accelerator=gpu: torch sees no GPU here; take trainer=cpu or trainer=auto")
     device = "gpu" if available and trainer["accelerator"] != "cpu" else "cpu"
-    most = torch.cuda.device_count() if device == "gpu" else 1
+    if device == "cpu" and trainer["strategy"] == "fsdp":
+        raise UserError("trainer=fsdp needs GPUs, and here is none (or trainer.accelerator=cpu); take trainer=ddp")
+    most = torch.cuda.device_count() if device == "gpu" else trainer["devices"]
     if trainer["devices"] > most:
-        raise UserError(
-            f"trainer.devices must be <= {most}, the {device}s that can be used here, got {trainer['devices']}"
-        )
+        raise UserError(f"trainer.devices must be <= {most}, the GPUs of this machine, got {trainer['devices']}")
     return device
 
 
 def set_threads(trainer: Plain) -> int:
-    """Set torch's CPU threads; how many they are."""
-    threads: int = trainer["threads"] or len(os.sched_getaffinity(0))
+    """Set torch's CPU threads; how many they are. By default the ranks of a node share its cores."""
+    threads: int = trainer["threads"] or max(1, len(os.sched_getaffinity(0)) // trainer["devices"])
     torch.set_num_threads(threads)
+    if trainer["strategy"]:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # or Lightning sets another number
     return threads
 
 
@@ -46,7 +48,8 @@ def check_extras(cfg: Plain, device: str) -> None:
         and not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++"))
     ):
         raise UserError(
-            "compile=true needs a C++ compiler on a CPU, and there is none: install g++, or take compile=false"
+            f"compile={str(cfg['compile']).lower()} needs a C++ compiler on a CPU, and there is none: install g++, or"
+            " take compile=false"
         )
     if cfg["logger"] == "wandb":
         try:

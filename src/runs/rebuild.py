@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 from safetensors import SafetensorError
+from safetensors.torch import load_model
 
 from src.config.check import PROVIDED, check_target
 from src.config.errors import UserError
@@ -37,32 +37,28 @@ def rebuild(path: Path) -> Rebuilt:
         status = folder.read_result().get("status", "not started")
         raise UserError(f"{path} has no weights.safetensors: that run is {status}; finish it with resume={path}")
     for group in ("model", "loss"):
-        target = str(config[group].get("_target_"))
-        if not target.startswith(ALLOWED):
-            raise UserError(f"{path}: {group}._target_={target} is not of {', '.join(ALLOWED)}: not loaded")
-        check_target(group, config[group], PROVIDED[group])
+        check_group(path, config, group)
     facts: dict[str, Any] = config["facts"]
     plain: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
     spec = Spec(**plain)
     loss = build.build_loss(config, spec)
     model = build.build_model(config, spec, loss)
-    raw = folder.weights.read_bytes()
+    if config["trainer"]["precision"] == "64-true":
+        model.double()  # or loading would round the weights
     try:
-        state = safetensors.torch.load(raw)
-        # A tied tensor is stored once.
-        missing = model.load_state_dict(state, strict=False)
+        load_model(model, folder.weights)
     except (SafetensorError, RuntimeError) as error:
         raise UserError(f"{folder.weights} is damaged or of another model: {first_line(error)}") from error
-    tied = {name for name, tensor in model.state_dict().items() if is_tied(name, tensor, model)}
-    if missing.unexpected_keys or set(missing.missing_keys) - tied:
-        odd = [*missing.unexpected_keys, *missing.missing_keys][0]
-        raise UserError(f"{folder.weights} is of another model: {odd}")
-    return Rebuilt(model.eval().requires_grad_(False), loss, spec, hashlib.sha256(raw).hexdigest())
+    weights_hash = hashlib.sha256(folder.weights.read_bytes()).hexdigest()
+    return Rebuilt(model.eval().requires_grad_(False), loss, spec, weights_hash)
 
 
-def is_tied(name: str, tensor: Any, model: Network) -> bool:
-    """Whether another entry of the state is the same tensor."""
-    return any(other.data_ptr() == tensor.data_ptr() for key, other in model.state_dict().items() if key != name)
+def check_group(path: Path, config: dict[str, Any], group: str) -> None:
+    """Raise UserError where a group of a run's configuration names foreign code, or keys that its own does not take."""
+    target = str((config[group] or {}).get("_target_"))
+    if not target.startswith(ALLOWED):
+        raise UserError(f"{path}: {group}._target_={target} is not of {', '.join(ALLOWED)}: not loaded")
+    check_target(group, config[group], PROVIDED[group])
 
 
 def first_line(error: Exception) -> str:

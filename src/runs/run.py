@@ -5,15 +5,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 import src.torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 from src.callbacks.checkpoint import Interrupted
 from src.config.check import check
 from src.config.errors import UserError
 from src.runs import build, machine, show
 from src.runs.fit import Fit
-from src.runs.folder import RunFolder, identity, slug
+from src.runs.folder import RunFolder, family, identity, slug
+from src.runs.follow import follow
 from src.runs.logs import logging_to
 from src.runs.teacher import find_teacher
+from src.runs.team import Team
 
 Plain = dict[str, Any]
 log = logging.getLogger("xent")
@@ -29,6 +33,16 @@ def execute(cfg: Plain, choices: Plain, typed: list[str]) -> int:
     machine.check_extras(cfg, device)
     threads = machine.set_threads(cfg["trainer"])
     cfg["trainer"] = cfg["trainer"] | {"threads": threads}
+    team = Team(cfg["trainer"], device)
+    if team.rank > 0:
+        return follow(team)
+    with team:
+        return lead(cfg, typed, resumed, team)
+
+
+def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team) -> int:
+    """Rank 0's part, which is all there is in a run of one process."""
+    choices, device, threads = cfg["choices"], team.device, cfg["trainer"]["threads"]
     data = build.build_data(cfg)
     build.check_fit(cfg, data)
     teacher = find_teacher(cfg)
@@ -46,38 +60,60 @@ def execute(cfg: Plain, choices: Plain, typed: list[str]) -> int:
     fit = Fit(cfg, data, teacher, folder, device)
     if data.kind == "image" and any(word.startswith("samples.") for word in typed):
         log.warning("samples.* is ignored: images write no text")
+    if cfg["x_axis"] != "step" and cfg["logger"] != "tensorboard":
+        log.warning("x_axis is ignored: logger=%s draws its curves over steps", cfg["logger"])
     with folder.locked():
         status = settled(folder, cfg)  # another process may have finished it meanwhile
         if status is not None:
             return status
         if cfg["overwrite"] or not folder.last.exists():
             folder.clear()
-        folder.write_config(cfg | {"identity": run_id, "facts": build.facts_of(data.spec)})
+        folder.write_config(cfg | {"identity": run_id, "identity_facts": facts, "facts": build.facts_of(data.spec)})
         with logging_to(folder.path / "train.log"):
-            return finish(fit, folder, cfg, machine.describe(device, threads))
+            if cfg["trainer"]["strategy"] and device == "cpu" and has_batch_norm(fit.task.model):
+                log.warning("each rank's BatchNorm sees its own share of a batch: SyncBatchNorm needs GPUs")
+            return finish(
+                fit,
+                folder,
+                cfg,
+                machine.describe(device, threads) | {"ranks": team.world, "compiled": fit.compiled},
+                team,
+            )
 
 
-def finish(fit: Fit, folder: RunFolder, cfg: Plain, on: Plain) -> int:
+def has_batch_norm(model: nn.Module) -> bool:
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+
+
+def finish(fit: Fit, folder: RunFolder, cfg: Plain, on: Plain, team: Team) -> int:
     """Train and test under a result.json that always says how it went."""
     start = time.perf_counter()
     before = folder.read_result().get("run", {}).get("seconds", 0.0)
 
     def write(status: str, **more: Any) -> Plain:
-        result = {"status": status, **more, "run": {"seconds": before + time.perf_counter() - start, **on}}
+        result = {
+            "status": status,
+            **more,
+            "run": {"seconds": before + time.perf_counter() - start, **fit.measured, **on},
+        }
         folder.write_result(result)
         return result
 
+    def fail(reason: str) -> None:
+        write("failed", error=reason)
+        log.error("the run failed: %s", reason)
+        log.error("folder: %s\n%s", folder.path, after_failure(folder))
+
     write("running")
     try:
+        team.start((cfg, str(folder.path)), fail)
         measured = fit.run()
     except Interrupted as stop:
         write("interrupted")
         log.warning("%s; the same command goes on from there", stop)
         return 128 + stop.signum
     except Exception as error:
-        write("failed", error=f"{type(error).__name__}: {error}")
-        log.error("the run failed: %s: %s", type(error).__name__, error)
-        log.error("folder: %s\n%s", folder.path, after_failure(folder))
+        fail(team.give_up(error))
         log.debug("", exc_info=True)
         return 1
     log.info("%s", show.ending(folder.path, write("finished", **measured), cfg["logger"]))
@@ -107,9 +143,9 @@ def after_failure(folder: RunFolder) -> str:
 
 def place(cfg: Plain, choices: Plain, typed: list[str], run_id: str) -> Path:
     """The run's folder: that of the same identity where there is one, however its command was worded."""
-    family = Path(cfg["runs"]).expanduser() / (choices["experiment"] or f"{choices['data']}-{choices['model']}")
-    same = sorted(family.glob(f"*-{run_id}")) if family.is_dir() else []
-    return (same[0] if same else family / f"{slug(choices, typed)}-{run_id}") / f"seed{cfg['seed']}"
+    home = family(cfg, choices)
+    same = sorted(home.glob(f"*-{run_id}")) if home.is_dir() else []
+    return (same[0] if same else home / f"{slug(choices, typed)}-{run_id}") / f"seed{cfg['seed']}"
 
 
 def reopen(folder: RunFolder, cfg: Plain, typed: list[str]) -> tuple[Plain, Plain]:
@@ -119,6 +155,7 @@ def reopen(folder: RunFolder, cfg: Plain, typed: list[str]) -> tuple[Plain, Plai
         raise UserError(f"resume takes its configuration from the folder; leave out {' '.join(extra)}")
     stored = folder.read_config()
     choices = stored["choices"]
-    plain = {key: value for key, value in stored.items() if key not in ("choices", "identity", "facts")}
+    beside = ("choices", "identity", "identity_facts", "facts")
+    plain = {key: value for key, value in stored.items() if key not in beside}
     check(plain)
-    return plain | {"retry_failed": cfg["retry_failed"], "overwrite": cfg["overwrite"]}, choices
+    return cfg | plain | {"retry_failed": cfg["retry_failed"], "overwrite": cfg["overwrite"]}, choices

@@ -1,19 +1,36 @@
 """What a command says at its end."""
 
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+Plain = dict[str, Any]
 
 UNITS = {"nll": "nats", "bits": "bits", "bits_per_char": "bits"}
 
 
 def table(result: dict[str, Any]) -> str:
     """Test and validation metrics side by side; — where a loss gives no probabilities."""
-    test, val = result["metrics"]["test"], result["metrics"]["val"]
-    lines = [f"{'':20}{'test':>12}{'validation':>14}"]
-    for name in test:
-        cells = (_cell(split[name]) if name in split else "" for split in (test, val))
+    return side_by_side({"test": result["metrics"]["test"], "validation": result["metrics"]["val"]})
+
+
+def side_by_side(columns: Mapping[str, Plain]) -> str:
+    """Metrics in two columns, title -> name -> value; the first says which metrics."""
+    first, *rest = columns.values()
+    lines = ["{:20}{:>12}{:>14}".format("", *columns)]
+    for name in first:
+        cells = (_cell(column[name]) if name in column else "" for column in (first, *rest))
         lines.append("{:20}{:>12}{:>14}  {}".format(name, *cells, UNITS.get(name, "")).rstrip())
+    return "\n".join(lines)
+
+
+def shift_table(rows: Sequence[Plain]) -> str:
+    """Metrics by corruption and severity."""
+    kind, severity, *names = rows[0]
+    lines = [f"{kind:12}{severity:>8}" + "".join(f"{name:>12}" for name in names)]
+    for row in rows:
+        lines.append(f"{row[kind]:12}{row[severity]:>8}" + "".join(f"{_cell(row[name]):>12}" for name in names))
     return "\n".join(lines)
 
 

@@ -10,7 +10,8 @@ from src.config.errors import UserError
 from src.data.base import Spec
 from src.losses.base import DistillationLoss
 from src.runs.rebuild import Rebuilt, rebuild
-from src.tasks.distillation import Teacher
+from src.tasks.distillation import DistillationTask, Teacher
+from src.tasks.supervised import SupervisedTask
 
 Plain = dict[str, Any]
 
@@ -25,6 +26,14 @@ def find_teacher(cfg: Plain) -> Rebuilt | None:
     if not path:
         raise UserError(f"loss={loss} needs a teacher: teacher=RUN_FOLDER, the folder of a finished run")
     return rebuild(Path(path).expanduser())
+
+
+def build_task(cfg: Plain, spec: Spec, teacher: Rebuilt | None, **parts: Any) -> SupervisedTask:
+    """The task of the model and loss in ``parts``; with a teacher, distillation from it."""
+    parts |= {"text": spec.kind == "text", "num_classes": spec.num_classes}
+    if teacher is None:
+        return SupervisedTask(**parts)
+    return DistillationTask(teacher=fitted(teacher, spec, cfg["teacher"]), **parts)
 
 
 def fitted(run: Rebuilt, spec: Spec, path: str) -> Teacher:

@@ -6,7 +6,7 @@ full rate at step ``warmup_steps``: (step + 1) / (warmup_steps + 1), as in nanoG
 
 import math
 
-from src.checks import integer, number
+from src.checks import choice, integer, number
 
 
 class Schedule:
@@ -61,3 +61,24 @@ class Step(Schedule):
 
     def after_warmup(self, progress: float) -> float:
         return self.gamma ** sum(progress >= milestone for milestone in self.milestones)
+
+
+class WarmupStableDecay(Schedule):
+    """1, then over the last ``decay`` of the run after warm-up (a share) down to ``final_factor``.
+
+    At the share x of the decay, the way down is 1 - sqrt(x) for ``shape`` one_minus_sqrt, 1 - x for linear.
+    Sources: Hu et al. 2024, arXiv:2404.06395, section 4; Haegele et al. 2024, arXiv:2405.18392, section 3 (1 - sqrt).
+    """
+
+    def __init__(self, *, total: int, warmup_steps: int, decay: float, shape: str, final_factor: float) -> None:
+        super().__init__(total=total, warmup_steps=warmup_steps)
+        self.decay = number("decay", decay, low=0, high=1)
+        self.shape = choice("shape", shape, ("one_minus_sqrt", "linear"))
+        self.final_factor = number("final_factor", final_factor, low=0, high=1)
+
+    def after_warmup(self, progress: float) -> float:
+        if progress <= 1 - self.decay:
+            return 1.0
+        share = (progress - (1 - self.decay)) / self.decay
+        way = 1 - (math.sqrt(share) if self.shape == "one_minus_sqrt" else share)
+        return self.final_factor + (1 - self.final_factor) * way

@@ -3,79 +3,114 @@
 import functools
 from typing import Any, ClassVar
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from src.losses.base import ClassificationLoss, LogitLoss
 from src.metrics.scores import Scores
-from src.tasks.schedules import Schedule
-
-Batch = tuple[Tensor, Tensor]
+from src.tasks.stepping import Batch, Seen, Stepping, SteppingTask
 
 
-class SupervisedTask(pl.LightningModule):
+class SupervisedTask(SteppingTask):
     """Feeds a model's logits to a classification loss and scores both splits by the same metrics.
 
     A model may answer (B, K) for images or (B, T, K) for text; every position is one example. Training targets may be
-    distributions, (B, K). The mean over the examples of a batch is minimised. Raises ValueError for a loss of another
-    family.
+    distributions, (B, K). The mean over the examples of a batch is minimised; to be tested alone, a task needs no
+    ``stepping``. Raises ValueError for a loss of another family.
     """
 
     family: ClassVar[type[LogitLoss]] = ClassificationLoss
 
     def __init__(
-        self, *, model: nn.Module, loss: nn.Module, optimizer: Optimizer, schedule: Schedule, text: bool
+        self,
+        *,
+        model: nn.Module,
+        loss: nn.Module,
+        text: bool,
+        num_classes: int,
+        stepping: Stepping | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(stepping)
         if not isinstance(loss, self.family):
             raise ValueError(f"{type(loss).__name__} is no {self.family.__name__}, which this task minimises")
         self.model = model
         self.loss: Any = loss
-        self.optimizer, self.schedule = optimizer, schedule
-        self.train_scores, self.val_scores, self.test_scores = (Scores(text=text, terms=loss.parts) for _ in range(3))
-        self.recent_losses: list[Tensor] = []  # of each batch since the guard last looked
+        self.train_scores = Scores(text=text, terms=loss.parts)
+        self.val_scores, self.test_scores = (
+            Scores(text=text, terms=loss.parts, num_classes=num_classes) for _ in range(2)
+        )
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs -> (N, outputs): logits, one row an example."""
         return self.model(inputs).flatten(0, -2)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        losses, _ = self._score(self.train_scores, batch)
-        loss = losses.mean()
-        self.recent_losses.append(loss.detach())
-        return loss
+    def compile(self, how: bool | str) -> None:
+        """Compile the network together with its loss, a graph for training and one for evaluation.
+
+        ``how`` is false, true or "reduce-overhead", torch.compile's mode for CUDA graphs. Those write each batch's
+        results where the last one's were, so these are copied: a turn's batches wait to be scored together.
+        """
+        if not how:
+            return
+        judge = torch.compile(self._judge, mode=None if how is True else how)
+
+        def compiled(batch: Batch) -> Seen:
+            if not self.training:  # for any size at once: the same graph, whichever batch a process sees first
+                for tensor in batch:
+                    torch._dynamo.maybe_mark_dynamic(tensor, 0)
+            if how is True:
+                return judge(batch)
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+            terms, logits, targets = judge(batch)
+            return {name: term.clone() for name, term in terms.items()}, logits.clone(), targets
+
+        self._judge = compiled  # type: ignore[method-assign]
+
+    def batch_loss(self, batch: Batch) -> tuple[Tensor, Seen]:
+        terms, logits, targets = self._judge(batch)
+        return terms["loss"].mean(), ({name: term.detach() for name, term in terms.items()}, logits.detach(), targets)
+
+    @torch.no_grad()
+    def tally(self, seen: list[Seen]) -> None:
+        terms, logits, targets = zip(*seen, strict=True)
+        together = {name: torch.cat([term[name] for term in terms]) for name in terms[0]}
+        self._score(self.train_scores, together, torch.cat(logits), torch.cat(targets), len(seen))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._score(self.val_scores, batch)
+        self._score(self.val_scores, *self._judge(batch))
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The batch's targets (N,) and log-probabilities (N, K), or scores (N, outputs) where there is no link."""
-        _, prediction = self._score(self.test_scores, batch)
-        return prediction
+        return self._score(self.test_scores, *self._judge(batch))
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """What ``test_step`` gives, unscored."""
+        _, logits, targets = self._judge(batch)
+        return self._prediction(logits, targets)
 
     def objective(self, inputs: Tensor, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """The terms of the loss by name, (N,) each; their sum is minimised."""
         return {"loss": self.loss(logits, targets)}
 
-    def _score(self, scores: Scores, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def _judge(self, batch: Batch) -> Seen:
+        """The losses of a batch by name, each and their sum; its logits and targets, a row an example."""
         inputs, targets = batch
         if not targets.is_floating_point():
             targets = targets.flatten()  # text has (B, T) classes; a distribution stays a row
-        logits = self(inputs)
+        logits = self(inputs)[: len(targets)]  # none, where a rank only computes along with the others
         terms = self.objective(inputs, logits, targets)
-        losses = functools.reduce(torch.add, terms.values())
-        with torch.no_grad():
-            log_probs = self.loss.log_probs(logits.detach())
-            scores.update({"loss": losses} | terms, logits, log_probs, targets)
-        prediction = {"scores": logits.detach()} if log_probs is None else {"log_probs": log_probs}
-        return losses, prediction | {"targets": targets}
+        return {"loss": functools.reduce(torch.add, terms.values())} | terms, logits, targets
 
-    def configure_optimizers(self) -> Any:
-        scheduler = LambdaLR(self.optimizer, self.schedule)
-        return {"optimizer": self.optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+    def _score(
+        self, scores: Scores, terms: dict[str, Tensor], logits: Tensor, targets: Tensor, batches: int = 1
+    ) -> dict[str, Tensor]:
+        prediction = self._prediction(logits, targets)
+        scores.update(terms, logits, prediction.get("log_probs"), targets, batches)
+        return prediction
+
+    def _prediction(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        log_probs = self.loss.log_probs(logits)
+        return {"targets": targets} | ({"scores": logits} if log_probs is None else {"log_probs": log_probs})
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

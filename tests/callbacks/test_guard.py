@@ -125,9 +125,9 @@ def test_failed_run_says_so_again_and_trains_on_where_asked(
     saved: list[int] = []
     save = ExactCheckpoint._save
 
-    def save_and_count(self: ExactCheckpoint, trainer: Any, step: int) -> None:
-        saved.append(step)
-        save(self, trainer, step)
+    def save_and_count(self: ExactCheckpoint, trainer: Any) -> None:
+        saved.append(trainer.global_step)
+        save(self, trainer)
 
     monkeypatch.setattr(ExactCheckpoint, "_save", save_and_count)
     assert train(*words, "retry_failed=true") == 0

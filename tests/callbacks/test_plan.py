@@ -1,10 +1,13 @@
 """The plan of a run against counting its batches one by one."""
 
 import itertools
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from src.callbacks.plan import Plan
+from src.callbacks.plan import Plan, steps_taken
 
 SETTINGS = list(
     itertools.product(
@@ -56,7 +59,7 @@ def test_against_enumeration() -> None:
         settings = dict(zip(KEYS, values, strict=True))
         if settings["max_steps"] is None and settings["max_epochs"] is None:
             continue
-        plan = Plan.of(settings, batches)
+        plan = Plan.of(settings | {"log_every_n_steps": 50}, batches, None)
         epochs, validated, used = enumerate_by_hand(batches, settings)
         told = [plan.epoch(step) for step in range(1, plan.steps + 1)]
         due = [step for step in range(1, plan.steps + 1) if plan.validation_due(step)]
@@ -65,9 +68,22 @@ def test_against_enumeration() -> None:
     assert tried > 3000
 
 
+def test_something_is_due() -> None:
+    """Validation after 4, 8, 10; logging after 3, 6, 9, 10; checkpoints, besides those of validations, after 5, 10."""
+    plan = Plan(steps=10, epoch_steps=4, val_steps=4, accumulate=1, log_steps=3, save_steps=5)
+    steps = range(1, 11)
+    assert [step for step in steps if plan.validation_due(step)] == [4, 8, 10]
+    assert [step for step in steps if plan.logging_due(step)] == [3, 6, 9, 10]
+    assert [step for step in steps if plan.saving_due(step)] == [5, 10]
+    assert [step for step in steps if plan.due(step)] == [3, 4, 5, 6, 8, 9, 10]
+    assert not any(replace(plan, save_steps=None).saving_due(step) for step in steps)
+
+
 @pytest.mark.parametrize("accumulate", [1, 2, 3])
-def test_steps_are_counted_where_accumulation_ends(accumulate: int) -> None:
-    plan = Plan(steps=4, epoch_steps=4, val_steps=4, accumulate=accumulate)
-    told = [plan.steps_at(batches) for batches in range(1, plan.batches + 1)]
+def test_steps_are_told_where_accumulation_ends(accumulate: int) -> None:
+    told = []
+    for batch in range(4 * accumulate):
+        trainer: Any = SimpleNamespace(accumulate_grad_batches=accumulate, global_step=(batch + 1) // accumulate)
+        told.append(steps_taken(trainer, batch))
     assert [step for step in told if step is not None] == [1, 2, 3, 4]
     assert [i + 1 for i, step in enumerate(told) if step is not None] == [accumulate * k for k in (1, 2, 3, 4)]

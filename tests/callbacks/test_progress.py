@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from src.callbacks import progress
+from src.tasks import stepping
 from tests.commands import QUIET, only_run, train
 
 WORDS = (
@@ -21,7 +22,11 @@ def lines(text: str) -> list[tuple[int, int]]:
     return [(int(epoch), int(step)) for epoch, step in re.findall(r"^epoch (\d+)  step (\d+)/25", text, re.MULTILINE)]
 
 
-def test_one_line_at_each_validation(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_one_line_at_each_validation(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine that takes no time."""
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: 0.0))
     assert train(*WORDS, f"runs={tmp_path}") == 0
     output, errors = capfd.readouterr()
     assert lines(output) == [(1, 10), (2, 20), (3, 25)]
@@ -36,7 +41,8 @@ def test_one_line_at_each_validation(tmp_path: Path, capfd: pytest.CaptureFixtur
 def test_one_line_after_five_seconds_without(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clock of which every look takes a second."""
+    """A clock of which every look takes a second, in steps that Lightning sees one by one."""
+    monkeypatch.setattr(stepping, "TURN", -1.0)
     now = iter(range(10_000))
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: float(next(now))))
     assert train(*WORDS, f"runs={tmp_path}") == 0

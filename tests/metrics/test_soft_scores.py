@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.metrics.scores import Scores
+from src.metrics.scores import STATES, Scores
+from tests.metrics.definitions import calibration_gaps, expected_error, probabilities
 
 
 def batch(n: int = 203, classes: int = 5, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
@@ -18,12 +19,12 @@ def batch(n: int = 203, classes: int = 5, dtype: torch.dtype = torch.float32) ->
     return log_p, q / q.sum(-1, keepdim=True)
 
 
-def scored(log_p: Tensor, targets: Tensor, linked: bool = True) -> tuple[dict[str, float | None], Tensor]:
-    scores = Scores(text=False)
+def scored(log_p: Tensor, targets: Tensor, linked: bool = True) -> tuple[dict[str, float | None], Scores]:
+    scores = Scores(text=False, num_classes=log_p.shape[1])
     losses = torch.linspace(0, 1, len(log_p))
     for part in torch.arange(len(log_p)).split(64):
         scores.update({"loss": losses[part]}, log_p[part], log_p[part] if linked else None, targets[part])
-    return scores.compute(), scores.sums
+    return scores.compute(), scores
 
 
 @pytest.mark.parametrize("linked", [True, False])
@@ -31,9 +32,9 @@ def scored(log_p: Tensor, targets: Tensor, linked: bool = True) -> tuple[dict[st
 def test_one_hot_gives_the_bits_of_its_class(dtype: torch.dtype, linked: bool) -> None:
     log_p, _ = batch(dtype=dtype)
     y = torch.arange(len(log_p)) % 5
-    hard, hard_sums = scored(log_p, y, linked)
-    soft, soft_sums = scored(log_p, torch.nn.functional.one_hot(y, 5).float(), linked)
-    assert torch.equal(hard_sums, soft_sums)
+    hard, hard_states = scored(log_p, y, linked)
+    soft, soft_states = scored(log_p, torch.nn.functional.one_hot(y, 5).float(), linked)
+    assert all(torch.equal(getattr(hard_states, name), getattr(soft_states, name)) for name in STATES)
     assert hard == soft
 
 
@@ -44,6 +45,9 @@ def test_soft_targets_are_scored_by_the_definition() -> None:
     nll = -sum(weights[i, k] * lp[i, k] for i in range(len(lp)) for k in range(5)) / len(lp)
     accuracy = sum(weights[i, np.argmax(lp[i])] for i in range(len(lp))) / len(lp)
     confidence = np.exp(lp.max(1)).mean()
+    p = probabilities(log_p)
+    rows, top = np.arange(len(p)), np.argmax(lp, 1)
+    by_class = [expected_error(p[:, k].tolist(), weights[:, k].tolist()) for k in range(5)]
     expected = {
         "loss": 0.5,
         "accuracy": accuracy,
@@ -52,6 +56,10 @@ def test_soft_targets_are_scored_by_the_definition() -> None:
         "bits": nll / math.log(2),
         "confidence": confidence,
         "overconfidence": confidence - accuracy,
+        "brier": ((p - weights) ** 2).sum() / len(p),
+        "ece": expected_error(p[rows, top].tolist(), weights[rows, top].tolist()),
+        "mce": max(abs(gap) for _, gap in calibration_gaps(p[rows, top].tolist(), weights[rows, top].tolist())),
+        "classwise_ece": sum(by_class) / 5,
     }
     assert values == pytest.approx(expected, rel=1e-6)
 

@@ -17,6 +17,7 @@ from src.models.base import Network
 from src.models.gpt import GPT
 from src.models.mlp import MLP
 from src.models.resnet import BasicBlock, ResNet
+from src.models.resnet9 import ResNet9
 from src.models.transformer import Block
 from src.models.vit import ViT
 from tests.conftest import ROOT
@@ -27,6 +28,11 @@ GPT_ARGS: dict[str, Any] = {"n_layer": 2, "n_head": 2, "n_embd": 16, "dropout": 
 def mlp_count(shape: tuple[int, ...], outputs: int) -> int:
     """Weights and biases of inputs -> 32 -> 16 -> outputs."""
     return (math.prod(shape) + 1) * 32 + (32 + 1) * 16 + (16 + 1) * outputs
+
+
+def normed_mlp_count(shape: tuple[int, ...], outputs: int) -> int:
+    """BatchNorm's scale and shift in the place of the biases of inputs -> 32 -> 16."""
+    return mlp_count(shape, outputs) + 32 + 16
 
 
 def cifar_resnet_count(depth: int) -> Callable[[tuple[int, ...], int], int]:
@@ -47,6 +53,12 @@ def resnet18_count(shape: tuple[int, ...], outputs: int) -> int:
     reference = resnet18(num_classes=outputs)
     reference.conv1 = nn.Conv2d(shape[0], 64, 3, padding=1, bias=False)
     return sum(p.numel() for p in reference.parameters())
+
+
+def resnet9_count(shape: tuple[int, ...], outputs: int) -> int:
+    """Page 2018: eight 3x3 convolutions without bias, each with a norm, and a linear layer without bias."""
+    sizes = [(shape[0], 64), (64, 128), *[(128, 128)] * 2, (128, 256), (256, 512), *[(512, 512)] * 2]
+    return sum(9 * a * b + 2 * b for a, b in sizes) + 512 * outputs
 
 
 def gpt_count(tied: bool) -> Callable[[tuple[int, ...], int], int]:
@@ -73,12 +85,16 @@ class Row:
 
 
 ROWS = {
-    "mlp": Row(MLP, {"widths": [32, 16], "dropout": 0.0, "activation": "relu"}, mlp_count),
-    "mlp-gelu": Row(MLP, {"widths": [32, 16], "dropout": 0.0, "activation": "gelu"}, mlp_count),
-    "mlp-tanh": Row(MLP, {"widths": [32, 16], "dropout": 0.0, "activation": "tanh"}, mlp_count),
-    "mlp-silu": Row(MLP, {"widths": [32, 16], "dropout": 0.0, "activation": "silu"}, mlp_count),
+    "mlp": Row(MLP, {"widths": [32, 16], "batch_norm": False, "dropout": 0.0, "activation": "relu"}, mlp_count),
+    "mlp-norm": Row(
+        MLP, {"widths": [32, 16], "batch_norm": True, "dropout": 0.0, "activation": "relu"}, normed_mlp_count
+    ),
+    "mlp-gelu": Row(MLP, {"widths": [32, 16], "batch_norm": False, "dropout": 0.0, "activation": "gelu"}, mlp_count),
+    "mlp-tanh": Row(MLP, {"widths": [32, 16], "batch_norm": False, "dropout": 0.0, "activation": "tanh"}, mlp_count),
+    "mlp-silu": Row(MLP, {"widths": [32, 16], "batch_norm": False, "dropout": 0.0, "activation": "silu"}, mlp_count),
     **{f"resnet{d}": Row(ResNet, {"depth": d}, cifar_resnet_count(d)) for d in (8, 20, 32, 56)},
     "resnet18": Row(ResNet, {"depth": 18}, resnet18_count),
+    "resnet9": Row(ResNet9, {}, resnet9_count),
     "vit": Row(ViT, {"patch": 4, "width": 16, "layers": 2, "heads": 2, "dropout": 0.0}, vit_count),
     "gpt-tied": Row(GPT, GPT_ARGS | {"tied": True}, gpt_count(tied=True)),
     "gpt-untied": Row(GPT, GPT_ARGS | {"tied": False}, gpt_count(tied=False)),
@@ -135,7 +151,7 @@ class TestEveryNetwork:
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, key
 
     def test_evaluation_is_deterministic(self, name: str, shape: tuple[int, ...]) -> None:
-        dropout = {} if ROWS[name].cls is ResNet else {"dropout": 0.5}
+        dropout = {"dropout": 0.5} if "dropout" in ROWS[name].keys else {}
         model = build(name, shape, **dropout).eval()
         x, _ = batch(ROWS[name], shape)
         with torch.no_grad():
@@ -176,6 +192,11 @@ def test_size_in_the_paper(name: str, millions: float) -> None:
 def test_size_of_resnet18() -> None:
     """11.17 million for CIFAR-10, as in common CIFAR repositories (ImageNet's is 11.69 million)."""
     assert sum(p.numel() for p in build("resnet18", (3, 32, 32), 10).parameters()) == 11_173_962
+
+
+def test_size_of_resnet9() -> None:
+    """6.57 million, as in the common copies of Page's network; theirs has 10 more where the linear layer has biases."""
+    assert sum(p.numel() for p in build("resnet9", (3, 32, 32), 10).parameters()) == 6_573_120
 
 
 def test_size_that_nanogpt_tells() -> None:
@@ -223,6 +244,55 @@ def test_resnet_sees_images_of_any_size() -> None:
         assert build("resnet8", (3, size, size))(torch.randn(2, 3, size, size)).shape == (2, 5)
 
 
+def resnet9_by_hand(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+    """The network in float64 from functions alone, in the order of its weights, with a training batch's statistics."""
+    values = [value.double() for value in weights.values() if value.is_floating_point()]
+    *layers, head = [values[i : i + 5] for i in range(0, len(values), 5)]  # convolution, norm's weight, bias, mean, var
+
+    def convolution(x: Tensor, layer: list[Tensor], pool: bool = False) -> Tensor:
+        x = nn.functional.conv2d(x, layer[0], padding=1)
+        if pool:
+            x = torch.stack([x[..., i::2, j::2] for i in (0, 1) for j in (0, 1)]).amax(0)
+        mean, variance = (statistic(x, (0, 2, 3), keepdim=True) for statistic in (torch.mean, torch.var))
+        biased = variance * (1 - 1 / (x.numel() / x.shape[1]))
+        scale, shift = (value[:, None, None] for value in layer[1:3])
+        return ((x - mean) / (biased + 1e-5).sqrt() * scale + shift).clamp_min(0)
+
+    x = convolution(x.double(), layers[0])
+    x = convolution(x, layers[1], pool=True)
+    x = x + convolution(convolution(x, layers[2]), layers[3])
+    x = convolution(x, layers[4], pool=True)
+    x = convolution(x, layers[5], pool=True)
+    x = x + convolution(convolution(x, layers[6]), layers[7])
+    return x.flatten(2).max(2).values @ head[0].T / 8
+
+
+def test_resnet9_by_hand() -> None:
+    model = build("resnet9", (3, 32, 32), 10)
+    x = torch.randn(4, 3, 32, 32)
+    expected = resnet9_by_hand(model.state_dict(), x)
+    assert next(model.parameters()).is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(model(x).double(), expected, rtol=1e-4, atol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):  # eight bits a number, through nine layers
+        half = model(x)
+    assert half.dtype == torch.bfloat16
+    assert (half.double() - expected).norm() < 0.02 * expected.norm()
+
+
+def test_resnet9_sees_images_of_any_size() -> None:
+    for shape in ((3, 8, 9), (1, 28, 28), (3, 33, 40)):
+        assert build("resnet9", shape)(torch.randn(2, *shape)).shape == (2, 5)
+    with pytest.raises(ValueError, match="images must be at least 8 x 8 pixels, got 32 x 7"):
+        build("resnet9", (3, 32, 7))
+
+
+def test_resnet9_is_one_graph() -> None:
+    model = build("resnet9", (3, 16, 16))
+    x = torch.randn(4, 3, 16, 16)
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), model(x), rtol=1e-4, atol=1e-5)
+
+
 # ---- initial weights -----------------------------------------------------------------------------------------------
 
 
@@ -247,6 +317,14 @@ def test_initial_weights_of_the_resnet() -> None:
         model = build(name, (3, 32, 32))
         for conv in (module for module in model.modules() if isinstance(module, nn.Conv2d)):
             assert_drawn_from_normal(conv.weight, math.sqrt(2 / (conv.kernel_size[0] ** 2 * conv.out_channels)))
+
+
+def test_initial_weights_of_resnet9() -> None:
+    for layer in build("resnet9", (3, 32, 32)).modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            highest = 1 / math.sqrt(layer.weight[0].numel())
+            assert 0.95 * highest < layer.weight.abs().max() <= highest
+            assert_drawn_from_normal(layer.weight, highest / math.sqrt(3))
 
 
 def test_initial_weights_of_the_gpt() -> None:

@@ -43,6 +43,7 @@ def test_two_steps(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     two_steps(path.stem, (), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_two_steps_on_real_data(path: Path, real_data: Path, tmp_path: Path) -> None:
     """CIFAR-10 as its own files, or, where these are not there, as files of images."""

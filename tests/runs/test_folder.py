@@ -16,16 +16,17 @@ from src.config.entry import resolve
 from src.config.errors import UserError
 from src.runs.files import write_text, written_whole
 from src.runs.folder import RunFolder, identity, slug
-from tests.commands import QUIET, composed, only_run, process, train
+from tests.commands import QUIET, composed, only_run, train
 from tests.conftest import ROOT
 
 FACTS = {"fingerprint": None, "teacher": None, "device": "cpu"}
 # What cannot change a run's numbers, or is among the facts by its content.
 NEUTRAL = {
-    *("seed", "experiment", "logger", "runs", "resume", "teacher", "overwrite", "retry_failed"),
+    *("seed", "experiment", "logger", "x_axis", "figures", "runs", "resume", "teacher", "overwrite", "retry_failed"),
+    "profiler",
     *("trainer.accelerator", "trainer.log_every_n_steps", "checkpoint.every_n_steps"),
     *("samples.count", "samples.length", "samples.temperature", "samples.top_k", "samples.prompt"),
-    *("data.root", "data.path"),
+    *("data.root", "data.path", "data.resident"),
 }
 
 
@@ -60,6 +61,12 @@ def test_identity_changes_with_every_key_that_matters(words: tuple[str, ...]) ->
     cfg = resolve(composed(*words).cfg)
     same = {key for key in leaves(cfg) if identity(changed(cfg, key), FACTS) == identity(cfg, FACTS)}
     assert same == NEUTRAL & set(leaves(cfg))
+
+
+def test_identity_of_equal_numbers_is_one() -> None:
+    cfgs = [resolve(composed("loss=focal", *words).cfg) for words in ((), ("loss.gamma=2",), ("loss.gamma=2.0",))]
+    assert len({identity(cfg, FACTS) for cfg in cfgs}) == 1
+    assert identity(resolve(composed("compile=true").cfg), FACTS) != identity(resolve(composed().cfg), FACTS)
 
 
 @pytest.mark.parametrize("fact", FACTS)
@@ -111,10 +118,11 @@ def test_lock_keeps_a_second_writer_out(tmp_path: Path) -> None:
         for extra in ((), ("overwrite=true",)):
             with pytest.raises(UserError, match="another process is training this very run"):
                 train(*words, *extra)
-        other = process(*words, "overwrite=true")
-        _, errors = other.communicate(timeout=60)
-        assert other.returncode == 2
-        assert "another process is training this very run" in errors
+        code = (
+            f"from pathlib import Path; from src.runs.folder import RunFolder; RunFolder(Path({str(run)!r})).locked()"
+        )
+        other = subprocess.run([sys.executable, "-c", f"{code}.__enter__()"], cwd=ROOT, capture_output=True, text=True)
+        assert other.stderr.endswith(f"UserError: {run}: another process is training this very run\n")
         assert train(*words, "seed=1") == 0, "another seed is another run"
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
     assert train(*words, "overwrite=true") == 0
@@ -125,7 +133,7 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
         "import os, signal, sys; from pathlib import Path; from src.runs.folder import RunFolder\n"
         f"with RunFolder(Path({str(tmp_path)!r})).locked(): os.kill(os.getpid(), signal.SIGKILL)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT)
     assert done.returncode == -signal.SIGKILL
     with RunFolder(tmp_path).locked():
         pass
@@ -139,7 +147,7 @@ def test_writer_killed_in_the_middle_leaves_the_old_file(tmp_path: Path) -> None
         f"with written_whole(Path({str(path)!r})) as file:\n"
         "    file.write(b'half of'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT)
     assert done.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
     write_text(path, "new")

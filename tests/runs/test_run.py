@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, load_model
 
 from src.config.entry import CONF
 from src.data.base import Data, Spec
@@ -20,7 +19,7 @@ from src.models.base import Network
 from src.runs import build
 from src.runs.fit import Fit
 from src.tasks.supervised import SupervisedTask
-from tests.commands import QUIET, only_run, train
+from tests.commands import QUIET, only_run, result_of, train
 
 MLP = (
     *QUIET,
@@ -38,10 +37,6 @@ GPT = (
     *("trainer.max_steps=2", "trainer.limit_eval_batches=2", "samples.length=5"),
 )
 LOSSES = sorted(path.stem for path in CONF.glob("loss/*.yaml"))
-
-
-def result_of(run: Path) -> dict[str, Any]:
-    return json.loads((run / "result.json").read_text())
 
 
 def times(run: Path) -> dict[Path, int]:
@@ -62,11 +57,8 @@ def rebuilt(run: Path) -> tuple[Data, ClassificationLoss, Network]:
     assert data.spec == Spec(**facts)
     loss = build.build_loss(cfg, data.spec)
     model = build.build_model(cfg | {"seed": 99}, data.spec, loss)  # other initial weights: all must be replaced
-    weights = load_file(run / "weights.safetensors")
-    missing = model.load_state_dict(weights, strict=False)
-    assert not missing.unexpected_keys
-    own = dict(model.named_parameters()) | dict(model.named_buffers())  # a tied tensor is here once
-    assert own.keys() == weights.keys()
+    assert load_model(model, run / "weights.safetensors") == (set(), [])
+    assert len(load_file(run / "weights.safetensors")) == len([*model.parameters(), *model.buffers()]), "tied ones once"
     return data, loss, model.eval()
 
 
@@ -96,6 +88,19 @@ def test_one_rule(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert len(list(run.parent.parent.iterdir())) == 2
 
 
+def test_resume_takes_keys_that_the_folder_lacks_from_the_defaults(tmp_path: Path) -> None:
+    assert train(*MLP, f"runs={tmp_path}") == 0
+    run = only_run(tmp_path)
+    weights = (run / "weights.safetensors").read_bytes()
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config.pop("profiler") is False
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    (run / "result.json").unlink()
+    (run / "weights.safetensors").unlink()
+    assert train(f"resume={run}") == 0
+    assert (run / "weights.safetensors").read_bytes() == weights
+
+
 def test_threads_as_resolved_name_the_run(tmp_path: Path) -> None:
     """One core is all there is, so that naming it changes nothing."""
     words = ("trainer=cpu", "logger=csv", "debug=fast", "data.train_examples=100", "model.widths=[8]")
@@ -119,7 +124,19 @@ def test_result_and_configuration_are_complete(tmp_path: Path) -> None:
     run = only_run(tmp_path)
     result = result_of(run)
     assert set(result) == {
-        *("status", "metrics", "class_accuracy", "steps", "epochs", "tested_at_step", "parameters", "notes", "run"),
+        *(
+            "status",
+            "metrics",
+            "intervals",
+            "bins",
+            "class_accuracy",
+            "steps",
+            "epochs",
+            "tested_at_step",
+            "parameters",
+            "notes",
+            "run",
+        ),
     }
     assert (result["status"], result["steps"], result["epochs"], result["tested_at_step"]) == ("finished", 6, 1, 6)
     assert result["parameters"] == 784 * 8 + 8 + 8 * 10 + 10
@@ -164,10 +181,11 @@ def test_folder_is_enough_to_predict_text(tied: bool, tmp_path: Path) -> None:
         log_probs = torch.cat([loss.log_probs(model(x).flatten(0, 1)) for x, _ in batches])
     targets = torch.cat([y.flatten() for _, y in batches])
     with np.load(run / "predictions.npz") as stored:
-        assert set(stored) == {"targets", "correct", "nll", "confidence"}
+        assert set(stored) == {"targets", "guess", "correct", "nll", "confidence", "brier"}
         np.testing.assert_array_equal(stored["targets"], targets.numpy())
+        np.testing.assert_array_equal(stored["guess"], log_probs.argmax(1).numpy())
         np.testing.assert_array_equal(stored["nll"], -log_probs.gather(1, targets[:, None])[:, 0].numpy())
-        np.testing.assert_array_equal(stored["confidence"], log_probs.max(1).values.exp().numpy())
+        np.testing.assert_array_equal(stored["confidence"], log_probs.double().max(1).values.exp().float().numpy())
         np.testing.assert_array_equal(stored["correct"], (log_probs.argmax(1) == targets).numpy())
 
 
@@ -225,13 +243,13 @@ def counted(step: Callable[..., Any], counts: dict[str, int], name: str) -> Call
 def test_debug_overfit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One batch over and over, in training and in validation; its loss goes to 0."""
     seen = set()
-    step = SupervisedTask._score
+    judge = SupervisedTask._judge
 
-    def score(self: SupervisedTask, scores: Any, batch: Any) -> Any:
+    def look(self: SupervisedTask, batch: Any) -> Any:
         seen.add((batch[0].double().sum().item(), *batch[1].tolist()))
-        return step(self, scores, batch)
+        return judge(self, batch)
 
-    monkeypatch.setattr(SupervisedTask, "_score", score)
+    monkeypatch.setattr(SupervisedTask, "_judge", look)
     assert train(*QUIET, "debug=overfit", f"runs={tmp_path}") == 0
     assert len(seen) == 1
     run = only_run(tmp_path)
@@ -270,16 +288,16 @@ def first_seen(words: tuple[str, ...], patch: pytest.MonkeyPatch) -> tuple[dict[
     """The weights and the batches with which a command trains."""
     weights: dict[str, Any] = {}
     batches: list[torch.Tensor] = []
-    step = SupervisedTask.training_step
+    step = SupervisedTask.batch_loss
 
-    def training_step(self: SupervisedTask, batch: Any, batch_idx: int) -> Any:
-        if batch_idx == 0:
+    def batch_loss(self: SupervisedTask, batch: Any) -> Any:
+        if not batches:
             weights.update({name: value.clone() for name, value in self.model.state_dict().items()})
         batches.extend(batch)
-        return step(self, batch, batch_idx)
+        return step(self, batch)
 
     with patch.context() as inner:
-        inner.setattr(SupervisedTask, "training_step", training_step)
+        inner.setattr(SupervisedTask, "batch_loss", batch_loss)
         assert train(*words) == 0
     return weights, batches
 
@@ -339,7 +357,7 @@ def test_compiled_model_gives_the_same_numbers(words: tuple[str, ...], tmp_path:
         assert train(*words, f"compile={compiled}", f"runs={tmp_path / compiled}") == 0
         runs[compiled] = only_run(tmp_path / compiled)
     eager, own = (result_of(runs[name])["metrics"]["val"] for name in ("false", "true"))
-    assert own == pytest.approx(eager, abs=1e-4)
+    assert own == pytest.approx(eager, rel=1e-3, abs=1e-4)
     data, loss, model = rebuilt(runs["true"])
     x, y = data.eval_batch("test", 0)
     with np.load(runs["true"] / "predictions.npz") as stored, torch.no_grad():

@@ -1,5 +1,6 @@
 """Learning-rate schedules against closed forms, nanoGPT's function and torch's own schedulers."""
 
+import itertools
 import math
 from collections.abc import Callable
 from fractions import Fraction
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from src.tasks.schedules import Constant, Cosine, Schedule, Step
+from src.tasks.schedules import Constant, Cosine, Schedule, Step, WarmupStableDecay
 
 LENGTHS = [(10, 0), (10, 3), (1, 0), (1, 1), (7, 7), (1000, 100), (1000, 0)]
 
@@ -97,6 +98,48 @@ def test_step_is_that_of_the_paper() -> None:
     assert drops == pytest.approx({0: 1, 31_999: 1, 32_000: 0.1, 47_999: 0.1, 48_000: 0.01, 63_999: 0.01})
 
 
+def wsd(total: int, decay: float, shape: str = "one_minus_sqrt", final: float = 0.0, warmup: int = 0) -> Schedule:
+    return WarmupStableDecay(total=total, warmup_steps=warmup, decay=decay, shape=shape, final_factor=final)
+
+
+def test_wsd_is_that_of_the_paper() -> None:
+    """Haegele et al. 2024, section 3: eta (1 - sqrt((n - (N - N_decay)) / N_decay)) for the last N_decay of N steps."""
+    N, N_decay, warm_up = 10_000, 2_000, 300  # noqa: N806  the paper's names
+    schedule = wsd(N, N_decay / (N - warm_up), warmup=warm_up)
+    for n in range(N):
+        if n < warm_up:
+            expected = (n + 1) / (warm_up + 1)
+        elif n <= N - N_decay:
+            expected = 1.0
+        else:
+            expected = 1 - math.sqrt((n - (N - N_decay)) / N_decay)
+        assert schedule(n) == pytest.approx(expected, abs=1e-7), n  # sqrt is steep where the decay begins
+
+
+def test_wsd_with_a_linear_decay_is_that_of_torch() -> None:
+    def make(optimizer: torch.optim.Optimizer) -> lr_scheduler.LRScheduler:
+        ramp = lr_scheduler.LinearLR(optimizer, start_factor=1 / 11, total_iters=10)
+        stable = lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=1)
+        decay = lr_scheduler.LinearLR(optimizer, start_factor=1.0, end_factor=0.1, total_iters=25)
+        return lr_scheduler.SequentialLR(optimizer, [ramp, stable, decay], [10, 85])
+
+    schedule = wsd(110, 0.25, "linear", final=0.1, warmup=10)
+    assert factors(schedule) == pytest.approx(torchs(make, 110), rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", ["one_minus_sqrt", "linear"])
+def test_wsd_at_the_edges(shape: str) -> None:
+    assert factors(wsd(50, 0.0, shape)) == [1.0] * 50, "no decay: constant"
+    all_the_way = factors(wsd(50, 1.0, shape, final=0.25))
+    assert all_the_way[0] == 1 and all(a > b > 0.25 for a, b in itertools.pairwise(all_the_way))
+    schedule = wsd(100, 0.2, shape, final=0.25)
+    assert schedule(80) == 1 > schedule(81)
+    assert schedule(85) == pytest.approx(0.25 + 0.75 * (0.5 if shape == "one_minus_sqrt" else 0.75))  # a quarter of it
+    assert schedule(100) == pytest.approx(0.25)
+    for total, warmup in LENGTHS:
+        assert all(0 < factor <= 1 for factor in factors(wsd(total, 0.3, shape, warmup=warmup)))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -106,6 +149,9 @@ def test_step_is_that_of_the_paper() -> None:
         ),
         (lambda: Constant(total=5, warmup_steps=-1), "warmup_steps must be an integer >= 0, got -1"),
         (lambda: Cosine(total=5, warmup_steps=0, final_factor=2), "final_factor must be a number >= 0 and <= 1, got 2"),
+        (lambda: wsd(5, 1.1), "decay must be a number >= 0 and <= 1, got 1.1"),
+        (lambda: wsd(5, 0.2, "cosine"), "shape must be one of one_minus_sqrt, linear, got 'cosine'"),
+        (lambda: wsd(5, 0.2, final=-1), "final_factor must be a number >= 0 and <= 1, got -1"),
         (lambda: Step(total=5, warmup_steps=0, milestones=[0.5], gamma=0), "gamma must be a number > 0 and <= 1"),
         (lambda: Step(total=5, warmup_steps=0, milestones=[2], gamma=0.1), "milestones must be a number >= 0 and <= 1"),
         (lambda: Step(total=5, warmup_steps=0, milestones="a", gamma=0.1), "milestones must be a list"),  # type: ignore[arg-type]

@@ -1,0 +1,46 @@
+"""Test a finished run again, from its folder alone: as it was tested, on other data, under shift; or sample its text.
+
+python evaluate.py RUN_FOLDER shift=noise
+python evaluate.py --help
+"""
+
+import signal
+import sys
+from types import FrameType
+
+from src.config import evaluation
+from src.config.entry import guarded
+from src.config.errors import UserError
+from src.garbage import uncollected
+from src.runs.folder import RunFolder
+
+
+def main() -> int:
+    """Do what the command line says; the exit status."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(evaluation.USAGE)
+        return 0
+    if len(sys.argv) == 1:
+        raise UserError(f"which run? Name its folder.\n\n{evaluation.USAGE}")
+    asked = evaluation.read(sys.argv[1:])
+    folder = RunFolder(asked.folder)
+    cfg, result = folder.read_finished()
+    evaluation.check_kind(asked, cfg["facts"]["kind"])
+    if asked.data:
+        data, option = evaluation.other_data(asked.data, cfg)
+        cfg = cfg | {"data": data, "choices": cfg["choices"] | {"data": option}}
+    with uncollected():
+        from src.runs.evaluation import execute  # torch and Lightning take seconds: only for a command that is right
+
+    return execute(asked, folder, cfg, result)
+
+
+def stop(signum: int, frame: FrameType | None) -> None:
+    """End at once: nothing needs to be kept. (Lightning would turn a KeyboardInterrupt into status 1.)"""
+    sys.exit(128 + signum)
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    sys.exit(guarded(main))

@@ -1,0 +1,87 @@
+"""Where Hydra looks for its plugins, at every start. The work is done in src/sweep."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from src.config.entry import message
+from src.sweep.jobs import Job, as_typed, jobs_of
+from src.sweep.launch import Processes, config_flags
+from src.sweep.outcome import Outcome, judge, left
+from src.sweep.sweep import sweep
+
+SAID_ELSEWHERE = ("hydra.mode=", "hydra.searchpath=")  # by -m or ablation=, and by config_flags
+
+
+class JobsSweeper(Sweeper):
+    """Makes the jobs, has the launcher run those that are missing, and ends the process with the sweep's status."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from hydra.core.plugins import Plugins
+
+        self.master, self.loader = config, hydra_context.config_loader
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        # Jobs side by side on one machine: threads that share a core wait for each other. Where a scheduler gives each
+        # job its own cores, it takes them all.
+        threads = 1 if isinstance(self.launcher, ProcessesLauncher) else None
+        jobs = jobs_of(self.master, self.loader, arguments, threads)
+        if isinstance(self.launcher, ProcessesLauncher):
+            self.launcher.processes.check(jobs)
+        baseline = self.master.ablation.baseline if self.master.ablation else None
+        on_error = self.master.hydra.launcher.get("on_error", "continue")
+        beside = [word for word in self.master.hydra.overrides.hydra if not word.startswith(SAID_ELSEWHERE)]
+        command = shlex.join(["python", "train.py", *config_flags(), *as_typed([*arguments, *beside])])
+        sys.exit(sweep(jobs, baseline, command, on_error, self._launch))
+
+    def _launch(self, jobs: Sequence[Job]) -> tuple[list[Outcome], int | None]:
+        assert self.launcher is not None
+        try:
+            returns = self.launcher.launch(jobs, initial_job_idx=0)
+        except Exception as error:  # other launchers end so where one of their processes was killed
+            reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+            return [left(job, f"its launcher gave up, though it may still run: {reason}") for job in jobs], None
+        signum = self.launcher.signum if isinstance(self.launcher, ProcessesLauncher) else None
+        return [outcome(job, end) for job, end in zip(jobs, returns, strict=True)], signum
+
+
+def outcome(job: Job, end: JobReturn) -> Outcome:
+    """What a launcher tells of a job: our own all; others the exit status, or what was raised."""
+    value = end._return_value  # the property prints, and raises
+    if isinstance(value, Outcome):
+        return value
+    return judge(job, value, "") if end.status == JobStatus.COMPLETED else judge(job, 2, message(value))
+
+
+class ProcessesLauncher(Launcher):
+    """Runs each job as a process of its own, as a user would give its command."""
+
+    def __init__(self, jobs: int | None, devices: Sequence[int] | None, on_error: str) -> None:
+        self.settings = (jobs, devices, on_error)
+
+    @property
+    def signum(self) -> int | None:
+        """The signal that stopped the jobs."""
+        return self.processes.signum
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.processes = Processes(*self.settings)  # here, as Hydra would hide what it raises in the constructor
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        jobs = [words for words in job_overrides if isinstance(words, Job)]
+        assert len(jobs) == len(job_overrides), "jobs come from JobsSweeper"
+        outcomes = self.processes.run(jobs)
+        return [
+            JobReturn(overrides=list(job), status=JobStatus.COMPLETED, _return_value=value)
+            for job, value in zip(jobs, outcomes, strict=True)
+        ]

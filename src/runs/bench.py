@@ -1,0 +1,84 @@
+"""A finished run set up to be tested: rebuilt, on its kind of device, with data that are in its terms."""
+
+import src.torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
+
+# isort: split
+from typing import Any
+
+import pytorch_lightning as pl
+
+from src.callbacks.predictions import Predictions
+from src.config.errors import UserError
+from src.data.base import Data, DataError
+from src.runs import build, machine
+from src.runs.folder import RunFolder
+from src.runs.rebuild import Rebuilt, check_group
+from src.runs.teacher import build_task, find_teacher
+
+Plain = dict[str, Any]
+
+
+def settle(cfg: Plain, result: Plain) -> tuple[str, Plain]:
+    """Take the run's device, where there is one, and its number of threads; the device and what is said of it."""
+    trainer = cfg["trainer"]
+    cfg["compile"] = result["run"].get("compiled", cfg["compile"])
+    trainer |= {"accelerator": "cpu" if result["run"]["device"].startswith("cpu") else "auto", "devices": 1}
+    device = machine.resolve_device(trainer)
+    machine.check_extras(cfg | {"logger": "csv"}, device)
+    return device, machine.describe(device, machine.set_threads(trainer))
+
+
+class Bench:
+    """A rebuilt run and data to test it on; the test split alone where the data are not the run's own."""
+
+    def __init__(self, folder: RunFolder, cfg: Plain, run: Rebuilt, other: bool, device: str) -> None:
+        self.cfg = cfg
+        teacher = find_teacher(cfg)
+        check_group(folder.path, cfg, "data")
+        self.data = read_other(cfg, run) if other else read_own(cfg, run)
+        self.task = build_task(cfg, run.spec, teacher, model=run.model, loss=run.loss)
+        self.predictions = Predictions(run.spec.kind == "text")
+        self.trainer = pl.Trainer(
+            accelerator=device,
+            devices=1,
+            precision=cfg["trainer"]["precision"],
+            logger=False,
+            callbacks=[self.predictions],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            inference_mode=False,  # as in the run
+        )
+        self.data.to(self.trainer.strategy.root_device)
+        self.task.compile(cfg["compile"])
+
+
+def read_own(cfg: Plain, run: Rebuilt) -> Data:
+    """The data that the run was trained on. Raises UserError where they have changed."""
+    data = build.build_data(cfg)
+    spec = build.load(data)
+    if spec != run.spec:
+        raise UserError(
+            f"data={cfg['choices']['data']} is not what this run was trained on: {differing(spec, run.spec)} differ"
+        )
+    return data
+
+
+def read_other(cfg: Plain, run: Rebuilt) -> Data:
+    """The test split of other data, in the run's terms. Raises UserError where it has none."""
+    data, option = build.build_data(cfg), cfg["choices"]["data"]
+    if data.kind != run.spec.kind:
+        raise UserError(f"data={option} gives {data.kind}, this run reads {run.spec.kind}")
+    try:
+        data.check_sizes(run.spec)  # before a download
+        build.load(data)
+        data.adopt(run.spec)
+    except DataError as error:
+        raise UserError(str(error)) from error
+    cfg["trainer"]["overfit_batches"] = None  # those are of the training split
+    return data
+
+
+def differing(one: Any, other: Any) -> str:
+    return ", ".join(key for key, value in vars(one).items() if value != vars(other)[key])

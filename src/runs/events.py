@@ -1,0 +1,147 @@
+"""What a run shows in TensorBoard: curves, a page of charts, a row of hyper-parameters, pictures and text."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.api_pb2 import DataType, Experiment, HParamInfo, MetricInfo, MetricName
+from tensorboard.plugins.hparams.metadata import EXPERIMENT_TAG, create_summary_metadata
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+Plain = dict[str, Any]
+
+# Each chart overlays both splits of every run. Tags are regular expressions, matched from the start of a tag.
+PAGE = "compare losses"
+CHARTS = ("nll", "perplexity", "accuracy", "ece", "brier", "overconfidence")
+LAYOUT = {PAGE: {name: ["Multiline", [f"train/{name}$", f"val/{name}$"]] for name in CHARTS}}
+
+# TensorBoard takes the columns of all runs from any one of them, so every run has all, whatever it trained.
+COLUMNS: dict[str, tuple[type[str] | type[float], str]] = {
+    "loss": (str, "choices.loss"),
+    "loss_parameters": (str, "loss"),
+    "seed": (str, "seed"),
+    "data": (str, "choices.data"),
+    "model": (str, "choices.model"),
+    "model_parameters": (str, "model"),
+    "optimizer": (str, "choices.optimizer"),
+    "lr": (float, "optimizer.lr"),
+    "weight_decay": (float, "optimizer.weight_decay"),
+    "scheduler": (str, "choices.scheduler"),
+    "warmup_steps": (float, "scheduler.warmup_steps"),
+    "batch_size": (float, "data.batch_size"),
+    "accumulate_grad_batches": (float, "trainer.accumulate_grad_batches"),
+    "max_epochs": (float, "trainer.max_epochs"),
+    "max_steps": (float, "trainer.max_steps"),
+    "precision": (str, "trainer.precision"),
+    "gradient_clip_val": (float, "trainer.gradient_clip_val"),
+    "ema_decay": (float, "ema.decay"),
+    "train_examples": (float, "data.train_examples"),
+    "label_noise": (float, "data.label_noise"),
+    "imbalance": (float, "data.imbalance"),
+    "mixup": (str, "data.mixup"),
+    "teacher": (str, "teacher"),
+    "experiment": (str, "choices.experiment"),
+}
+# Five columns of each kind are shown until the user ticks others: these, and the first five metrics.
+SHOWN = ("data", "loss", "loss_parameters", "lr", "seed")
+METRICS = (
+    *("test/accuracy", "test/nll", "test/brier", "test/ece", "test/ece_ts"),
+    *("test/perplexity", "test/overconfidence", "test/temperature", "test/nll_ts", "test/brier_ts"),
+)
+
+
+class EventFiles(TensorBoardLogger):
+    """TensorBoard's event files in the run's folder, and nothing else there; pictures and text in its ``figures/``.
+
+    To TensorBoard ``figures/`` is a run of its own beside the run, so that curves load without them. ``unit`` is what
+    one optimizer step is on TensorBoard's axis: 1, or the examples of a step. ``resumed_at`` is the checkpoint's step:
+    what was drawn after it is hidden.
+    """
+
+    def __init__(self, folder: Path, *, unit: int, resumed_at: int | None) -> None:
+        self.unit = unit
+        self.purge_step = None if resumed_at is None else resumed_at * unit + 1
+        super().__init__(folder, name="", version="", default_hp_metric=False, purge_step=self.purge_step)
+        self._figures: SummaryWriter | None = None
+        if resumed_at is None:
+            self.experiment.add_custom_scalars(LAYOUT)
+
+    @property
+    def figures(self) -> SummaryWriter:
+        """The writer of ``figures/``, made when first used."""
+        if self._figures is None:
+            self._figures = SummaryWriter(str(Path(self.log_dir) / "figures"), purge_step=self.purge_step)
+        return self._figures
+
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        """Draw scalars by tag at an optimizer step."""
+        assert step is not None
+        super().log_metrics(metrics, step * self.unit)
+
+    @rank_zero_only
+    def image(self, tag: str, picture: np.ndarray, step: int) -> None:
+        """Show a picture, (H, W, 3) of uint8."""
+        assert picture.dtype == np.uint8
+        assert picture.shape[2:] == (3,), picture.shape
+        self.figures.add_image(tag, picture, step * self.unit, dataformats="HWC")
+        self.figures.flush()
+
+    @rank_zero_only
+    def text(self, tag: str, markdown: str, step: int) -> None:
+        """Show text."""
+        self.figures.add_text(tag, markdown, step * self.unit)
+        self.figures.flush()
+
+    @rank_zero_only
+    def hyperparameters(self, cfg: Plain, step: int) -> None:
+        """Make the run a row of the HParams tab, once, at its end; its metrics are the scalars that are drawn already.
+
+        What the run has not, such as the nll of a loss without probabilities, is an empty cell.
+        """
+        _, start, end = hparams(row(cfg), {})  # type: ignore[no-untyped-call]
+        for summary in (columns(), start, end):
+            self.experiment.file_writer.add_summary(summary, step * self.unit)
+        self.save()
+
+    def save(self) -> None:
+        """Flush; the configuration is in config.yaml, so no hparams.yaml."""
+        self.experiment.flush()
+
+    def finalize(self, status: str) -> None:
+        """Flush, and stay open for the test: a second file would purge what the first drew after a resume."""
+        self.save()
+
+
+def columns() -> Summary:
+    """The table's columns. No domains: a value that another run's domain lacks would be filtered out of the table."""
+    types = {str: DataType.DATA_TYPE_STRING, float: DataType.DATA_TYPE_FLOAT64}
+    experiment = Experiment(
+        # what differs comes first
+        hparam_infos=[
+            HParamInfo(name=key, type=types[kind], differs=key in SHOWN) for key, (kind, _) in COLUMNS.items()
+        ],
+        metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in METRICS],
+    )
+    metadata = create_summary_metadata(HParamsPluginData(experiment=experiment))
+    return Summary(value=[Summary.Value(tag=EXPERIMENT_TAG, metadata=metadata)])
+
+
+def row(cfg: Plain) -> dict[str, str | float | None]:
+    """The values of COLUMNS; None where the configuration has no such key, or null."""
+    return {key: None if (value := find(cfg, path)) is None else kind(value) for key, (kind, path) in COLUMNS.items()}
+
+
+def find(cfg: Plain, path: str) -> Any:
+    """The value at a dotted path, a group's own keys as one text ("gamma=3 beta=0.999"); None where there is none."""
+    *groups, last = path.split(".")
+    for group in groups:
+        cfg = cfg[group]
+    value = cfg.get(last)  # text has no label noise
+    if isinstance(value, dict):
+        return " ".join(f"{key}={item}" for key, item in value.items() if key != "_target_" and item is not None)
+    return value

@@ -1,0 +1,52 @@
+"""What the ranks of a run but the first do: they train with it, and write nothing."""
+
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import torch.distributed as dist
+
+import src.torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
+
+# isort: split
+from src import ranks
+from src.callbacks.checkpoint import Interrupted
+from src.runs import build, machine
+from src.runs.fit import Fit
+from src.runs.folder import RunFolder
+from src.runs.teacher import find_teacher
+from src.runs.team import Team, end_with_parent
+
+
+def follow(team: Team) -> int:
+    """Wait for rank 0's order, and train and test as it says; the exit status. There may be nothing to do."""
+    logging.getLogger("xent").addHandler(logging.NullHandler())
+    logging.getLogger("xent").propagate = False
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")  # rank 0 has them in its log
+    try:
+        team.join()
+        order = ranks.told(None)
+        if order is None:
+            return 0
+        cfg, folder = order
+        machine.set_threads(cfg["trainer"])
+        data = build.build_data(cfg)
+        Fit(cfg, data, find_teacher(cfg), RunFolder(Path(folder)), team.device).run()
+        dist.destroy_process_group()
+    except Interrupted as stop:
+        return 128 + stop.signum
+    except Exception as error:
+        if os.environ.get("XENT_DEBUG") == "1":
+            raise
+        team.report(error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    sys.exit(follow(Team({"devices": int(sys.argv[2]), "num_nodes": 1, "strategy": "started"}, sys.argv[1])))

@@ -1,0 +1,84 @@
+"""The pictures of a finished run, drawn from what its test found."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from src.data.base import EvalLoader, Spec
+from src.report import diagrams, mistakes
+
+Plain = dict[str, Any]
+Examples = dict[str, Tensor]
+MOST_CLASSES = 100  # that a confusion matrix shows
+
+
+def pictures(
+    title: str, result: Plain, examples: Examples, loader: EvalLoader, spec: Spec
+) -> Iterator[tuple[str, Figure]]:
+    """Names and figures. ``result`` and ``examples`` are a test's results and columns, ``loader`` what it was fed."""
+    targets, guess = examples["targets"], examples["guess"]
+    if spec.num_classes <= MOST_CLASSES:
+        cells = torch.bincount(targets * spec.num_classes + guess, minlength=spec.num_classes**2)
+        yield "confusion", mistakes.confusion(cells.view(spec.num_classes, -1).numpy(), spec.class_names)
+    if "confidence" not in examples:
+        return
+    bins, temperature = result["bins"], result["metrics"]["test"]["temperature"]
+    yield "reliability", diagrams.reliability(bins["test"], bins["test_ts"], title, temperature)
+    yield "confidence", diagrams.confidence_histogram(examples["confidence"].numpy(), (guess == targets).numpy())
+    if spec.kind == "text":
+        yield "nll_by_position", nll_by_position(examples["nll"], spec.input_shape[0])
+        yield "mistakes", text_mistakes(examples, loader, spec)
+    else:
+        yield "mistakes", image_mistakes(examples, loader, spec)
+
+
+def worst(examples: Examples, most: int) -> list[int]:
+    """The wrong examples, most confident first."""
+    wrong = (examples["guess"] != examples["targets"]).nonzero().flatten()
+    return wrong[examples["confidence"][wrong].argsort(descending=True, stable=True)][:most].tolist()
+
+
+def fed(loader: EvalLoader, chosen: list[int]) -> dict[int, tuple[Tensor, int]]:
+    """Of each chosen example its input, an image or a window of text, and its place in the window (images: 0)."""
+    found, first = {}, 0
+    for inputs, targets in loader:
+        places = targets.numel() // len(targets)
+        for example in chosen:
+            if first <= example < first + targets.numel():
+                row, place = divmod(example - first, places)
+                found[example] = inputs[row].cpu(), place
+        first += targets.numel()
+    return found
+
+
+def image_mistakes(examples: Examples, loader: EvalLoader, spec: Spec) -> Figure:
+    chosen = worst(examples, 25)
+    inputs = fed(loader, chosen)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
+    images = [(inputs[i][0].float() * std + mean).permute(1, 2, 0).squeeze(-1).numpy() for i in chosen]
+    return mistakes.image_mistakes(np.array(images), *labels(examples, chosen, spec))
+
+
+def text_mistakes(examples: Examples, loader: EvalLoader, spec: Spec) -> Figure:
+    chosen = worst(examples, 20)
+    inputs = fed(loader, chosen)
+    windows = (inputs[i] for i in chosen)
+    contexts = ["".join(spec.class_names[k] for k in window[: place + 1].tolist()) for window, place in windows]
+    return mistakes.text_mistakes(contexts, *labels(examples, chosen, spec))
+
+
+def labels(examples: Examples, chosen: list[int], spec: Spec) -> tuple[list[str], list[str], list[float]]:
+    """Truth, guess and confidence of the chosen examples."""
+    truth, guess = ([spec.class_names[k] for k in examples[name][chosen].tolist()] for name in ("targets", "guess"))
+    return truth, guess, examples["confidence"][chosen].tolist()
+
+
+def nll_by_position(nll: Tensor, block: int) -> Figure:
+    """Over the whole windows; a shorter one at the end of the text is left out."""
+    windows = nll[: len(nll) // block * block].view(-1, block)
+    error = windows.std(0) / len(windows) ** 0.5 if len(windows) > 1 else torch.zeros(block)
+    return diagrams.nll_by_position(windows.mean(0).numpy(), error.numpy())

@@ -1,0 +1,225 @@
+"""The ranks of a run: found where torchrun or srun started them, else started here, and watched until the end."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch.distributed as dist
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+
+from src import ranks
+from src.config.errors import UserError
+from src.lifetime import end_with
+
+Plain = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[2]
+PARENT = "XENT_FIRST_RANK"  # in a started rank's environment: the process that started it
+GRACE = 5.0  # seconds in which a fault may be told by who met it
+TROUBLE = "trouble"  # the store's key for what stopped a rank
+
+
+@dataclass(frozen=True)
+class Started:
+    """A rank that somebody else started."""
+
+    rank: int
+    world: int
+    local_rank: int
+    by: str
+
+    @classmethod
+    def find(cls, env: Mapping[str, str]) -> "Started | None":
+        """As torchrun's or srun's variables say; None where this process was started alone."""
+        if "RANK" in env and "WORLD_SIZE" in env:
+            return cls(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env.get("LOCAL_RANK", 0)), "torchrun")
+        if int(env.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+            keys = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
+            rank, world, local_rank = (int(env[key]) for key in keys)
+            return cls(rank, world, local_rank, "srun")
+        return None
+
+
+class Team:
+    """The ranks of one run, as one of them sees them; of a run without a strategy there is one, and nothing to do.
+
+    Rank 0 decides and writes. The others ``follow``: they wait for what it tells them. Where nobody started them, rank
+    0 does, once all is checked; they end with it, whatever ends it. Rank 0's ``with`` lets go those that wait.
+    """
+
+    def __init__(self, trainer: Plain, device: str) -> None:
+        """Raises UserError where the settings do not fit what was started."""
+        self.device, self.devices = device, trainer["devices"]
+        self.world: int = self.devices * trainer["num_nodes"]
+        self.distributed = trainer["strategy"] is not None
+        started = Started.find(os.environ)
+        self.outside = started is not None and (self.distributed or started.by == "torchrun")
+        self.rank = started.rank if started and self.outside else 0
+        if started and self.outside:
+            self._check(started)
+        elif trainer["num_nodes"] > 1:
+            raise UserError(
+                "trainer.num_nodes > 1: start this command by torchrun or srun on every node (docs/scale.md)"
+            )
+        self.store: Any = None  # a dict that all ranks see
+        self.children: list[subprocess.Popen[bytes]] = []
+        self.order_given = self.over = self.broken = False
+
+    def _check(self, started: Started) -> None:
+        if not self.distributed:
+            if started.world > 1:
+                raise UserError(f"{started.by} started {started.world} processes, this run is of one: add trainer=ddp")
+        elif started.world != self.world or started.rank % self.devices != started.local_rank:
+            raise UserError(
+                f"{started.by} started {started.world} processes (this: rank {started.rank}, number"
+                f" {started.local_rank} of its node), but trainer.devices x trainer.num_nodes ="
+                f" {self.devices} x {self.world // self.devices} processes are asked for, nodes one after the other"
+            )
+
+    def __enter__(self) -> Self:
+        if self.outside and self.distributed:
+            self.join()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.over = True
+        if self.store is not None and not self.order_given:
+            ranks.told(None)
+        deadline = time.monotonic() + GRACE
+        for child in self.children:
+            try:
+                child.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        if self.store is not None and not self.broken:
+            dist.destroy_process_group()
+
+    def join(self) -> None:
+        """Meet the other ranks."""
+        if self.outside:
+            if "SLURM_STEP_NODELIST" in os.environ:
+                nodes, job = os.environ["SLURM_STEP_NODELIST"], os.environ.get("SLURM_JOB_ID", "0")
+                os.environ.setdefault("MASTER_ADDR", SLURMEnvironment.resolve_root_node_address(nodes))
+                os.environ.setdefault("MASTER_PORT", str(15000 + int(job[-4:])))
+            met = dist.rendezvous("env://", self.rank, self.world)  # type: ignore[attr-defined]
+            self.store = next(met)[0]
+        # one group for both: objects go between CPUs, gradients between GPUs
+        backend = "gloo" if self.device == "cpu" else "cpu:gloo,cuda:nccl"
+        group = dist.PrefixStore("group", self.store)  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=group, rank=self.rank, world_size=self.world)
+
+    def start(self, order: Any, lost: Callable[[str], None]) -> None:
+        """Start the other ranks if nobody did, and give all of them ``order``.
+
+        Should one end badly, and this one not notice (it may wait for it for ever), ``lost`` is called with the reason,
+        and the process ends with status 1.
+        """
+        if not self.distributed:
+            return
+        if not self.outside:
+            self._launch()
+        threading.Thread(target=self._watch, args=(lost,), daemon=True).start()
+        if not self.outside:
+            self.join()
+        self.order_given = True
+        ranks.told(order)
+
+    def _launch(self) -> None:
+        store = dist.TCPStore(  # type: ignore[attr-defined]
+            "127.0.0.1", 0, self.world, is_master=True, wait_for_workers=False
+        )
+        self.store = store
+        for rank in range(1, self.world):
+            own = {
+                **{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(self.world)},
+                **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), PARENT: str(os.getpid())},
+                "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+            }
+            # a session of their own: the terminal's Ctrl-C is for rank 0, which tells them
+            self.children.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "src.runs.follow", self.device, str(self.devices)],
+                    env=os.environ | own,
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            )
+
+    def _watch(self, lost: Callable[[str], None]) -> None:
+        while not self.over:
+            time.sleep(0.5)
+            reason = self._trouble()
+            if reason is None:
+                continue
+            deadline = time.monotonic() + GRACE
+            while time.monotonic() < deadline:  # the main thread notices by itself, unless it waits for the lost one
+                time.sleep(0.1)
+                if self.over:
+                    return
+            for child in self.children:
+                child.kill()
+            # the main thread may hold what ``lost`` needs, such as the log's lock
+            threading.Timer(GRACE, os._exit, [1]).start()
+            lost(reason)
+            os._exit(1)
+
+    def _trouble(self) -> str | None:
+        """What stopped another rank; None as long as nothing is known."""
+        if self.store is not None and self.store.check([TROUBLE]):
+            return self.store.get(TROUBLE).decode()
+        codes = {rank: child.poll() for rank, child in enumerate(self.children, 1)}
+        for rank, code in codes.items():
+            if code is not None and code < 0:
+                return f"rank {rank} was killed by {signal.Signals(-code).name}"
+        return next((f"rank {rank} ended with status {code}" for rank, code in codes.items() if code), None)
+
+    def give_up(self, error: Exception) -> str:
+        """End the other ranks; what stopped the run: ``error``, or what ended the rank that it only says is gone."""
+        self.broken = self.order_given = True
+        reason = self._reason(error)
+        self.over = True
+        for child in self.children:
+            child.kill()
+        return reason
+
+    def _reason(self, error: Exception) -> str:
+        text = f"{type(error).__name__}: {error}"
+        if not self.distributed or not lost_touch(error):
+            return text
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline:
+            if found := self._trouble():
+                return found
+            time.sleep(0.1)
+        return f"another rank is gone ({text.splitlines()[0]})"
+
+    def report(self, error: BaseException) -> None:
+        """Tell rank 0 what stopped this rank; the first to tell is heard."""
+        if self.store is not None and not lost_touch(error):
+            self.store.compare_set(TROUBLE, "", f"rank {self.rank}: {type(error).__name__}: {error}")
+
+
+def lost_touch(error: BaseException) -> bool:
+    """Whether an error comes from another rank's end rather than from this one."""
+    text = str(error)
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and any(sign in text for sign in ("gloo", "Connection closed by peer", "NCCL"))
+    )
+
+
+def end_with_parent() -> None:
+    """A started rank ends when rank 0 does, even by SIGKILL."""
+    parent = os.environ.get(PARENT)
+    if parent is None:
+        return
+    end_with(int(parent))

@@ -1,0 +1,125 @@
+"""How a job ended, read from the folder of its run: an exit status alone is never believed."""
+
+import functools
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from src.config.errors import UserError
+from src.runs.folder import BUSY, RunFolder, family, identity
+from src.sweep.jobs import Job
+
+Plain = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``state``: finished, failed, interrupted, elsewhere (another process trains it), or waiting (not started).
+
+    ``reason``: why it is not finished.
+    """
+
+    state: str
+    reason: str = ""
+    folder: Path | None = None
+    result: Plain = field(default_factory=dict)
+
+    @property
+    def test(self) -> Plain:
+        return self.result["metrics"]["test"] if self.state == "finished" else {}
+
+
+def find(job: Job) -> RunFolder | None:
+    """The folder of the job's run, if there is one: the same identity, on the device and data of that run.
+
+    Where the content of a data set changed in between, there can be two; then it is the one written last.
+    """
+    if job.fault:
+        return None
+    home = family(job.cfg, job.choices)
+    teacher = hash_of_teacher(job.cfg["teacher"])
+    found = []
+    for path in home.glob(f"*/seed{job.seed}/config.yaml"):
+        try:
+            stored, facts = stored_identity(path, path.stat().st_mtime_ns)
+        except UserError:
+            continue  # damaged: the job itself will say so, if it is its own
+        cfg = job.cfg
+        if cfg["trainer"]["threads"] is None:
+            cfg = cfg | {"trainer": cfg["trainer"] | {"threads": facts.get("threads")}}
+        known = {key: value for key, value in facts.items() if key != "threads"}
+        if identity(cfg, known | ({"teacher": teacher} if teacher else {})) == stored:
+            found.append(RunFolder(path.parent))
+    return max(found, key=lambda run: run.result.stat().st_mtime_ns if run.result.exists() else 0, default=None)
+
+
+@functools.cache
+def stored_identity(config: Path, mtime: int) -> tuple[str, Plain]:
+    """The identity in a run's config.yaml, and the facts and threads that it was made from."""
+    stored = RunFolder(config.parent).read_config()
+    facts = stored.get("identity_facts", {})
+    return stored.get("identity", ""), facts | {"threads": stored["trainer"]["threads"]}
+
+
+@functools.cache
+def hash_of_teacher(teacher: str | None) -> str | None:
+    """The hash that a student's identity holds; None where there is no teacher, or none yet."""
+    weights = RunFolder(Path(teacher).expanduser()).weights if teacher else None
+    return hashlib.sha256(weights.read_bytes()).hexdigest() if weights and weights.is_file() else None
+
+
+def settled(job: Job) -> Outcome | None:
+    """How the job ended before, where nothing is to be trained for it; None where it has to start.
+
+    Data without a fixed checksum may have changed: there the job itself must look.
+    """
+    if job.fault:
+        return Outcome("failed", job.fault)
+    run = find(job)
+    if run is None or job.cfg["overwrite"] or run.read_config()["identity_facts"]["fingerprint"] is not None:
+        return None
+    try:
+        result = run.read_result()
+    except UserError:
+        return None
+    if result.get("status") == "finished":
+        return Outcome("finished", "", run.path, result)
+    if result.get("status") == "failed" and not job.cfg["retry_failed"]:
+        return Outcome("failed", result["error"], run.path, result)
+    return None
+
+
+def judge(job: Job, status: int, reason: str) -> Outcome:
+    """How a job ended that ran just now, with this exit status; ``reason`` is what it said at its end."""
+    try:
+        run = find(job)
+        result = run.read_result() if run else {}
+    except UserError as error:
+        return Outcome("failed", str(error))
+    folder = run.path if run else None
+    told = result.get("status")
+    if status == 2 and reason.endswith(BUSY):
+        return Outcome("elsewhere", reason, folder, result)
+    if told == "finished" and status == 0:
+        return Outcome("finished", "", folder, result)
+    if told == "interrupted" and status in (130, 143):
+        return Outcome("interrupted", "stopped by a signal", folder, result)
+    if told == "failed" and status == 1:
+        return Outcome("failed", result["error"], folder, result)
+    return Outcome("failed", reason or f"it ended with status {status}, but its result says {told}", folder, result)
+
+
+def left(job: Job, reason: str) -> Outcome:
+    """How a job stands that its launcher watches no more, for this ``reason``: by its folder alone.
+
+    Where that was to be trained anew, what it says may be old, and is not believed.
+    """
+    try:
+        run = None if job.cfg["overwrite"] else find(job)
+        told = run.read_result().get("status") if run else None
+    except UserError as error:
+        return Outcome("failed", str(error))
+    if told not in ("finished", "interrupted", "failed"):
+        return Outcome("failed", reason, run.path if run else None)
+    return judge(job, {"finished": 0, "interrupted": 143, "failed": 1}[told], reason)

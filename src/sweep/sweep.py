@@ -1,0 +1,112 @@
+"""A sweep from its list of jobs to its table. The one rule: the same command finishes what is missing."""
+
+import shlex
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from src.runs.files import write_yaml
+from src.runs.folder import family, held, is_held
+from src.sweep.jobs import Job
+from src.sweep.outcome import Outcome, find, settled
+from src.sweep.screen import say, table, unfinished
+
+Launch = Callable[[Sequence[Job]], tuple[list[Outcome], int | None]]
+
+
+def sweep(jobs: list[Job], baseline: str | None, command: str, on_error: str, launch: Launch) -> int:
+    """Run the jobs that are not finished; the exit status: 0, or 1 if a run is not finished, or 128 + the signal.
+
+    ``command`` is what was typed. ``launch`` runs jobs and tells how each ended, and which signal stopped it. Raises
+    UserError.
+    """
+    good = next(job for job in jobs if not job.fault)
+    home = family(good.cfg, good.choices)
+    ablation = good.choices["ablation"]
+    if not ablation:
+        return run(jobs, on_error, launch, lambda: None)
+    with held(home, f"{home}: another process is running this ablation"):
+        return run(jobs, on_error, launch, lambda: record(home, baseline, command, jobs))
+
+
+def run(jobs: list[Job], on_error: str, launch: Launch, note: Callable[[], None]) -> int:
+    """Start what is not settled, and tell the end of all."""
+    known = [settled(job) for job in jobs]
+    note()
+    todo = [job for job, outcome in zip(jobs, known, strict=True) if outcome is None]
+    done = sum(outcome is not None and outcome.state == "finished" for outcome in known)
+    say(f"{len(jobs)} runs{f', {done} of them finished already (anew: overwrite=true)' if done else ''}")
+    failed = [(job, outcome) for job, outcome in zip(jobs, known, strict=True) if outcome and outcome.state == "failed"]
+    fresh, signum = [Outcome("waiting", "not started")] * len(todo), None
+    if todo and not (failed and on_error == "stop"):
+        if failed:  # now: the rest may take hours
+            say(unfinished(failed))
+        fresh, signum = launch(todo)
+    rest = iter(fresh)
+    outcomes = [outcome or next(rest) for outcome in known]
+    while signum is None and any(outcome.state == "elsewhere" for outcome in outcomes):
+        signum = wait(jobs, outcomes, launch)
+    note()
+    return conclude(jobs, outcomes, signum)
+
+
+def wait(jobs: Sequence[Job], outcomes: list[Outcome], launch: Launch) -> int | None:
+    """Wait for a run that another process was training, and put its end into ``outcomes``; where it was left, start it.
+
+    Two equal sweeps at a time share their runs in this way. The signal that stopped this, if one did.
+    """
+    there = [i for i, outcome in enumerate(outcomes) if outcome.state == "elsewhere"]
+    say(f"waiting: another process is training {len(there)} of the runs")
+    free: list[int] = []
+    try:
+        while not free:
+            time.sleep(0.5)
+            free = [i for i in there if not (folder := outcomes[i].folder) or not is_held(folder)]
+    except KeyboardInterrupt:
+        return signal.SIGINT
+    ended = {i: settled(jobs[i]) for i in free}
+    todo = [i for i in free if ended[i] is None]
+    fresh, signum = launch([jobs[i] for i in todo]) if todo else ([], None)
+    for i, outcome in [*ended.items(), *zip(todo, fresh, strict=True)]:
+        outcomes[i] = outcome or outcomes[i]
+    return signum
+
+
+def conclude(jobs: list[Job], outcomes: list[Outcome], signum: int | None) -> int:
+    """Print the table and what is not finished; the exit status."""
+    say(f"\n{table(jobs, outcomes)}")
+    missing = [(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True) if outcome.state != "finished"]
+    if signum is not None:
+        name = signal.Signals(signum).name
+        say(f"\nstopped by {name}, {len(missing)} of {len(jobs)} runs left; the same command goes on from there")
+        return 128 + signum
+    homes = {
+        family(job.cfg, job.choices) for job, outcome in zip(jobs, outcomes, strict=True) if outcome.state == "finished"
+    }
+    if homes:
+        say(f"\ncompare them: python report.py {' '.join(shlex.quote(str(home)) for home in sorted(homes))}")
+    if not missing:
+        return 0
+    say(f"\n{len(missing)} of {len(jobs)} runs are not finished:\n{unfinished(missing)}")
+    failed = any(outcome.result.get("status") == "failed" for _, outcome in missing)
+    say("the same command tries the rest again" + ("; failed runs only with retry_failed=true" if failed else ""))
+    return 1
+
+
+def record(home: Path, baseline: str | None, command: str, jobs: list[Job]) -> None:
+    """Write sweep.yaml: what the ablation was last asked to run, and where each run is, for the report."""
+    rows: list[dict[str, Any]] = []
+    for job in jobs:
+        run = find(job)
+        rows.append(
+            {
+                "label": job.label,
+                "lr": job.cfg.get("optimizer", {}).get("lr"),
+                "seed": job.seed,
+                "folder": str(run.path.relative_to(home)) if run else None,
+                "overrides": list(job),
+            }
+        )
+    write_yaml(home / "sweep.yaml", {"baseline": baseline, "command": command, "jobs": rows})

@@ -1,0 +1,130 @@
+"""How a task takes optimizer steps: many each time Lightning calls, so that Lightning's own work costs little."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from src.tasks.schedules import Schedule
+
+Batch = tuple[Tensor, Tensor]
+Seen = tuple[dict[str, Tensor], Tensor, Tensor]  # of a batch: losses by name, logits, targets
+TURN = 0.1  # seconds after which Lightning has its turn though nothing is due: a signal or a bar waits no longer
+HELD = 2**22  # numbers that may wait to be scored (16 MB)
+STEP = "optimizer_step"  # its name in a profile
+
+
+@dataclass(frozen=True)
+class Stepping:
+    """What training needs besides batches."""
+
+    optimizer: Optimizer
+    schedule: Schedule
+    due: Callable[[int], bool]  # after which steps something else is to happen
+    accumulate: int = 1
+    clip: float | None = None  # largest global norm of the gradient
+    many: bool = True  # steps at a time; false: Lightning's automatic optimisation, one batch at a time
+
+
+class SteppingTask(pl.LightningModule):
+    """Minimises ``batch_loss``; a batch of Lightning's is the iterator over all that are left, or one batch.
+
+    Either way gives the same bits. The several ranks of a run, a moving average of the weights, and a loss scaler need
+    what Lightning does around each step: they take its automatic optimisation.
+    """
+
+    def __init__(self, stepping: Stepping | None) -> None:
+        super().__init__()
+        self.stepping = stepping
+        self.automatic_optimization = stepping is None or not stepping.many
+        self.recent_losses: list[Tensor] = []  # of each batch since the guard last looked
+        self.grad_norm: Tensor | None = None  # before clipping, of the latest step that was due
+
+    def batch_loss(self, batch: Batch) -> tuple[Tensor, Seen]:
+        """The mean over a batch that is minimised, and what is to be scored of it."""
+        raise NotImplementedError
+
+    def tally(self, seen: list[Seen]) -> None:
+        """Score batches of one size: the same bits however they come in lists."""
+        raise NotImplementedError
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
+        if not self.automatic_optimization:
+            self._steps(batch)
+            return None
+        loss, seen = self.batch_loss(batch)
+        self.tally([seen])
+        self.recent_losses.append(loss.detach())
+        return loss
+
+    def _steps(self, batches: Iterator[Batch]) -> None:
+        """Optimizer steps until something is due."""
+        assert self.stepping is not None
+        accumulate, due = self.stepping.accumulate, self.stepping.due
+        optimizer, scheduler = self.optimizers(use_pl_optimizer=False), self.lr_schedulers()
+        trainer: Any = self.trainer
+        precision, profiler, progress = trainer.precision_plugin, trainer.profiler, self._progress()
+        step, ends, seen = self.trainer.global_step, time.monotonic() + TURN, []
+        # Lightning holds autocast around all of this; the backward pass and the step are not for it
+        with torch.autocast(self.device.type, enabled=False):
+            for number, batch in enumerate(batches, 1):
+                with precision.forward_context():
+                    loss, one = self.batch_loss(precision.convert_input(batch))
+                torch.autograd.backward(loss / accumulate if accumulate > 1 else loss)
+                self.recent_losses.append(loss.detach())
+                seen.append(one)
+                if len(seen) * one[1].numel() >= HELD:
+                    self.tally(seen)
+                    seen = []
+                if number % accumulate:
+                    continue
+                step += 1
+                with profiler.profile(STEP):
+                    self._take(optimizer, scheduler, due(step))
+                progress.increment_by(1)
+                if due(step) or time.monotonic() > ends:
+                    break
+            if seen:
+                self.tally(seen)
+
+    def _take(self, optimizer: Any, scheduler: Any, due: bool) -> None:
+        assert self.stepping is not None
+        if due:
+            self._measure()
+        self.configure_gradient_clipping(optimizer)
+        optimizer.step()
+        optimizer.zero_grad()
+        scheduler.step()
+        torch.clear_autocast_cache()  # of weights before this step: it lasts as long as the outermost autocast
+
+    def _progress(self) -> Any:
+        """Lightning's count of steps, where no wrapped optimizer counts them."""
+        return self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        assert self.stepping is not None
+        if self.stepping.due(self.trainer.global_step + 1):
+            self._measure()
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Lightning's own refuses fused optimizers, which matters to none but a loss scaler."""
+        if self.stepping is not None and self.stepping.clip is not None:
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            torch.nn.utils.clip_grad_norm_(weights, self.stepping.clip)
+
+    def _measure(self) -> None:
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        self.grad_norm = torch.nn.utils.get_total_norm(gradients).to(self.device)
+
+    def configure_optimizers(self) -> Any:
+        assert self.stepping is not None
+        scheduler = LambdaLR(self.stepping.optimizer, self.stepping.schedule)
+        return {"optimizer": self.stepping.optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,0 +1,157 @@
+"""What a run writes for TensorBoard, read from its event files."""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.plugins.hparams import metadata
+
+from src.config.entry import resolve
+from src.config.errors import UserError
+from src.runs.events import COLUMNS, METRICS, EventFiles, row
+from tests.callbacks.test_recorder import events, fail_at, next_second, scalars
+from tests.commands import composed, only_run, train
+
+RUN = (
+    *("trainer=cpu", "trainer.threads=1", "data.train_examples=200", "data.batch_size=20", "model.widths=[8]"),
+    *("trainer.max_steps=10", "trainer.accumulate_grad_batches=2"),
+    *("trainer.log_every_n_steps=3", "trainer.val_every_n_steps=4"),
+)
+TEXT = (
+    *("trainer=cpu", "trainer.threads=1", "data=python_docs", "data.block_size=8", "model=gpt", "model.n_layer=1"),
+    *("model.n_head=1", "model.n_embd=8", "trainer.max_steps=4", "trainer.limit_eval_batches=1", "samples.length=5"),
+)
+
+
+def written(folder: Path) -> list[tuple[str, int, bytes]]:
+    """(tag, step, plugin content) of every value in the event files of one folder, also of what a viewer hides."""
+    return [
+        (value.tag, event.step, value.metadata.plugin_data.content)
+        for path in sorted(folder.glob("events.out.tfevents.*"))
+        for event in EventFileLoader(str(path)).Load()
+        for value in event.summary.value
+    ]
+
+
+def steps_and_examples(run: Path) -> dict[int, int]:
+    with (run / "metrics.csv").open() as file:
+        return {int(line["step"]): int(line["samples_seen"]) for line in csv.DictReader(file)}
+
+
+@pytest.mark.parametrize("words", [RUN, (*RUN, "loss=hinge"), TEXT], ids=["ce", "hinge", "text"])
+def test_a_run_is_one_row_of_the_table(words: tuple[str, ...], tmp_path: Path) -> None:
+    assert train(*words, f"runs={tmp_path}") == 0
+    run = only_run(tmp_path)
+    assert train(*words, f"runs={tmp_path}") == 0, "a finished run is only shown"
+    values = written(run)
+    count = Counter(tag for tag, _, _ in values)
+    content = {tag: content for tag, _, content in values if tag.startswith("_hparams_")}
+    assert {tag: count[tag] for tag in content} == {
+        metadata.EXPERIMENT_TAG: 1,
+        metadata.SESSION_START_INFO_TAG: 1,
+        metadata.SESSION_END_INFO_TAG: 1,
+    }
+    experiment = metadata.parse_experiment_plugin_data(content[metadata.EXPERIMENT_TAG])
+    assert [info.name for info in experiment.hparam_infos] == list(COLUMNS)
+    assert [info.name.tag for info in experiment.metric_infos] == list(METRICS)
+    start = metadata.parse_session_start_info_plugin_data(content[metadata.SESSION_START_INFO_TAG])
+    assert set(start.hparams) <= set(COLUMNS)
+    assert start.hparams["lr"].number_value == 2e-3
+    drawn = {tag for tag, step, _ in values if "/" in tag and not tag.startswith("_")}
+    assert not any("hp_metric" in tag for tag in drawn)
+    assert all(step > 0 for tag, step, _ in values if tag in drawn)
+    assert all(count[tag] == 1 for tag in drawn if tag.startswith("test/")), "the table reads what is drawn already"
+    assert len(count) <= 60
+    result = json.loads((run / "result.json").read_text())["metrics"]["test"]
+    known = {tag for tag in METRICS if result.get(tag.partition("/")[2]) is not None}
+    assert known == drawn & set(METRICS), "a loss without probabilities leaves cells empty"
+
+
+def test_row_holds_what_the_command_set() -> None:
+    words = (
+        "loss=focal",
+        "loss.gamma=3",
+        "optimizer.lr=1e-3",
+        "data.label_noise=0.4",
+        "seed=7",
+        "trainer.max_epochs=5",
+    )
+    command = composed(*words)
+    values = row(resolve(command.cfg) | {"choices": command.choices})
+    assert values.keys() == COLUMNS.keys()
+    expected = {
+        **{"loss": "focal", "loss_parameters": "gamma=3 beta=0.999", "lr": 1e-3, "label_noise": 0.4, "seed": "7"},
+        **{"max_epochs": 5.0, "max_steps": None, "data": "mnist_5k", "optimizer": "adamw", "teacher": None},
+    }
+    assert {key: values[key] for key in expected} == expected
+
+
+def test_row_of_text_lacks_what_only_images_have() -> None:
+    command = composed(*TEXT)
+    values = row(resolve(command.cfg) | {"choices": command.choices})
+    assert values.keys() == COLUMNS.keys()
+    assert values["label_noise"] is None
+    assert values["model"] == "gpt"
+
+
+def test_a_run_stopped_and_finished_is_one_row_and_one_page(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        fail_at(8, patch)
+        assert train(*RUN, f"runs={tmp_path}") == 1
+    run = only_run(tmp_path)
+    tags = Counter(tag for tag, _, _ in written(run))
+    assert not any(tag.startswith("_hparams_") for tag in tags), "the table holds finished runs"
+    assert tags["custom_scalars__config__"] == 1
+    assert train(*RUN, f"runs={tmp_path}", "retry_failed=true") == 0
+    tags = Counter(tag for tag, _, _ in written(run))
+    assert tags["custom_scalars__config__"] == tags[metadata.SESSION_START_INFO_TAG] == tags["test/nll"] == 1
+
+
+def test_curves_over_examples_go_on_where_they_were(tmp_path: Path) -> None:
+    """The last checkpoint is of step 4, the file has step 6 after it."""
+    words = (*RUN, "x_axis=samples_seen", f"runs={tmp_path}")
+    with pytest.MonkeyPatch.context() as patch:
+        fail_at(8, patch)
+        assert train(*words) == 1
+    run = only_run(tmp_path)
+    assert [step for step, _ in scalars(run)["train/nll"]] == [120, 240]
+    with pytest.raises(UserError, match=r"x_axis=step: .* drawn over samples_seen; finish it with x_axis=samples_seen"):
+        train(*RUN, f"runs={tmp_path}", "retry_failed=true")
+    next_second()
+    assert train(*words, "retry_failed=true") == 0
+    assert [step for step, _ in scalars(run)["train/nll"]] == [120, 240, 360, 400]
+    assert [step for step, _ in scalars(run)["val/nll"]] == [160, 320, 400]
+    assert set(steps_and_examples(run)) == {3, 4, 6, 8, 9, 10}
+    drawn = {step for values in scalars(run).values() for step, _ in values}
+    assert drawn == set(steps_and_examples(run).values())
+
+
+def test_axis_is_said_to_be_ignored_where_nothing_is_drawn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert train(*RUN, "logger=csv", "x_axis=samples_seen", f"runs={tmp_path}") == 0
+    assert "x_axis is ignored: logger=csv" in caplog.text
+
+
+def test_pictures_and_text_are_beside_the_curves(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    logger = EventFiles(tmp_path, unit=20, resumed_at=None)
+    logger.log_metrics({"val/nll": 1.0}, 1)
+    logger.image("reliability", picture, 2)
+    logger.image("reliability", picture, 3)
+    logger.text("samples", "To be", 2)
+    logger.save()
+    next_second()
+    later = EventFiles(tmp_path, unit=20, resumed_at=2)
+    later.image("reliability", picture[:4], 4)
+    beside = events(tmp_path / "figures")
+    assert [(image.step, image.height, image.width) for image in beside.Images("reliability")] == [
+        (40, 5, 7),
+        (80, 4, 7),
+    ]
+    (text,) = beside.Tensors("samples/text_summary")
+    assert (text.step, text.tensor_proto.string_val[0]) == (40, b"To be")
+    assert events(tmp_path).Tags()["images"] == []
+    assert scalars(tmp_path) == {"val/nll": [(20, 1.0)]}

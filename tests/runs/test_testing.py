@@ -1,0 +1,166 @@
+"""A run's test, from its files: temperature, intervals, bins, and the same numbers on two ranks."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from src.data.base import EvalLoader
+from src.metrics.temperature import fit_temperature
+from src.runs import testing
+from tests.commands import only_run, result_of, train
+from tests.conftest import ROOT
+from tests.metrics.definitions import adaptive_error, by_definition, roc_area
+from tests.runs.test_run import GPT, MLP, rebuilt
+
+LONG = (*MLP, "trainer.max_steps=60", "trainer.val_every_n_steps=30", "model.widths=[32]")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("runs")
+    assert train(*LONG, f"runs={runs}") == 0
+    return only_run(runs)
+
+
+def logits_of(run: Path, split: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities and targets of a split, from the run's folder."""
+    data, loss, model = rebuilt(run)
+    batches = [data.eval_batch(split, i) for i in range(data.eval_batches(split))]
+    with torch.no_grad():
+        return torch.cat([loss.log_probs(model(x).flatten(0, -2)) for x, _ in batches]), torch.cat(
+            [y.flatten() for _, y in batches]
+        )
+
+
+def test_every_test_metric_from_its_definition(run: Path) -> None:
+    log_probs, targets = logits_of(run, "test")
+    test = result_of(run)["metrics"]["test"]
+    expected = by_definition(torch.zeros(len(targets)), log_probs, targets) | {"loss": test["nll"]}
+    confidence = log_probs.double().exp().max(1).values.tolist()
+    right = (log_probs.argmax(1) == targets).tolist()
+    per_class = [np.mean([r for r, y in zip(right, targets.tolist(), strict=True) if y == k]) for k in range(10)]
+    expected |= {
+        "class_mean_accuracy": float(np.mean(per_class)),
+        "adaptive_ece": adaptive_error(confidence, right),
+        "auroc": roc_area(confidence, right),
+    }
+    order = np.argsort(-np.array(confidence))  # no ties among these
+    risks = np.cumsum(~np.array(right)[order]) / np.arange(1, len(order) + 1)
+    expected["aurc"] = risks.mean()
+    assert len(set(confidence)) == len(confidence)
+    z = log_probs.double() / test["temperature"]
+    scaled = by_definition(torch.zeros(len(targets)), z - z.logsumexp(1, keepdim=True), targets)
+    expected |= {f"{name}_ts": scaled[name] for name in ("nll", "ece", "brier")} | {"temperature": test["temperature"]}
+    assert test == pytest.approx(expected, rel=1e-6, abs=1e-7)
+
+
+def test_the_temperature_is_that_of_the_validation_split(run: Path) -> None:
+    temperature = result_of(run)["metrics"]["test"]["temperature"]
+    assert temperature == pytest.approx(fit_temperature(*logits_of(run, "val"), "nll"), rel=1e-5)
+    assert temperature != pytest.approx(fit_temperature(*logits_of(run, "test"), "nll"), rel=1e-3)
+
+
+def test_bins_and_interval_tell_the_same_ece(run: Path) -> None:
+    result = result_of(run)
+    for bins, name in (("test", "ece"), ("test_ts", "ece_ts")):
+        table = result["bins"][bins]
+        cells = zip(table["count"], table["confidence"], table["accuracy"], strict=True)
+        ece = math.fsum(n * abs(a - c) for n, c, a in cells if n) / sum(table["count"])
+        assert ece == pytest.approx(result["metrics"]["test"][name], rel=1e-12)
+        low, high = result["intervals"]["test"][name]
+        assert 0 <= low < high < 1
+    assert [c is None for c in table["confidence"]] == [n == 0 for n in table["count"]]
+
+
+def test_the_grid_criterion(tmp_path: Path, run: Path) -> None:
+    assert train(*LONG, "calibration.criterion=ece_grid", f"runs={tmp_path}") == 0
+    other = only_run(tmp_path)
+    temperature = result_of(other)["metrics"]["test"]["temperature"]
+    assert temperature == fit_temperature(*logits_of(other, "val"), "ece_grid")
+    assert temperature * 10 == pytest.approx(round(temperature * 10))
+    assert (other / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
+    assert other.parent.name[-8:] != run.parent.name[-8:], "another result, another identity"
+
+
+def test_a_loss_without_probabilities_has_none(tmp_path: Path) -> None:
+    assert train(*MLP, "loss=hinge", f"runs={tmp_path}") == 0
+    result = result_of(only_run(tmp_path))
+    known = {name for name, value in result["metrics"]["test"].items() if value is not None}
+    assert known == {"loss", "accuracy", "class_mean_accuracy"}
+    assert result["bins"] == {"test": None, "test_ts": None}
+    assert result["intervals"] == {"test": {"ece": None, "ece_ts": None}}
+
+
+def test_a_large_validation_split_is_taken_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten batches of 12 with 5 classes where 250 numbers may be held: every third batch."""
+    monkeypatch.setattr(testing, "FITTED_ON", 250)
+    taken: list[int] = []
+
+    class Predicts:
+        def predict(self, task: Any, loader: EvalLoader) -> list[dict[str, torch.Tensor]]:
+            taken.extend(loader.batches)
+            return [{"scores": torch.zeros(1, 5)}]
+
+    loader = EvalLoader(lambda i: (torch.zeros(12), torch.zeros(12)), range(10))
+    monkeypatch.setattr(testing, "eval_loader", lambda cfg, data, split: loader)
+    data = SimpleNamespace(spec=SimpleNamespace(num_classes=5))
+    assert testing.fitted_temperature(Predicts(), None, {}, data) is None  # type: ignore[arg-type]
+    assert taken == [0, 3, 6, 9]
+
+
+RANK = """
+import sys, json, yaml, torch, src.torchvision_cpu
+from pathlib import Path
+from src.metrics.scores import Scores
+from src.runs import build
+from src.runs.rebuild import rebuild
+rank, world, store, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
+torch.set_num_threads(1)
+if world > 1:
+    torch.distributed.init_process_group("gloo", init_method="file://" + store, rank=rank, world_size=world)
+run, data = rebuild(folder), build.build_data(yaml.safe_load((folder / "config.yaml").read_text()))
+data.load()
+text = run.spec.kind == "text"
+scores = Scores(text=text, num_classes=run.spec.num_classes)
+loader = data.eval_loader("test", 5, rank, world)
+for inputs, targets in loader:
+    with torch.no_grad():
+        logits, targets = run.model(inputs).flatten(0, -2), targets.flatten()
+        scores.update({"loss": run.loss(logits, targets)}, logits, run.loss.log_probs(logits), targets)
+print(json.dumps({"batches": len(loader)} | scores.compute()), flush=True)
+if world > 1:
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+"""
+
+
+def ranks(world: int, store: Path, folder: Path) -> list[dict[str, float]]:
+    arguments = [[str(rank), str(world), str(store), str(folder)] for rank in range(world)]
+    commands = [[sys.executable, "-c", RANK, *words] for words in arguments]
+    processes = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for command in commands]
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * world
+    return [json.loads(output.splitlines()[-1]) for output in outputs]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [(*LONG, "data.eval_batch_size=200"), (*GPT, "trainer.limit_eval_batches=5")])
+def test_two_ranks_give_what_one_gives(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Of five whole batches one rank takes three, the other two; over gloo, on one checkpoint."""
+    assert train(*words, f"runs={tmp_path}") == 0
+    folder = only_run(tmp_path)
+    (alone,) = ranks(1, tmp_path / "none", folder)
+    pair = ranks(2, tmp_path / "store", folder)
+    assert [alone.pop("batches"), *(one.pop("batches") for one in pair)] == [5, 3, 2]
+    for one in pair:
+        assert one == pytest.approx(alone, rel=1e-12, abs=1e-12)
+    test = result_of(folder)["metrics"]["test"]
+    assert alone == pytest.approx({name: test[name] for name in alone}, rel=1e-12, abs=1e-12), "and what the run says"

@@ -1,0 +1,54 @@
+"""Stands in for train.py where a test asks what a job is given: says so, and ends as its first word says."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+
+def wait() -> None:
+    """For ever, but in pieces: a signal that comes as a sleep begins is heard when it ends."""
+    while True:
+        time.sleep(0.05)
+
+
+WAYS = {
+    "0": lambda: sys.exit(0),
+    "3": lambda: sys.exit(3),
+    "text": lambda: sys.exit("a text"),
+    "raise": lambda: 1 / 0,
+    "end": lambda: None,
+    "interrupt": lambda: signal.raise_signal(signal.SIGINT),
+    "terminate": lambda: signal.raise_signal(signal.SIGTERM),
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "abort": os.abort,
+    "wait": wait,
+}
+
+if __name__ == "__main__":
+    print(
+        json.dumps(
+            {
+                "argv": sys.argv,
+                "path": sys.path,
+                "folder": str(Path.cwd()),
+                "environment": {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"},
+                "parent": os.getppid(),
+                "session of its own": os.getsid(0) == os.getpid(),
+                "input": str(Path("/proc/self/fd/0").readlink()),
+                "files": sorted(int(path.name) for path in Path("/proc/self/fd").iterdir())[
+                    :-1
+                ],  # but for this very listing
+                "handlers": {number.name: str(signal.getsignal(number)) for number in signal.Signals},
+                "mask": [number.name for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())],
+                "threads": threading.active_count(),
+                "main": sys.modules["__main__"].__file__,
+            }
+        ),
+        flush=True,
+    )
+    print("on stderr", file=sys.stderr)
+    WAYS[sys.argv[1]]()

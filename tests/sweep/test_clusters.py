@@ -1,0 +1,149 @@
+"""Sweeps through Hydra's launchers for more than one machine: what they train is what single commands train.
+
+submitit runs its local executor, and SLURM's against commands that stand in for a cluster (slurm_stand_in.py); Ray
+runs on this machine.
+"""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.commands import laid_over, train
+from tests.conftest import ROOT
+from tests.holding import holding
+from tests.processes import wait_for
+from tests.runs.test_exactness import assert_same_run
+from tests.sweep.slurm_stand_in import install
+from tests.sweep.test_launch import statuses
+
+SMALL = ("logger=csv", "figures=false", "trainer=cpu", "trainer.threads=1", "model.widths=[16]")
+LONG = ("trainer.max_steps=4000", "trainer.max_epochs=200", "checkpoint.every_n_steps=20", "model.dropout=0.3")
+
+slurm = pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="needs the extra slurm")
+ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
+pytestmark = pytest.mark.slow
+
+
+def sweep(folder: Path, launcher: str, *words: str, **environment: str) -> subprocess.Popen[str]:
+    """``train.py -m WORDS`` by a launcher, with a folder for what that writes."""
+    beside = [f"hydra.launcher.submitit_folder={folder / 'jobs'}/%j"] if "submitit" in launcher else []
+    own = laid_over([f"hydra/launcher={launcher}", *beside, *SMALL, *words])
+    command = [sys.executable, "train.py", "-m", *own]
+    return subprocess.Popen(
+        [*command, f"runs={folder / 'runs'}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    output, _ = process.communicate()
+    return process.returncode, output
+
+
+def processes(*marks: str) -> list[int]:
+    """Those that have all these texts in their command or environment, but for this one and its shells."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            text = (path / "cmdline").read_bytes() + b"\0" + (path / "environ").read_bytes()
+        except OSError:
+            continue
+        if int(path.name) != os.getpid() and all(mark.encode() in text for mark in marks):
+            found.append(int(path.name))
+    return found
+
+
+def alike(folder: Path, name: str) -> tuple[Path, Path]:
+    """The run of this name that a single command trained, and the launcher's of the same identity."""
+    (one,) = (folder / "alone").glob(f"*/{name}")
+    (other,) = (folder / "runs").glob(f"*/*-{one.parent.name[-8:]}/{one.name}")
+    return one, other
+
+
+def check_three_ways_to_end(folder: Path, launcher: str, *more: str, **environment: str) -> None:
+    """Two jobs are fine and do not start again; then one has a value that its loss refuses, one diverges."""
+    words = ("loss=ce,focal", "optimizer.lr=1e-3", "trainer.max_steps=20")
+    status, output = ended(sweep(folder, launcher, *words, *more, **environment))
+    assert status == 0, output
+    for loss in ("ce", "focal"):
+        assert train(*SMALL, f"loss={loss}", *words[1:], f"runs={folder / 'alone'}") == 0
+        assert_same_run(*alike(folder, f"{loss}-*/seed0"))
+    status, output = ended(sweep(folder, launcher, *words, *more, **environment))
+    assert status == 0 and "2 runs, 2 of them finished already" in output
+
+    bad = ("loss=focal", "loss.gamma=2.0,-1", "optimizer.lr=1e-3,1e30", "trainer.max_steps=20")
+    status, output = ended(sweep(folder, launcher, *bad, *more, **environment))
+    assert status == 1, output
+    assert "  failed      focal gamma=-1 lr=0.001\n" in output
+    assert "loss.gamma must be a number >= 0, got -1" in output
+    assert "NonFiniteError: the loss (loss=focal) became" in output
+    assert "3 of 4 runs are not finished" in output
+    assert statuses(folder / "runs") == ["failed", "finished", "finished"]
+
+
+@slurm
+def test_submitit_on_this_machine(tmp_path: Path) -> None:
+    check_three_ways_to_end(tmp_path, "submitit_local")
+
+
+@slurm
+def test_slurm(tmp_path: Path) -> None:
+    check_three_ways_to_end(tmp_path, "submitit_slurm", **install(tmp_path))
+
+
+@ray
+def test_ray(tmp_path: Path) -> None:
+    """One CPU, so that one worker process trains all runs, one after the other."""
+    check_three_ways_to_end(
+        tmp_path, "ray", "hydra.launcher.ray.init.address=local", "+hydra.launcher.ray.init.num_cpus=1"
+    )
+
+
+@slurm
+def test_a_job_of_slurm_that_is_out_of_time_is_queued_again_and_goes_on(tmp_path: Path) -> None:
+    """As SLURM does: SIGUSR2 before the time is over. The run is, bit for bit, the one never stopped."""
+    environment, held = install(tmp_path), holding(50, tmp_path / "holding")
+    process = sweep(
+        tmp_path, "submitit_slurm", "seed=0,1", *LONG, "hydra.launcher.max_num_timeout=5", **environment, **held
+    )
+    wait_for(lambda: len(list(tmp_path.glob("runs/*/*/seed*/checkpoints/last.ckpt"))) == 2)
+    jobs = processes("submitit.core._submit", "SLURM_PROCID=0", str(tmp_path))
+    assert len(jobs) == 2
+    (tmp_path / "holding/sitecustomize.py").unlink()  # those that start again are not held
+    for pid in jobs:
+        os.kill(pid, signal.SIGUSR2)
+    status, output = ended(process)
+    assert status == 0, output
+    for index in (0, 1):
+        log = tmp_path / f"state/1000_{index}.log"
+        assert log.read_text().split("\n")[:4] == ["wait", "start", "requeue", "start"]
+        assert train(*SMALL, *LONG, f"seed={index}", f"runs={tmp_path / 'alone'}") == 0
+        assert_same_run(*alike(tmp_path, f"*/seed{index}"))
+
+
+@slurm
+def test_a_killed_job_fails_the_command_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    """The first is killed as if memory were short; the second finishes, and is believed."""
+    words = ("seed=0,1", *LONG)
+    process = sweep(tmp_path, "submitit_local", *words, **holding(50, tmp_path / "holding"))
+    wait_for(lambda: len(list(tmp_path.glob("runs/*/*/seed*/checkpoints/last.ckpt"))) == 2)
+    victim = max(processes("submitit.core._submit", str(tmp_path)))
+    os.kill(victim, signal.SIGKILL)
+    (tmp_path / "holding/sitecustomize.py").unlink()  # and the other goes on
+    wait_for(lambda: "finished" in statuses(tmp_path / "runs"))
+    status, output = ended(process)
+    assert status == 1, output
+    assert "1 of 2 runs are not finished" in output and "Traceback" not in output
+    assert "its launcher gave up, though it may still run: UncompletedJobError: Job" in output
+    status, output = ended(sweep(tmp_path, "submitit_local", *words))
+    assert status == 0, output
+    assert "2 runs, 1 of them finished already" in output

@@ -1,0 +1,170 @@
+"""The list of jobs: of every ablation against its YAML, expanded here by brute force, and of -m against products."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import yaml
+
+from src.config.check import PROVIDED
+from src.config.entry import CONF
+from src.config.errors import UserError
+from src.runs.folder import slug
+from src.sweep.jobs import as_sweep, as_typed, is_sweep
+from tests.sweep.composing import composed_alone, jobs
+
+ABLATIONS = sorted(CONF.glob("ablation/*.yaml"), key=lambda path: path.stem)
+NEEDS = {"distillation_temperature": ("teacher=somewhere",)}
+
+
+def product(line: str) -> list[tuple[str, ...]]:
+    """ "a=1,2 b=3" as (a=1, b=3), (a=2, b=3)."""
+    words = [word.partition("=") for word in line.split()]
+    return list(itertools.product(*([f"{key}={value}" for value in values.split(",")] for key, _, values in words)))
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
+def test_jobs_of_an_ablation(path: Path) -> None:
+    keys = yaml.safe_load(path.read_text())
+    name, ablation = path.stem, keys["ablation"]
+    typed = NEEDS.get(name, ())
+    expected = [
+        (f"ablation={name}", *words, *typed, f"seed={seed}", "trainer.threads=1")
+        for seed in ablation["seeds"]
+        for line in ablation["runs"]
+        for words in product(line)
+    ]
+    made = jobs(f"ablation={name}", *typed)
+    assert [normal(job) for job in made] == [normal(words) for words in expected]
+    assert [job.fault for job in made] == [None] * len(made)
+    assert ablation["baseline"] in {job.label for job in made}
+    assert len({(job.label, job.cfg["optimizer"]["lr"], job.seed) for job in made}) == len(made), "labels tell apart"
+    for job in (made[0], made[-1]):  # as the run's own process composes it
+        alone = composed_alone([*job, "hydra.mode=RUN"])
+        assert (alone.cfg, alone.choices) == (job.cfg, job.choices)
+        assert job.choices["ablation"] == name
+
+
+def normal(words: tuple[str, ...] | list[str]) -> list[tuple[str, object]]:
+    """Words with their values read: 1e-3 and 0.001 are the same."""
+    return [(word.partition("=")[0], yaml.safe_load(word.partition("=")[2])) for word in words]
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
+def test_an_ablation_sets_no_key_inside_a_group(path: Path) -> None:
+    """It would win over what the user picks on the command line; its runs' words do not."""
+    assert path.read_text().startswith("# @package _global_\n#"), "a line that says what it asks"
+    assert "Expected:" in path.read_text()
+    keys = yaml.safe_load(path.read_text())
+    assert not keys.keys() & PROVIDED.keys()
+    assert all(group.startswith("override /") for option in keys["defaults"] for group in option)
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
+def test_what_is_typed_wins_in_every_job(path: Path) -> None:
+    typed = ("data=cifar100", "model=resnet", "optimizer=sgd", "optimizer.lr=0.3", "trainer.max_steps=7", "seed=8,9")
+    made = jobs(f"ablation={path.stem}", *typed, *NEEDS.get(path.stem, ()))
+    assert {job.seed for job in made} == {8, 9}
+    for job in made:
+        assert job.cfg["optimizer"]["_target_"] == "torch.optim.SGD"
+        assert (job.cfg["optimizer"]["lr"], job.cfg["trainer"]["max_steps"]) == (0.3, 7)
+        assert (job.choices["data"], job.choices["model"]) == ("cifar100", "resnet")
+    assert len(made) == len({tuple(job) for job in made}), "a learning rate that is typed leaves no doubles"
+
+
+def test_a_typed_group_replaces_the_keys_inside_it() -> None:
+    made = jobs("ablation=focal_gamma", "loss=poly1", "loss.epsilon=2", "seed=0")
+    assert [list(job) for job in made] == [
+        ["ablation=focal_gamma", "loss=poly1", "loss.epsilon=2", "seed=0", "trainer.threads=1"]
+    ]
+
+
+def test_jobs_of_a_plain_sweep() -> None:
+    made = jobs("-m", "loss=ce,focal", "seed=range(3)", "optimizer.lr=1e-3,1e-2", "model.widths=[8,9]")
+    expected = [
+        [f"loss={loss}", f"seed={seed}", f"optimizer.lr={lr}", "model.widths=[8,9]", "trainer.threads=1"]
+        for loss, seed, lr in itertools.product(("ce", "focal"), range(3), (0.001, 0.01))
+    ]
+    assert [list(job) for job in made] == expected
+    assert all(job.cfg["trainer"]["threads"] == 1 for job in made)
+    assert made[-1].title == "focal lr=0.01 seed=2"
+    assert {job.label for job in made} == {"ce", "focal"}
+
+
+def test_glob_takes_all_options_of_a_group() -> None:
+    assert {job.choices["scheduler"] for job in jobs("-m", "scheduler=glob(*,exclude=cosine_*)")} == {
+        path.stem for path in CONF.glob("scheduler/*.yaml") if not path.stem.startswith("cosine_")
+    }
+
+
+def test_a_key_of_the_chosen_option_fits_although_the_default_option_has_none() -> None:
+    made = jobs("-m", "data=mnist,fashion_mnist", "data.root=somewhere", "loss=focal", "loss.gamma=3")
+    assert [(job.choices["data"], job.cfg["data"]["root"]) for job in made] == [
+        ("mnist", "somewhere"),
+        ("fashion_mnist", "somewhere"),
+    ]
+
+
+def test_threads_that_are_typed_stay() -> None:
+    (job,) = jobs("-m", "trainer.threads=3")
+    assert job == ["trainer.threads=3"]
+    (job,) = jobs("-m", "seed=0", threads=None)
+    assert job.cfg["trainer"]["threads"] is None
+
+
+def test_folder_name_says_loss_its_values_and_learning_rate() -> None:
+    made = jobs("ablation=cifar10_losses", "seed=0")
+    assert "focal-gamma3-lr0.1" in {slug(job.choices, job) for job in made}
+    assert slug(made[0].choices, jobs("ablation=mnist_losses", "trainer.max_steps=2")[0]) == "ce-max_steps2"
+
+
+def test_the_fault_of_one_job_is_its_own() -> None:
+    made = jobs("-m", "loss=ce,focall,focal", "optimizer.lr=1e-3,fast")
+    faults = {(job.choices.get("loss"), job.title): job.fault for job in made}
+    assert [job.fault is None for job in made] == [True, False, False, False, True, False]
+    assert "Did you mean focal" in str(faults[(None, "focall lr=0.001")])
+    assert faults[(None, "ce lr=fast")] == "optimizer.lr must be a number, got 'fast'"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("ablation=mnist_losses", "loss.gama=3"), "unknown key 'gama' in loss"),
+        (("ablation=mnist_losses", "optimizer.lr=fast"), "optimizer.lr must be a number, got 'fast'"),
+        (("ablation=mnist_losses,focal_gamma",), "one command runs one ablation"),
+        (("ablation=distillation_temperature",), "ablation=distillation_temperature needs teacher=...; conf/ablation/"),
+        (("-m", "loss=focall"), "unknown loss 'focall'"),
+        (("-m", "resume=a,b"), "resume=FOLDER finishes one run"),
+        (("ablation=mnist_losses", "ablation.seeds=[-1]"), r"ablation.seeds must be integers >= 0, got \[-1\]"),
+        (("ablation=mnist_losses", "ablation.runs=[]"), "ablation.runs has no value"),
+    ],
+)
+def test_the_fault_of_all_jobs_is_the_sweep_s(words: tuple[str, ...], expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        jobs(*words)
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("seed=0,1", False),
+        ("-m seed=0,1", True),
+        ("seed=0,1 --multirun", True),
+        ("ablation=mnist_losses seed=0", True),
+        ("ablation=mnist_losses hydra.mode=RUN", False),
+        ("ablation=null", False),
+        ("ablation=mnist_losses -c job", False),
+        ("ablation=mnist_losses --help", False),
+        ("--config-dir=mine ablation=own", True),
+    ],
+)
+def test_what_asks_for_a_sweep(line: str, answer: bool) -> None:
+    assert is_sweep(line.split()) is answer
+
+
+def test_plain_words_are_left_to_the_jobs() -> None:
+    words = ("loss.gamma=3", "seed=0,1", "ablation=x", "hydra.launcher.jobs=2", "~model.widths", "a=b=c", "resume=")
+    assert as_sweep(words) == ["-m", "loss.gamma=choice(3)", *words[1:]]
+    assert as_typed(as_sweep(words)[1:]) == list(words)
+    assert as_typed(as_sweep(["seed=choice(0,1)"])[1:]) == ["seed=0,1"]
+    assert as_sweep(["-m", "+x=[1,2]", "y='a b'"]) == ["-m", "+x=choice([1,2])", "y=choice('a b')"]

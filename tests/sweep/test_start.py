@@ -1,0 +1,130 @@
+"""A forked job is, to itself and to its launcher, what a process of its own is."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import IO, Any
+
+import pytest
+
+from src.sweep.launch import IMPORTS
+from src.sweep.start import Forked, Process, Warm
+from tests.conftest import ROOT
+from tests.processes import wait_for
+from tests.sweep.probe import WAYS
+
+PROBE = ROOT / "tests/sweep/probe.py"
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    with Warm(PROBE, ["json", "threading"]) as started:
+        get_ready(started)
+        yield started
+
+
+def get_ready(warm: Warm) -> None:
+    wait_for(warm.ready)
+
+
+def ended(process: Process) -> int:
+    wait_for(lambda: process.poll() is not None)
+    return process.returncode
+
+
+def both(warm: Warm, *words: str, **environment: str) -> list[tuple[Process, IO[bytes]]]:
+    outputs = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115
+    starts = (warm.start, warm.start_cold)
+    return [(start(words, file, environment), file) for start, file in zip(starts, outputs, strict=True)]
+
+
+def said(output: IO[bytes]) -> tuple[dict[str, Any], list[str]]:
+    output.seek(0)
+    first, *rest = output.read().decode().splitlines()
+    return json.loads(first), rest
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "wait"])
+def test_a_forked_job_is_like_a_cold_one(way: str, warm: Warm) -> None:
+    (forked, first), (cold, second) = both(warm, way, "a b", "ü", CUDA_VISIBLE_DEVICES="3,5")
+    assert isinstance(forked, Forked) and isinstance(cold, subprocess.Popen)
+    assert ended(forked) == ended(cold)
+    (one, rest), (other, more) = said(first), said(second)
+    assert one["argv"] == [str(PROBE), way, "a b", "ü"] and one["environment"]["CUDA_VISIBLE_DEVICES"] == "3,5"
+    assert one["parent"] == os.getpid() and one["session of its own"] and one["input"] == os.devnull
+    assert one["main"] == str(PROBE)
+    # a script's folder is its import root; what forks has the project's, which is train.py's folder
+    assert [path.replace(str(PROBE.parent), str(ROOT)) for path in other.pop("path")] == one.pop("path")
+    assert one == other
+    assert rest[0] == more[0] == "on stderr"
+    assert rest[-1] == more[-1], "the last line of a traceback"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_ends_it_as_it_ends_a_cold_one(signum: signal.Signals, warm: Warm) -> None:
+    for process, output in both(warm, "wait"):
+        wait_for(lambda file=output: os.fstat(file.fileno()).st_size)
+        process.send_signal(signum)
+        assert ended(process) == -signum
+        process.send_signal(signum)  # nothing is there any more
+
+
+def test_jobs_outlive_what_forked_them_and_the_next_start_cold() -> None:
+    with Warm(PROBE, []) as warm, tempfile.TemporaryFile() as output:
+        get_ready(warm)
+        job = warm.start(["wait"], output, {})
+        assert warm.process is not None
+        warm.process.kill()
+        warm.process.wait()
+        next_one = warm.start(["3"], output, {})
+        assert isinstance(job, Forked) and isinstance(next_one, subprocess.Popen)
+        assert ended(next_one) == 3 and job.poll() is None
+        assert warm.ready()
+        job.send_signal(signal.SIGTERM)
+        assert ended(job) == -signal.SIGTERM
+
+
+def test_words_without_end_start_cold(warm: Warm) -> None:
+    with Warm(PROBE, []) as own, tempfile.TemporaryFile() as output:
+        get_ready(own)
+        process = own.start(["0", *["x" * 1000] * 500], output, {})
+        assert isinstance(process, subprocess.Popen) and ended(process) == 0
+
+
+def test_what_cannot_be_imported_starts_cold(capfd: pytest.CaptureFixture[str]) -> None:
+    with Warm(PROBE, ["no.such.module"]) as warm, tempfile.TemporaryFile() as output:
+        get_ready(warm)
+        process = warm.start(["0"], output, {})
+        assert isinstance(process, subprocess.Popen) and ended(process) == 0
+    assert "No module named 'no'" in capfd.readouterr().err
+
+
+def test_it_ends_with_the_with(warm: Warm) -> None:
+    with Warm(PROBE, []) as own:
+        get_ready(own)
+        assert own.process is not None
+        pid = own.process.pid
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        raise AssertionError("it is still there")
+
+
+@pytest.mark.slow
+def test_what_is_imported_asks_for_no_gpu_and_starts_no_thread() -> None:
+    """Neither comes through a fork. (OpenBLAS ends its own threads before one, and starts them after.)"""
+    code = """
+import importlib, sys, threading, torch
+calls = []
+for name in ("is_available", "device_count", "init", "_lazy_init", "current_device", "get_device_name"):
+    setattr(torch.cuda, name, lambda *args, _name=name, **kwargs: calls.append(_name))
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+print(calls, threading.active_count())
+"""
+    done = subprocess.run([sys.executable, "-c", code, *IMPORTS], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "[] 1\n", done.stderr

@@ -1,0 +1,146 @@
+"""The report's figures: accuracy against ece, learning curves, reliability diagrams; small enough for a phone."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from src.report.compare import Comparison
+from src.report.diagrams import Bins, reliability_axes, reliability_grid
+from src.report.groups import Group
+from src.report.read import read_curves
+from src.report.style import CYCLE, canvas, fitted, numbers, styled
+
+POOLED = "ece, pooled"  # less than the mean of the seeds' ece: chance gaps of different seeds cancel
+MOST = 21  # losses in one figure: seven colours by three dashes
+Looks = Mapping[str, dict[str, Any]]
+DASHES, MARKERS = ("-", "--", ":"), "os^Dv*P"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Mean over seeds of a value at the steps that all seeds have, with the lowest and the highest seed."""
+
+    steps: list[int]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+
+
+def curves_of(group: Group) -> dict[str, Curve]:
+    """Tag (val/...) -> curve, of the group's finished runs."""
+    read = [read_curves(run.folder / "metrics.csv", "val/") for run in group.finished.values()]
+    found = {}
+    for tag in set.intersection(*(set(curves) for curves in read)) if read else ():
+        values = [dict(zip(*curves[tag], strict=True)) for curves in read]
+        steps = sorted(set.intersection(*(set(of_run) for of_run in values)))
+        table = np.array([[of_run[step] for step in steps] for of_run in values])
+        if steps:
+            found[tag] = Curve(steps, *(f(table, 0).tolist() for f in (np.mean, np.min, np.max)))
+    return found
+
+
+def looks(labels: Sequence[str]) -> Looks:
+    """A colour, a marker and a dash for each label."""
+    return {
+        label: {"color": CYCLE[i % 7], "marker": MARKERS[(i + i // 7) % 7], "linestyle": DASHES[i // 7 % 3]}
+        for i, label in enumerate(labels)
+    }
+
+
+@styled
+def scatter(comparison: Comparison, labels: Sequence[str], look_of: Looks) -> Figure:
+    """Test accuracy against test ece, means with 95 % intervals."""
+    figure = canvas(3.9, 3.3 + 0.17 * ((len(labels) + 1) // 2))
+    axes = figure.subplots()
+    for label in labels:
+        look = look_of[label]
+        x, y = (comparison.cells[label, name].mean for name in ("accuracy", "ece"))
+        errors = [[[s.value - s.low], [s.high - s.value]] for s in (x, y)]
+        shown = [np.nan_to_num(error) for error in errors]
+        style = {**look, "linestyle": "none"}
+        axes.errorbar(x.value, y.value, shown[1], shown[0], capsize=2, markersize=6, linewidth=1, label=label, **style)
+    axes.set(xlabel="test accuracy (right is better)", ylabel="test ece (down is better)")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    _legend(figure, axes)
+    return figure
+
+
+@styled
+def learning_curves(curves: Mapping[str, Curve], name: str, look_of: Looks) -> Figure:
+    """A value by step: label -> curve."""
+    figure = canvas(3.9, 2.6 + 0.17 * ((len(curves) + 1) // 2))
+    axes = figure.subplots()
+    for label, curve in curves.items():
+        look = look_of[label]
+        few = len(curve.steps) <= 3
+        style = {**look, "marker": look["marker"] if few else None}
+        axes.plot(curve.steps, curve.mean, linewidth=1.5, label=label, **style)
+        axes.fill_between(curve.steps, curve.low, curve.high, color=look["color"], alpha=0.15, linewidth=0)
+    positive = [value for curve in curves.values() for value in curve.low if value > 0]
+    highest = max(value for curve in curves.values() for value in curve.high)
+    if (
+        name != "accuracy"
+        and len(positive) == sum(len(c.low) for c in curves.values())
+        and highest > 10 * min(positive)
+    ):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.set(xlabel="step", ylabel=f"validation {name}")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    _legend(figure, axes)
+    return figure
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, [fitted(text, 1.4, 8) for text in labels], loc="outside lower center", ncols=2)
+
+
+def pooled(group: Group, name: str = "test") -> Bins | None:
+    """The stored bins of all seeds as of one: counts added, means weighed by them. None where there are none."""
+    found = [(run.result.get("bins") or {}).get(name) for run in group.finished.values()]
+    tables: list[Bins] = [table for table in found if table]
+    if not tables or len(tables) < len(found):
+        return None
+    counts = np.array([table["count"] for table in tables], np.float64)
+    total = counts.sum(0)
+    pool: dict[str, list[Any]] = {"count": total.astype(int).tolist()}
+    for key in ("confidence", "accuracy"):
+        sums = (counts * np.nan_to_num(np.array([numbers(table[key]) for table in tables]))).sum(0)
+        pool[key] = [s / n if n else None for s, n in zip(sums.tolist(), total.tolist(), strict=True)]
+    return pool
+
+
+@styled
+def reliability(bins: Bins, title: str) -> Figure:
+    """One reliability diagram."""
+    figure = Figure(
+        figsize=(3.1, 3.6)
+    )  # no layout engine: the margins are known, to find them takes as long as to draw
+    axes, strip = figure.subplots(2, 1, height_ratios=[4, 1])
+    figure.subplots_adjust(left=0.25, right=0.96, bottom=0.12, top=0.93, hspace=0.12)
+    reliability_axes(axes, strip, bins, title, POOLED)
+    return figure
+
+
+def pooled_grid(groups: Sequence[Group], title: str) -> Figure:
+    """A reliability diagram for each group that has bins, all of its seeds pooled."""
+    bins = {group.label: table for group in groups if (table := pooled(group)) is not None}
+    return reliability_grid(bins, title, ece_name=POOLED)
+
+
+@styled
+def data_uri(figure: Figure) -> str:
+    """The figure as PNG inside of a URI, twice as fine as it is shown; the same figure gives the same text."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=200, metadata={"Software": None})
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

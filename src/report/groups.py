@@ -1,0 +1,191 @@
+"""Which runs belong together: seeds to a group, groups to the question that they answer, learning rates to the best."""
+
+import functools
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+from src.report.read import Run
+from src.runs.folder import NEUTRAL
+
+Plain = dict[str, Any]
+LR = "optimizer.lr"
+
+
+@dataclass
+class Group:
+    """Runs that differ in the seed alone. ``settings``: the keys that can change numbers, flat ("loss.gamma")."""
+
+    loss: str
+    settings: Plain
+    runs: list[Run]
+    label: str = ""
+
+    @functools.cached_property
+    def finished(self) -> dict[int, Run]:
+        """seed -> run."""
+        return {run.seed: run for run in self.runs if run.status == "finished" and run.seed is not None}
+
+    @property
+    def lr(self) -> float | None:
+        return self.settings.get(LR)
+
+
+@dataclass
+class Section:
+    """Groups on one test set with one model, their best learning rates only; ``passed_over``: the other ones."""
+
+    title: str
+    groups: list[Group]
+    passed_over: list[Group]
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The finished runs that are compared."""
+        return [run for group in self.groups for run in group.finished.values()]
+
+    def find(self, name: str) -> list[Group]:
+        """The group of this label; without one, the groups of this loss."""
+        exact = [group for group in self.groups if group.label == name]
+        return exact or [group for group in self.groups if group.loss == name]
+
+
+def sections_of(runs: Sequence[Run]) -> list[Section]:
+    """The readable runs, by question. Runs of one ablation with one data set and model answer one question; other runs
+    do if their data and model have the same keys."""
+    by_question: dict[str, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
+    for run in runs:
+        if run.config and run.status != "duplicate":
+            by_question[_question(run)][run.config["identity"]].append(run)
+    sections = []
+    for groups in by_question.values():
+        section = _section([Group(same[0].choices["loss"], settings_of(same[0]), same) for same in groups.values()])
+        sections.append(section)
+    _name_sections(sections)
+    return sections
+
+
+def _question(run: Run) -> str:
+    choices, ablation = run.choices, run.choices.get("ablation")
+    own = None if ablation else (run.config["data"], run.config["model"])
+    return repr((choices["data"], choices["model"], ablation, own))
+
+
+def settings_of(run: Run) -> Plain:
+    """The keys that can change a run's numbers, but for the seed, flat."""
+    flat: Plain = {}
+    for key, value in run.config.items():
+        if key not in ("choices", "identity", "identity_facts", "facts", "ablation", *NEUTRAL):
+            flat |= {f"{key}.{name}": v for name, v in value.items()} if isinstance(value, dict) else {key: value}
+    return {key: value for key, value in flat.items() if key not in NEUTRAL and not key.endswith("._target_")}
+
+
+def _section(groups: list[Group]) -> Section:
+    _label(groups)
+    by_label: dict[str, list[Group]] = defaultdict(list)
+    for group in groups:
+        group.label = group.runs[0].label or group.label
+        by_label[group.label].append(group)
+    chosen, passed_over, warnings = [], [], []
+    for label, alike in by_label.items():
+        rates = {group.lr for group in alike}
+        if len(rates) < len(alike):  # what differs is in no key: the machine, the data's content
+            for group in alike:
+                group.label = f"{label} ({group.runs[0].config['identity']})"
+            chosen += alike
+            continue
+        best = best_rate(alike)
+        chosen.append(best)
+        passed_over += [group for group in alike if group is not best]
+        if len({len(group.finished) for group in alike}) > 1:
+            warnings.append(f"{label}: its learning rates do not all have the same number of finished seeds")
+    section = Section("", sorted(chosen, key=lambda group: group.label), passed_over, warnings)
+    section.warnings += [*lacking(section), *differences_of_origin(section.runs)]
+    return section
+
+
+def lacking(section: Section) -> list[str]:
+    """Warnings where a group has no finished run of a seed that another has."""
+    seeds = {seed for group in section.groups for seed in group.finished}
+    missing = {group.label: sorted(seeds - group.finished.keys()) for group in section.groups}
+    return [f"{label}: no finished run of seed {', '.join(map(str, lost))}" for label, lost in missing.items() if lost]
+
+
+def best_rate(groups: Sequence[Group]) -> Group:
+    """The learning rate with the lowest mean validation nll over seeds (highest accuracy where the loss gives no
+    probabilities); never chosen on test. A rate without a finished run is chosen only if none has one."""
+
+    def mean(group: Group, name: str) -> float:
+        values = [run.metric("val", name) for run in group.finished.values()]
+        known = [math.nan if value is None else value for value in values] or [math.nan]
+        return fmean(known)
+
+    def rank(group: Group) -> tuple[bool, float]:
+        nll, accuracy = mean(group, "nll"), mean(group, "accuracy")
+        score = -accuracy if math.isnan(nll) else nll
+        return math.isnan(score), score
+
+    return min(groups, key=rank)
+
+
+def _label(groups: Sequence[Group]) -> None:
+    """Label each: the loss, its keys that differ between groups of this loss, other keys where they are unusual."""
+    usual = {}
+    for key in {key for group in groups for key in group.settings if not key.startswith("loss.")}:
+        usual[key] = Counter(repr(group.settings.get(key)) for group in groups).most_common(1)[0][0]
+    for group in groups:
+        alike = [other.settings for other in groups if other.loss == group.loss]
+        parts = [group.loss]
+        for key, value in group.settings.items():
+            if key.startswith("loss."):
+                shown = any(repr(other.get(key)) != repr(value) for other in alike)
+            else:
+                shown = key != LR and repr(value) != usual[key]
+            if shown:
+                parts.append(f"{key.rpartition('.')[2]}={short(value)}")
+        group.label = " ".join(parts)
+
+
+def short(value: Any) -> str:
+    """A configuration's value as a user types it."""
+    return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value).replace(" ", "")
+
+
+def _name_sections(sections: Sequence[Section]) -> None:
+    """Data and model, and what tells sections of the same data and model apart."""
+    names = []
+    for section in sections:
+        choices = section.groups[0].runs[0].choices
+        ablation = [str(choices["ablation"])] if choices.get("ablation") else []
+        names.append(" · ".join([*ablation, choices["data"], choices["model"]]))
+    for section, name in zip(sections, names, strict=True):
+        alike = [other.groups[0].settings for other, own in zip(sections, names, strict=True) if own == name]
+        mine = section.groups[0].settings
+        apart = [
+            f"{key.rpartition('.')[2]}={short(value)}"
+            for key, value in mine.items()
+            if key.startswith(("data.", "model.")) and any(repr(other.get(key)) != repr(value) for other in alike)
+        ]
+        section.title = " · ".join([name, *apart])
+
+
+def differences_of_origin(runs: Sequence[Run]) -> list[str]:
+    """Warnings where runs that are compared were trained by different code, libraries or machines."""
+    warnings = []
+    for name in ("commit", "device", "threads"):
+        found = Counter(str(run.result["run"].get(name)) for run in runs)
+        if len(found) > 1:
+            names = {value: value[:12] + "+" * value.endswith("+") if name == "commit" else value for value in found}
+            shown = ", ".join(f"{names[value]} ({n})" for value, n in found.most_common())
+            warnings.append(f"the runs differ in {name}: {shown} runs")
+    packages = sorted({package for run in runs for package in run.result["run"].get("versions", {})})
+    for package in packages:
+        found = Counter(str(run.result["run"].get("versions", {}).get(package)) for run in runs)
+        if len(found) > 1:
+            shown = ", ".join(f"{version} ({n})" for version, n in found.most_common())
+            warnings.append(f"the runs differ in the version of {package}: {shown} runs")
+    return warnings

@@ -1,0 +1,52 @@
+"""TensorBoard runs of the mean and the band of each loss, with a chart that shows the band."""
+
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from src.report.figures import Curve
+
+
+def write_margins(folder: Path, curves: Mapping[str, Mapping[str, Curve]]) -> None:
+    """Write ``folder/<label>``: label -> tag -> curve. The mean has the tag itself, so that it lies over the runs' own
+    curves; tag_low and tag_high are the lowest and the highest seed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for label, by_tag in curves.items():
+        if by_tag:
+            write_run(folder / re.sub(r"[^\w.+=-]+", "_", label), by_tag)
+
+
+def write_run(folder: Path, curves: Mapping[str, Curve]) -> None:
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    folder.mkdir(parents=True)
+    now = time.time()
+    with (folder / f"events.out.tfevents.{int(now)}.report").open("wb") as file:
+        writer = RecordWriter(file)
+        writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+        writer.write(Event(wall_time=now, summary=layout(sorted(curves))).SerializeToString())
+        for tag, curve in sorted(curves.items()):
+            for suffix, values in (("", curve.mean), ("_low", curve.low), ("_high", curve.high)):
+                for step, value in zip(curve.steps, values, strict=True):
+                    one = Summary(value=[Summary.Value(tag=tag + suffix, simple_value=value)])
+                    writer.write(Event(wall_time=now, step=step, summary=one).SerializeToString())
+
+
+def layout(tags: list[str]) -> object:
+    """The "custom scalars" tab: a chart with a margin for each tag."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.custom_scalar import layout_pb2, metadata
+    from tensorboard.util.tensor_util import make_tensor_proto
+
+    charts = []
+    for tag in tags:
+        series = layout_pb2.MarginChartContent.Series(value=tag, lower=f"{tag}_low", upper=f"{tag}_high")
+        charts.append(layout_pb2.Chart(title=tag, margin=layout_pb2.MarginChartContent(series=[series])))
+    category = layout_pb2.Category(title="mean over seeds, lowest to highest", chart=charts)
+    content = make_tensor_proto(layout_pb2.Layout(category=[category]).SerializeToString())
+    value = Summary.Value(tag=metadata.CONFIG_SUMMARY_TAG, metadata=metadata.create_summary_metadata(), tensor=content)
+    return Summary(value=[value])

@@ -1,0 +1,154 @@
+"""What runs measured, with its spread: means and paired differences of groups, over seeds and test examples."""
+
+import functools
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from zipfile import BadZipFile
+
+import numpy as np
+
+from src.report.examples import Examples, read_examples
+from src.report.groups import Group
+from src.report.read import Run
+from src.report.statistics import Estimate, Floats, Indices, contrast, estimate
+
+
+@dataclass(frozen=True)
+class Metric:
+    """``better``: -1 where less is better, 1 where more is, 0 where neither. ``judged``: part of the verdict.
+
+    It is ``factor`` times the mean of ``source`` over seeds, and e raised to that if ``exponential``: then differences
+    are ratios.
+    """
+
+    name: str
+    better: int = -1
+    judged: bool = False
+    source: str = ""
+    factor: float = 1.0
+    exponential: bool = False
+
+
+METRICS = (
+    Metric("accuracy", 1, judged=True),
+    Metric("nll", judged=True),
+    Metric("perplexity", source="nll", exponential=True),
+    Metric("bits_per_char", source="nll", factor=1 / math.log(2)),
+    Metric("brier", judged=True),
+    Metric("ece", judged=True),
+    Metric("overconfidence", 0),
+    Metric("temperature", 0),
+    Metric("nll_ts"),
+    Metric("brier_ts"),
+    Metric("ece_ts"),
+)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A number with its 95 % interval, NaN where it cannot be told; ``n`` seeds; ``p`` of "it is 0"."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    p: float
+
+    def raised(self) -> "Span":
+        return replace(self, value=_exp(self.value), low=_exp(self.low), high=_exp(self.high))
+
+    def negative(self) -> "Span":
+        return replace(self, value=-self.value, low=-self.high, high=-self.low)
+
+
+UNKNOWN = Span(math.nan, math.nan, math.nan, 0, math.nan)
+
+
+def _exp(value: float) -> float:
+    return math.inf if value > 700 else math.exp(value)
+
+
+class Measurements:
+    """Each run's metrics, and their covariances over the test examples that all runs were tested on."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self.runs = runs
+        self.index = {id(run): i for i, run in enumerate(runs)}
+        self.notes: list[str] = []
+        self.examples = [self._examples(run) for run in runs]
+        if len({read.test_set for read in self.examples if read}) > 1:
+            self.notes.append("the runs were not tested on the same examples: intervals are over seeds alone")
+            self.examples = [None for _ in runs]
+
+    def _examples(self, run: Run) -> Examples | None:
+        facts = run.config["facts"]
+        block = facts["input_shape"][0] if facts["kind"] == "text" else None
+        try:
+            return read_examples(run.folder / "predictions.npz", run.metric("test", "temperature"), block)
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            self.notes.append(f"{run.folder}: no readable predictions.npz ({error}); intervals are over seeds alone")
+            return None
+
+    def known(self, metric: Metric) -> bool:
+        """Whether any run has it."""
+        return any(run.metric("test", metric.name) is not None for run in self.runs)
+
+    @functools.cache  # noqa: B019  lives as long as the report
+    def means(self, metric: Metric) -> Floats:
+        """(runs,), NaN where a run has no such metric."""
+        values = [run.metric("test", metric.source or metric.name) for run in self.runs]
+        return metric.factor * np.array([math.nan if value is None else value for value in values])
+
+    @functools.cache  # noqa: B019
+    def covariance(self, metric: Metric) -> tuple[Floats, int] | None:
+        """(runs, runs), NaN where a run has no numbers of examples, and how many examples; None where none has."""
+        rows = [read.values.get(metric.source or metric.name) if read else None for read in self.examples]
+        have = {i: row for i, row in enumerate(rows) if row is not None and len(row) > 1 and np.isfinite(row).all()}
+        if not have:
+            return None
+        values = np.stack(list(have.values()))
+        full = np.full((len(rows), len(rows)), np.nan)
+        full[np.ix_(list(have), list(have))] = metric.factor**2 * np.cov(values, dtype=np.float64)
+        return full, values.shape[1]
+
+    def spans(self, metric: Metric, pairs: Sequence[tuple[Group, Group | None]]) -> list[Span]:
+        """Of each group's mean, or of the paired difference of two on common seeds; a ratio's is its logarithm's."""
+        rows = [self._rows(metric, *pair) for pair in pairs]
+        batches: dict[tuple[int, bool], list[int]] = defaultdict(list)
+        for k, (a, b) in enumerate(rows):
+            batches[len(a), self._has_examples(metric, a + b)].append(k)
+        spans = [UNKNOWN] * len(pairs)
+        for (n, with_examples), members in batches.items():
+            if n:
+                first, second = (np.array([rows[k][side] for k in members]) for side in (0, 1))
+                found = self._estimate(metric, first, second if second.size else None, with_examples)
+                table = np.stack([found.value, found.low, found.high, found.p], 1).tolist()
+                for k, (value, low, high, p) in zip(members, table, strict=True):
+                    spans[k] = Span(value, low, high, n, p)
+        return spans
+
+    def _rows(self, metric: Metric, group: Group, other: Group | None) -> tuple[list[int], list[int]]:
+        """The runs of the seeds that both have, where both have the metric; the second list empty without ``other``."""
+        means = self.means(metric)
+        mine = {seed: i for seed, run in group.finished.items() if not math.isnan(means[i := self.index[id(run)]])}
+        if other is None:
+            return list(mine.values()), []
+        theirs = {seed: i for seed, run in other.finished.items() if not math.isnan(means[i := self.index[id(run)]])}
+        seeds = [seed for seed in mine if seed in theirs]
+        return [mine[seed] for seed in seeds], [theirs[seed] for seed in seeds]
+
+    def _has_examples(self, metric: Metric, rows: list[int]) -> bool:
+        found = self.covariance(metric)
+        return found is not None and not np.isnan(found[0][rows, rows]).any()
+
+    def _estimate(self, metric: Metric, a: Indices, b: Indices | None, with_examples: bool) -> Estimate:
+        means, found = self.means(metric), self.covariance(metric)
+        with np.errstate(invalid="ignore"):  # inf - inf
+            values = means[a] if b is None else means[a] - means[b]
+        if not with_examples or found is None:
+            return estimate(values, None, 0)
+        covariance, examples = found
+        own = covariance[a[:, :, None], a[:, None, :]] if b is None else contrast(covariance, a, b)
+        return estimate(values, own, examples)

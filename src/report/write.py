@@ -1,0 +1,102 @@
+"""From folders of runs to the report's files."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from src.config.errors import UserError, suggestion
+from src.report import figures, page, tables
+from src.report.compare import Comparison, compare
+from src.report.groups import Group, Section, sections_of
+from src.report.margins import write_margins
+from src.report.read import Run, find_runs
+from src.report.words import unfinished
+from src.runs.files import write_text
+
+DEFAULT_BASELINE = "ce"
+
+
+class Written(NamedTuple):
+    """Where the report is, what it compares, and what it has to say of runs that did not finish."""
+
+    out: Path
+    comparisons: list[Comparison]
+    unfinished: str
+
+
+def write_report(folders: Sequence[Path], baseline: str | None, out: Path | None) -> Written:
+    """Write report.md, report.csv, report.html and tensorboard/ to ``out``, by default report/ in the folder that holds
+    all ``folders``. ``baseline``: a label or a loss; None for what the ablation says, else ce. Raises UserError."""
+    runs = find_runs(folders)
+    sections = [section for section in sections_of(runs) if section.runs]
+    comparisons = [compare(section, find_baseline(section, baseline)) for section in sections]
+    if baseline and sections and not any(comparison.baseline for comparison in comparisons):
+        labels = [group.label for section in sections for group in section.groups]
+        raise UserError(
+            f"baseline={baseline}: no such loss among the runs.{suggestion(baseline, labels)}"
+            f" There are: {', '.join(dict.fromkeys(labels))}"
+        )
+    out = out or Path(os.path.commonpath([folder.resolve() for folder in folders])) / "report"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _write(out, comparisons, runs)
+    except OSError as error:
+        raise UserError(f"the report cannot be written to {out}: {error.strerror}") from None
+    return Written(out, comparisons, unfinished(runs))
+
+
+def find_baseline(section: Section, wanted: str | None) -> Group | None:
+    """What to compare with; None and a warning where nothing fits. Raises UserError where ``wanted`` names several."""
+    own = next((run.baseline for group in section.groups for run in group.runs if run.baseline), None)
+    name = wanted or own or DEFAULT_BASELINE
+    found = section.find(name)
+    if len(found) == 1:
+        if not found[0].finished:
+            section.warnings.append(f"the baseline {name} has no finished run: nothing is compared with it")
+        return found[0]
+    several = f"several groups are {name}: {', '.join(group.label for group in found)}"
+    if found and wanted:
+        raise UserError(f"baseline={name}: {several}; name one of these")
+    section.warnings.append(
+        f"no baseline: {several if found else f'no run of {name}'}; losses are only compared with each other"
+        " (baseline=LABEL names one)"
+    )
+    return None
+
+
+def _write(out: Path, comparisons: Sequence[Comparison], runs: Sequence[Run]) -> None:
+    curves = [{group.label: figures.curves_of(group) for group in c.groups} for c in comparisons]
+    lost = lost_runs(comparisons, runs)
+    views = [page.view(c, own, lost[i]) for i, (c, own) in enumerate(zip(comparisons, curves, strict=True))]
+    compared = sum(len(c.section.runs) for c in comparisons)
+    passed_over = sum(len(group.finished) for c in comparisons for group in c.section.passed_over)
+    other_rates = f", {passed_over} at learning rates that were passed over" if passed_over else ""
+    made = f"{compared} finished runs compared{other_rates}, of {len(runs)} found or expected."
+    one_seed = [any(len(group.finished) == 1 for group in c.groups) for c in comparisons]
+    for name in ("report.html", "report.md"):
+        write_text(out / name, page.render(name, views, lost[-1], made=made, one_seed=one_seed))
+    write_text(out / "report.csv", tables.as_csv(comparisons))
+    several = len(comparisons) > 1
+    margins = {
+        f"{c.section.title} {label}" if several else label: by_tag
+        for c, own in zip(comparisons, curves, strict=True)
+        for label, by_tag in own.items()
+    }
+    write_margins(out / "tensorboard", margins)
+
+
+def lost_runs(comparisons: Sequence[Comparison], runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs that are not compared, by section, and at the end those of no section."""
+    lost: list[list[Run]] = [[] for _ in range(len(comparisons) + 1)]
+    homes: dict[Path, int] = {}
+    members: dict[int, int] = {}
+    for i, comparison in enumerate(comparisons):
+        for group in [*comparison.section.groups, *comparison.section.passed_over]:
+            members |= {id(run): i for run in group.runs}
+            homes |= {run.folder.parents[1]: i for run in group.runs}
+    for run in runs:
+        if run.status != "finished":
+            home = run.folder if run.status == "missing" else run.folder.parent.parent
+            lost[members.get(id(run), homes.get(home, -1))].append(run)
+    return lost

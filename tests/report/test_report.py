@@ -1,0 +1,294 @@
+"""python report.py, and what it writes."""
+
+import csv
+import html
+import html.parser
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
+
+import report
+from src.config.errors import UserError
+from src.report.groups import sections_of
+from src.report.read import find_runs
+from src.report.words import unfinished
+from src.report.write import find_baseline, write_report
+from src.runs.folder import held
+from tests.conftest import ROOT
+from tests.report.fabricated import BRIER, CE, FOCAL, HINGE, Kind, ablation_of, ended, finished, started
+from tests.report.test_read import sweep
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def command(*words: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, ROOT / "report.py", *words], capture_output=True, text=True, check=False)
+
+
+def test_the_command_writes_all_without_torch_and_says_who_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ablation_of(tmp_path, [CE, Kind("good", skill=1.6), HINGE], range(3))
+    code = "import sys, report; status = report.guarded(report.main); sys.exit('torch' in sys.modules or status)"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  accuracy: good wins: " in done.stdout
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
+        *("report.csv", "report.html", "report.md", "tensorboard"),
+    ]
+    monkeypatch.setattr(sys, "argv", ["report.py", str(tmp_path)])
+    assert report.main() == 0
+    assert capsys.readouterr().out == done.stdout, "its own report is no run"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "which runs?"),
+        (["nowhere"], "nowhere is no folder"),
+        (["."], "no runs in"),
+        (["{runs}", "basline=ce"], "unknown key 'basline'. Did you mean baseline?"),
+        (["{runs}", "--baseline", "ce"], "unknown key '--baseline'. Did you mean baseline?"),
+        (["{runs}", "baseline="], "baseline= has no value"),
+        (["{runs}", "baseline=ce", "baseline=focal"], "baseline is there twice"),
+        (["{runs}", "baseline=focl"], "baseline=focl: no such loss among the runs. Did you mean focal?"),
+        (["{runs}", "out=/dev/null/report"], "the report cannot be written to /dev/null/report"),
+    ],
+)
+def test_bad_commands_are_one_message_and_leave_nothing(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = ablation_of(tmp_path / "runs", [CE, FOCAL], [0])
+    before = sorted(tmp_path.rglob("*"))
+    empty = tmp_path.parent / f"{tmp_path.name}-empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    monkeypatch.setattr(sys, "argv", ["report.py", *(word.format(runs=runs) for word in words)])
+    assert report.guarded(report.main) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("xent: ") and message in told and len(told.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before and list(empty.iterdir()) == []
+
+
+def test_the_baseline_is_as_asked_else_of_the_sweep_else_ce(tmp_path: Path) -> None:
+    def baseline(wanted: str | None) -> tuple[str | None, list[str]]:
+        (section,) = sections_of(find_runs([tmp_path]))
+        group = find_baseline(section, wanted)
+        return group.label if group else None, section.warnings
+
+    runs = [finished(tmp_path, kind, 0, ablation="a") for kind in (CE, FOCAL, BRIER)]
+    assert baseline(None) == ("ce", [])
+    sweep(tmp_path, [("ce", 0, runs[0]), ("focal", 0, runs[1]), ("brier", 0, runs[2])], "focal")
+    assert baseline(None) == ("focal", [])
+    assert baseline("brier") == ("brier", [])
+    shutil.rmtree(runs[1].parent)
+    label, warnings = baseline(None)
+    assert label is None
+    assert any("no baseline: no run of focal" in warning for warning in warnings)
+
+
+def test_two_groups_of_the_same_loss_need_a_choice(tmp_path: Path) -> None:
+    ablation_of(tmp_path, [FOCAL, Kind("focal", settings={"loss.gamma": 3.0})], [0])
+    (section,) = sections_of(find_runs([tmp_path]))
+    with pytest.raises(UserError, match="several groups are focal: focal gamma=2, focal gamma=3; name one of these"):
+        find_baseline(section, "focal")
+    assert (found := find_baseline(section, "focal gamma=3")) and found.label == "focal gamma=3"
+
+
+def test_the_table_is_the_same_in_csv(tmp_path: Path) -> None:
+    ablation_of(tmp_path, [CE, Kind("good", skill=1.6), HINGE], range(3))
+    out, (comparison,), _ = write_report([tmp_path], None, None)
+    assert out == tmp_path / "report"
+    with (out / "report.csv").open(newline="") as file:
+        rows = {(row["loss"], row["metric"]): row for row in csv.DictReader(file)}
+    assert rows.keys() == comparison.cells.keys()
+    row, cell = rows["good", "nll"], comparison.cells["good", "nll"]
+    assert cell.difference is not None
+    assert [float(row[name]) for name in ("mean", "low", "high")] == [cell.mean.value, cell.mean.low, cell.mean.high]
+    assert float(row["p_holm"]) == cell.adjusted
+    assert (row["verdict"], row["baseline"], row["common_seeds"], row["lr"]) == ("wins", "ce", "3", "0.002")
+    assert (rows["ce", "nll"]["difference"], rows["ce", "nll"]["verdict"]) == ("", "")
+
+
+def test_what_did_not_finish_is_told_with_the_command_that_finishes_it(tmp_path: Path) -> None:
+    """Of an ablation its own, of a single run resume=; a run that a process still trains needs none."""
+
+    def told() -> str:
+        return unfinished(find_runs([tmp_path]))
+
+    runs = [finished(tmp_path / "a", CE, seed, ablation="a") for seed in range(2)]
+    jobs = [("ce", 0, runs[0]), ("ce", 1, runs[1])]
+    sweep(tmp_path / "a", jobs, "ce")
+    assert told() == ""
+    gone = started(tmp_path / "a", FOCAL, 0, ablation="a")
+    sweep(tmp_path / "a", [*jobs, ("focal", 0, gone)], "ce")
+    with held(gone, "busy"):
+        assert told() == "1 run is not finished: 1 running"
+    sweep(tmp_path / "a", [*jobs, ("focal", 0, gone), ("focal", 1, None)], "ce")
+    own = "python train.py ablation=a"
+    assert told() == f"2 runs are not finished: 1 killed, 1 missing; to finish: {own}"
+    done = command(tmp_path)
+    assert done.stdout.splitlines()[-2] == told()
+    for page in ("report.md", "report.html"):
+        assert told() in (tmp_path / "report" / page).read_text()
+    single = f"python train.py resume={ended(tmp_path / 'b', BRIER, 0, 'failed', error='x')}"
+    counts = "3 runs are not finished: 1 killed, 1 failed, 1 missing"
+    assert told() == f"{counts}; to finish: {own}; {single} (failed ones with retry_failed=true)"
+    ended(tmp_path / "b", BRIER, 1, "interrupted")
+    assert told().endswith(
+        f"{own}; python train.py resume=FOLDER for each of the rest (failed ones with retry_failed=true)"
+    )
+
+
+def test_nothing_is_dropped(tmp_path: Path) -> None:
+    """Failed, interrupted, running, missing and unreadable runs are in both pages, and passed over learning rates."""
+    runs = [finished(tmp_path, CE, 0, ablation="a"), finished(tmp_path, FOCAL, 0, ablation="a")]
+    sweep(tmp_path, [("ce", 0, runs[0]), ("focal", 0, runs[1]), ("focal", 1, None)], "ce")
+    finished(tmp_path, Kind("ce", sharpness=9.0, settings={"optimizer.lr": 0.5}), 0, ablation="a")
+    ended(tmp_path, BRIER, 0, "failed", error="FloatingPointError: <nll> | is not finite")
+    ended(tmp_path, BRIER, 1, "interrupted")
+    started(tmp_path, BRIER, 2)
+    (started(tmp_path, BRIER, 3) / "config.yaml").write_text("[")
+    out, *_ = write_report([tmp_path], None, None)
+    markdown = (out / "report.md").read_text()
+    for text in ("failed", "interrupted", "killed", "missing", "unreadable", "0.5 ("):
+        assert text in markdown
+        assert text in (out / "report.html").read_text()
+    assert "focal, seed 1: python train.py loss=focal seed=1" in markdown
+    assert "FloatingPointError: <nll> \\| is not finite" in markdown
+    assert "FloatingPointError: &lt;nll&gt; | is not finite" in (out / "report.html").read_text()
+    assert "2 finished runs compared, 1 at learning rates that were passed over, of 8 found or expected" in markdown
+
+
+def test_only_failed_runs_are_still_a_report(tmp_path: Path) -> None:
+    ended(tmp_path, CE, 0, "failed", error="boom")
+    out, *_ = write_report([tmp_path], None, None)
+    assert "boom" in (out / "report.md").read_text()
+
+
+def test_tensorboard_has_the_mean_and_its_band(tmp_path: Path) -> None:
+    ablation_of(
+        tmp_path,
+        [CE, Kind("focal", settings={"loss.gamma": 2.0}), Kind("focal", settings={"loss.gamma": 3.0})],
+        range(3),
+    )
+    out, *_ = write_report([tmp_path], None, None)
+    write_report([tmp_path], None, None)  # events of the last report do not stay
+    folders = sorted((out / "tensorboard").iterdir())
+    assert [folder.name for folder in folders] == ["ce", "focal_gamma=2", "focal_gamma=3"]
+    events = EventAccumulator(str(folders[0]))
+    events.Reload()
+    mean, low, high = (events.Scalars(f"val/nll{suffix}") for suffix in ("", "_low", "_high"))
+    assert len(mean) == len(low) == len(high) == 20
+    assert all(a.value <= b.value <= c.value for a, b, c in zip(low, mean, high, strict=True))
+    assert [event.step for event in mean][:2] == [56, 112]
+    layout = layout_pb2.Layout.FromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
+    charts = {chart.title: chart.margin.series[0] for chart in layout.category[0].chart}
+    assert (charts["val/nll"].value, charts["val/nll"].lower, charts["val/nll"].upper) == (
+        *("val/nll", "val/nll_low", "val/nll_high"),
+    )
+
+
+class References(html.parser.HTMLParser):
+    """All that a page could fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+
+
+def test_the_page_refers_to_nothing_outside(tmp_path: Path) -> None:
+    ablation_of(tmp_path, [CE, FOCAL, HINGE], range(2))
+    out, *_ = write_report([tmp_path], None, None)
+    text = (out / "report.html").read_text()
+    page = References()
+    page.feed(text)
+    assert len([uri for uri in page.found if uri.startswith("data:image/png;base64,")]) == 1 + 3 + 2
+    assert all(uri.startswith(("data:", "#")) for uri in page.found)
+    assert "<script" not in text and "url(" not in text and "@import" not in text
+
+
+PROBE = """<script>
+const faults = []; addEventListener('error', e => faults.push(String(e.message)), true);
+addEventListener('load', () => {
+  const all = of => [...document.querySelectorAll(of)], beyond = e => e.getBoundingClientRect().right > innerWidth + 1;
+  parent.document.body.dataset.probe = JSON.stringify({
+    width: innerWidth, page: document.documentElement.scrollWidth, faults, images: all('img').length,
+    broken: all('img').filter(i => !i.naturalWidth).length,
+    beyond: all('img, .scroll, p, h3, li').filter(beyond).length,
+    scrolling: all('.scroll').filter(b => b.scrollWidth > b.clientWidth).length,
+    fetched: performance.getEntriesByType('resource').map(e => e.name).filter(n => !n.startsWith('data:')),
+    smallest: Math.min(...all('body *').map(e => parseFloat(getComputedStyle(e).fontSize))),
+  });
+});
+</script>"""
+
+
+def opened(page: Path, width: int, folder: Path) -> tuple[dict[str, Any], str]:
+    """What a browser of this width makes of the page, and its log. A frame can be narrower than a window."""
+    text = page.read_text().replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")
+    inner = html.escape(text.replace("<style>", f"{PROBE}<style>", 1))
+    frame = folder / "frame.html"
+    frame.write_text(f'<!doctype html><meta charset=utf-8><body><iframe width={width} height=900 srcdoc="{inner}">')
+    assert CHROMIUM
+    quiet = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+    flags = [f"--{flag}" for flag in f"{quiet} disable-component-update disable-sync hide-scrollbars".split()]
+    flags += [f"--user-data-dir={folder / 'profile'}", "--window-size=1400,1000", "--virtual-time-budget=5000"]
+    flags += ["--enable-logging=stderr", "--dump-dom", frame.as_uri()]
+    done = subprocess.run([CHROMIUM, *flags], capture_output=True, text=True, check=True)
+    head = done.stdout.partition("<iframe")[0]
+    return json.loads(html.unescape(head.partition('data-probe="')[2].partition('"')[0])), done.stderr
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_in_a_browser(width: int, tmp_path: Path) -> None:
+    """On a phone the page does not scroll sideways, wide tables do so in their box. Nothing is fetched: the page's own
+    policy forbids it, and the browser would log an attempt."""
+    long = [Kind(f"a_loss_with_a_rather_long_name_{k}", settings={"loss.gamma": k}) for k in range(3)]
+    ablation_of(tmp_path / "runs", [CE, FOCAL, HINGE, *long], range(2))
+    ended(tmp_path / "runs", BRIER, 0, "failed", error="x" * 300)
+    out, *_ = write_report([tmp_path / "runs"], None, None)
+    found, log = opened(out / "report.html", width, tmp_path)
+    assert found["width"] == width
+    assert found["page"] <= width
+    assert found["images"] == 9
+    assert found["broken"] == found["beyond"] == 0
+    assert found["scrolling"] >= 1
+    assert found["smallest"] >= 12
+    assert found["faults"] == found["fetched"] == []
+    assert "CONSOLE" not in log
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+def test_the_browser_would_tell(tmp_path: Path) -> None:
+    """The test above can fail: a page that fetches, is too wide and has a broken picture."""
+    text = (ROOT / "src/report/report.html").read_text().partition("<style>")[0]
+    page = tmp_path / "page.html"
+    page.write_text(f"{text}<style></style></head><body><img src='https://x.invalid/y.png'><p style='width: 900px'>a")
+    found, log = opened(page, 390, tmp_path)
+    assert found["page"] > 390 and found["broken"] == 1 and found["beyond"] >= 1
+    assert "CONSOLE" in log and "Content Security Policy" in log
+
+
+@pytest.mark.slow
+def test_a_thousand_runs(tmp_path: Path) -> None:
+    kinds = [Kind(f"loss{k}", skill=1 + k / 200) for k in range(100)]
+    ablation_of(tmp_path, kinds, range(10), n=1000)
+    start = time.process_time()
+    _, (comparison,), _ = write_report([tmp_path], "loss0", None)
+    seconds = time.process_time() - start
+    print(f"{seconds:.1f} s of processor time")
+    assert len(comparison.section.runs) == 1000
+    assert comparison.pair_comparisons == 4 * 100 * 99 // 2

@@ -1,0 +1,101 @@
+"""What each switch of speed gives, and from how many steps on compilation earns its time back.
+
+python benchmarks/switches.py [--rounds 5] [--steps 10] -- experiment=shakespeare_char_cpu data.root=FOLDER
+
+In turn, in one process: ``--steps`` training steps (batch, forward, loss, backward, optimizer) of the run that
+train.py's WORDS name under each variant. Prints one JSON line: of each variant the seconds of its first step, which
+compiles, and of a later one, by rounds.
+"""
+
+import argparse
+import itertools
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+from torch import nn
+
+from benchmarks.evaluation import configured, task_of
+from src.data.base import Data
+from src.models.resnet import ResNet
+from src.runs import build
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "speed=plain": {},
+    "optimizer.fused=false": {"fused": False},
+    "channels first": {"contiguous": True},  # of residual networks alone
+    "bf16-mixed": {"half": True},
+    "compile": {"compile": True},
+    "bf16-mixed, compile": {"half": True, "compile": True},
+}
+
+
+def channels_first(model: nn.Module) -> None:
+    """Undo channels-last."""
+    assert isinstance(model, ResNet)
+    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    model.stem.register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(),))
+
+
+def stepper(
+    cfg: dict[str, Any],
+    data: Data,
+    *,
+    fused: bool = True,
+    half: bool = False,
+    compile: bool = False,
+    contiguous: bool = False,
+) -> Callable[[], None]:
+    """What takes one optimizer step."""
+    task = task_of(cfg, data)
+    if contiguous:
+        channels_first(task.model)
+    device = next(task.model.parameters()).device
+    optimizer = build.build_optimizer(cfg | {"optimizer": cfg["optimizer"] | {"fused": fused}}, task.model)
+    task.compile(compile)
+    numbers = itertools.count()
+
+    def step() -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            loss, _ = task.batch_loss(data.train_batch(0, next(numbers)))
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def seconds(step: Callable[[], None], steps: int) -> float:
+    """Of one step, on average."""
+    start = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return (time.perf_counter() - start) / steps
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("words", nargs="*")
+    given = parser.parse_args(arguments)
+    torch.compiler.config.force_disable_caches = True  # or an earlier run has compiled it already
+    cfg, data = configured(given.words)
+    residual = isinstance(task_of(cfg, data).model, ResNet)
+    variants = {name: how for name, how in VARIANTS.items() if residual or "contiguous" not in how}
+    steppers = {name: stepper(cfg, data, **how) for name, how in variants.items()}
+    first = {name: seconds(step, 1) for name, step in steppers.items()}
+    for step in steppers.values():
+        seconds(step, 3)
+    rounds = [{name: seconds(step, given.steps) for name, step in steppers.items()} for _ in range(given.rounds)]
+    print(json.dumps({"first": first, "rounds": rounds}))
+
+
+if __name__ == "__main__":
+    main()

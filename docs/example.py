@@ -1,0 +1,46 @@
+"""The project's own example of a report, for docs/example/.
+
+python train.py ablation=mnist_losses
+python docs/example.py runs/mnist_losses
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from src.report.figures import curves_of, learning_curves, looks, pooled_grid, scatter
+from src.report.style import save
+from src.report.write import write_report
+
+OUT = Path(__file__).with_suffix("")
+PICTURES = {
+    "scatter": "Accuracy against calibration error, with 95 % intervals: best is bottom right",
+    "nll": "Validation nll while training: mean over seeds, the band from the lowest to the highest",
+    "ece": "Validation ece while training",
+    "reliability": "Reliability, all seeds pooled",
+}
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        _, (comparison,), _ = write_report([Path(sys.argv[1])], None, Path(folder))
+        text = (Path(folder) / "report.md").read_text()
+    labels = [group.label for group in comparison.groups]
+    look_of = looks(labels)
+    curves = {group.label: curves_of(group) for group in comparison.groups}
+    save(scatter(comparison, labels, look_of), OUT / "scatter.png")
+    for name in ("nll", "ece"):
+        known = {label: own[f"val/{name}"] for label, own in curves.items()}
+        save(learning_curves(known, name, look_of), OUT / f"{name}.png")
+    save(pooled_grid(comparison.groups, comparison.section.title), OUT / "reliability.png")
+    made = f"\n`python train.py ablation=mnist_losses`, then `python report.py {sys.argv[1]}`: its report.md, and\n"
+    pictures = "".join(f"\n![{caption}]({name}.png)\n" for name, caption in PICTURES.items())
+    title, _, rest = text.partition("\n")
+    (OUT / "report.md").write_text(f"{title}\n{made}some of report.html's pictures.\n{rest}\n## Pictures\n{pictures}")
+
+
+if __name__ == "__main__":
+    OUT.mkdir(exist_ok=True)
+    main()

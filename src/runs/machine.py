@@ -34,7 +34,8 @@ def resolve_device(trainer: Plain) -> str:
 def set_threads(trainer: Plain) -> int:
     """Set torch's CPU threads; how many they are. By default the ranks of a node share its cores."""
     threads: int = trainer["threads"] or max(1, len(os.sched_getaffinity(0)) // trainer["devices"])
-    torch.set_num_threads(threads)
+    if threads != torch.get_num_threads():
+        torch.set_num_threads(threads)
     if trainer["strategy"]:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # or Lightning sets another number
     return threads

@@ -49,7 +49,7 @@ def test_two_steps_on_real_data(path: Path, real_data: Path, tmp_path: Path) -> 
     """CIFAR-10 as its own files, or, where these are not there, as files of images."""
     data = composed(f"experiment={path.stem}").choices["data"]
     words: tuple[str, ...] = (f"data.root={real_data}",)
-    if data == "cifar10" and not (real_data / "cifar-10-batches-py").exists():
+    if data in ("cifar10", "cifar10_fast") and not (real_data / "cifar-10-batches-py").exists():
         words = ("data=image_folder", f"data.root={real_data / 'cifar10_jpeg'}")
     two_steps(path.stem, words, tmp_path)
 

@@ -34,6 +34,7 @@ def follow(team: Team) -> int:
             return 0
         cfg, folder = order
         machine.set_threads(cfg["trainer"])
+        machine.keep_memory()
         data = build.build_data(cfg)
         Fit(cfg, data, find_teacher(cfg), RunFolder(Path(folder)), team.device).run()
         dist.destroy_process_group()
@@ -49,4 +50,5 @@ def follow(team: Team) -> int:
 
 if __name__ == "__main__":
     end_with_parent()
-    sys.exit(follow(Team({"devices": int(sys.argv[2]), "num_nodes": 1, "strategy": "started"}, sys.argv[1])))
+    status = follow(Team({"devices": int(sys.argv[2]), "num_nodes": 1, "strategy": "started"}, sys.argv[1]))
+    os._exit(status)  # nothing is left to write, and gloo's threads may not outlive what Python tears down

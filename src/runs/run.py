@@ -32,6 +32,7 @@ def execute(cfg: Plain, choices: Plain, typed: list[str]) -> int:
     device = machine.resolve_device(cfg["trainer"])
     machine.check_extras(cfg, device)
     threads = machine.set_threads(cfg["trainer"])
+    machine.keep_memory()
     cfg["trainer"] = cfg["trainer"] | {"threads": threads}
     team = Team(cfg["trainer"], device)
     if team.rank > 0:

@@ -1,0 +1,47 @@
+"""How a run takes threads and memory from the machine."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+# 100 MB that come and go in pieces: more than glibc keeps at the top of its heap, each less than it maps apart
+FAULTS = """
+import resource, sys
+import torch
+from src.runs.machine import keep_memory
+if sys.argv[1] == "kept":
+    keep_memory()
+def step():
+    pieces = [torch.ones(2_500_000) for _ in range(10)]
+for _ in range(3):
+    step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+DYNAMIC = """
+import ctypes, pathlib, torch
+from src.runs.machine import set_threads
+library = ctypes.CDLL(str(pathlib.Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+set_threads({"threads": torch.get_num_threads(), "devices": 1, "strategy": None})
+print(library.mkl_serv_get_dynamic() if hasattr(library, "mkl_serv_get_dynamic") else "no MKL")
+"""
+
+
+def said(code: str, *words: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
+def test_freed_memory_is_kept_for_the_next_step() -> None:
+    assert int(said(FAULTS, "kept")) < 100 < 1000 < int(said(FAULTS, "given back"))
+
+
+def test_as_many_threads_as_there_are_leave_mkl_as_it_is() -> None:
+    assert said(DYNAMIC) in ("1", "no MKL")

@@ -91,9 +91,9 @@ def whole(given: argparse.Namespace) -> Figures:
 
 def evaluation(given: argparse.Namespace) -> Figures:
     found = {}
-    for name, limit in cases.EVALUATED.items():
-        words = [*train_words(CASES[name], given), *([f"trainer.limit_eval_batches={limit}"] if limit else [])]
-        found[name] = script("evaluation.py", ["--rounds", str(given.rounds), "--", *words])["rounds"]
+    for name, case in CASES.items():
+        words = ["--rounds", str(given.rounds), "--steps", str(case.switched_steps), "--", *train_words(case, given)]
+        found[name] = script("evaluation.py", words)["rounds"]
     return found
 
 

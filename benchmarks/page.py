@@ -84,11 +84,19 @@ def aims(figures: Figures) -> list[list[str]]:
     rows.append(
         [f"{cases.WHOLE}: validation nll after {cases.WHOLE_STEPS} steps", "± 0.02 of usual", measured, word(met)]
     )
-    for name in cases.EVALUATED:
+    for name, case in CASES.items():
         found = figures.get("evaluation", {}).get(name)
-        cost = Ratio.of(column(found, "metrics"), column(found, "logits")) if found else None
-        limit = cases.EVALUATION_AT_MOST
-        rows.append(judged(f"{name}: evaluation, times that of logits, upper end", f"<= {limit}", cost, limit, True))
+        limit = case.evaluation_at_most
+        if limit is not None:
+            cost = Ratio.of(column(found, "metrics"), column(found, "logits")) if found else None
+            what = f"{name}: evaluation, times that of logits, upper end"
+            rows.append(judged(what, f"<= {limit}", cost, limit, True))
+        measured, met = NONE, None
+        if found:
+            shares = added(found)
+            measured, met = percent(shares), statistics.median(shares) <= case.metrics_at_most
+        what = f"{name}: what validation metrics add to an epoch"
+        rows.append([what, f"<= {case.metrics_at_most:.0%}", measured, word(met)])
     if rounds := figures.get("start", {}).get("rounds"):
         beyond = [each["first_step"] - each["imports"] for each in rounds]
         measured, met = f"{spread(beyond)} s", sorted(beyond)[len(beyond) // 2] <= cases.START_AT_MOST
@@ -149,12 +157,30 @@ def whole(found: Figures) -> list[str]:
     return [f"{cases.WHOLE}, once.", "", *table(("", "s", "validation nll, whole split"), rows)]
 
 
+def added(rounds: Sequence[Figures]) -> list[float]:
+    """What an epoch's validation metrics add to its training steps and the logits of its validation."""
+    return [(each["metrics"] - each["logits"]) / (each["epoch"] + each["logits"]) for each in rounds]
+
+
+def percent(shares: Sequence[float]) -> str:
+    return f"{spread([100 * share for share in shares], 1)} %"
+
+
 def evaluation(found: Figures) -> list[str]:
     rows = []
     for name, rounds in found.items():
         plain, full = column(rounds, "logits"), column(rounds, "metrics")
-        rows.append([name, spread(plain, 3), spread(full, 3), str(Ratio.of(full, plain))])
-    return table(("", "logits alone, s", "Trainer.validate with all metrics, s", "ratio"), rows)
+        times = [spread(values, 3) for values in (plain, full)]
+        rows.append([name, *times, str(Ratio.of(full, plain)), spread(column(rounds, "epoch")), percent(added(rounds))])
+    head = (
+        "",
+        "logits alone, s",
+        "Trainer.validate with all metrics, s",
+        "ratio",
+        "an epoch's steps, s",
+        "added to it",
+    )
+    return ["The whole validation split, in turn, in one process.", "", *table(head, rows)]
 
 
 def switches(found: Figures) -> list[str]:

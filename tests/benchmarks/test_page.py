@@ -59,7 +59,7 @@ def test_once_measured_parts() -> None:
     found: dict[str, Any] = {"whole": {side: {"whole": 60.0, "val_nll": nll} for side, nll in sides.items()}}
     found["sweep"] = {"together": 50.0, "apart": 110.0, "runs": 25, "equal": True}
     found["start"] = {"rounds": [{"first_step": 5.0 + n, "imports": 3.75} for n in (0, 0.5, 0.1)]}
-    found["evaluation"] = {"shakespeare_gpt": [{"logits": 1.0, "metrics": 1.1}] * 3}
+    found["evaluation"] = {"shakespeare_gpt": [{"logits": 1.0, "metrics": 1.1, "epoch": 4.0}] * 3}
     found["scaling"] = {"classes": [{"model": "gpt", "batch": 1, "width": 2, "classes": 50000, "chunked": True}]}
     times = {"speed=plain": 0.04, "bf16-mixed": 0.03, "bf16-mixed, compile": 0.02}
     found["switches"] = {"shakespeare_gpt": {"first": dict.fromkeys(times, 10.02), "rounds": [times] * 3}}
@@ -69,6 +69,8 @@ def test_once_measured_parts() -> None:
     assert aim(text, "ablation=mnist_losses")[2:] == ["2.20, bit-identical", "yes"]
     assert aim(text, "first step of mnist_5k")[2:] == ["1.35 (1.30 to 1.55) s", "yes"]
     assert aim(text, "shakespeare_gpt: evaluation")[3] == "yes"
+    assert aim(text, "shakespeare_gpt: what validation")[2:] == ["2.0 (2.0 to 2.0) %", "yes"]
+    assert aim(text, "mnist_mlp: what validation")[2:] == ["not measured", "—"]
     assert aim(text, "gpt with linear_cross_entropy")[3:] == ["50,000", "not measured", "not measured"]
     assert aim(text, "shakespeare_gpt | bf16-mixed, compile")[3:] == ["2.00 (2.00 to 2.00)", "10", "1,000"]
     assert aim(text, "mnist_mlp | 0 workers")[3].startswith("100.00")

@@ -7,15 +7,14 @@ import pytest
 
 from tests.conftest import ROOT
 
-# 100 MB that come and go in pieces: more than glibc keeps at the top of its heap, each less than it maps apart
+# 120 MB that come and go at the top of the heap: more than glibc keeps there, in pieces that it does not map apart
 FAULTS = """
 import resource, sys
-import torch
 from src.runs.machine import keep_memory
 if sys.argv[1] == "kept":
     keep_memory()
 def step():
-    pieces = [torch.ones(2_500_000) for _ in range(10)]
+    pieces = [bytearray(60_000) for _ in range(2_000)]
 for _ in range(3):
     step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -40,7 +39,8 @@ def said(code: str, *words: str) -> str:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
 def test_freed_memory_is_kept_for_the_next_step() -> None:
-    assert int(said(FAULTS, "kept")) < 100 < 1000 < int(said(FAULTS, "given back"))
+    given_back, kept = int(said(FAULTS, "given back")), int(said(FAULTS, "kept"))
+    assert given_back > 10 * kept  # the heap may still grow a little
 
 
 def test_as_many_threads_as_there_are_leave_mkl_as_it_is() -> None:

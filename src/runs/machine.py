@@ -37,7 +37,7 @@ def keep_memory() -> None:
     """Have malloc keep what is freed, up to 1 GiB, for the next step, which asks for the same again.
 
     Otherwise glibc may give it back to the system after each step and take it anew, a page fault for every 4 KiB. How
-    often it does hangs on how the heap happens to lie, so equal runs took times that differed by a tenth.
+    often it does hangs on how the heap happens to lie: equal gpt runs had 0 to 1,400 faults a step.
     """
     with contextlib.suppress(AttributeError, OSError):  # where the C library is not glibc
         mallopt = ctypes.CDLL(None).mallopt

@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc, and libtorch_cpu.so")
 # 120 MB that come and go at the top of the heap: more than glibc keeps there, in pieces that it does not map apart
 FAULTS = """
 import resource, sys
@@ -37,7 +38,6 @@ def said(code: str, *words: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
 def test_freed_memory_is_kept_for_the_next_step() -> None:
     given_back, kept = int(said(FAULTS, "given back")), int(said(FAULTS, "kept"))
     assert given_back > 10 * kept  # the heap may still grow a little

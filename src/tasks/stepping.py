@@ -50,6 +50,14 @@ class SteppingTask(pl.LightningModule):
         """The mean over a batch that is minimised, and what is to be scored of it."""
         raise NotImplementedError
 
+    def forward_backward(self, batch: Batch) -> tuple[Tensor, Seen]:
+        """What ``batch_loss`` gives, detached; its gradients, over the batches of an optimizer step, are added."""
+        assert self.stepping is not None
+        loss, seen = self.batch_loss(batch)
+        with torch.autocast(self.device.type, enabled=False):  # it is for the forward pass alone
+            (loss / self.stepping.accumulate if self.stepping.accumulate > 1 else loss).backward()
+        return loss.detach(), seen
+
     def tally(self, seen: list[Seen]) -> None:
         """Score batches of one size: the same bits however they come in lists."""
         raise NotImplementedError
@@ -71,13 +79,12 @@ class SteppingTask(pl.LightningModule):
         trainer: Any = self.trainer
         precision, profiler, progress = trainer.precision_plugin, trainer.profiler, self._progress()
         step, ends, seen = self.trainer.global_step, time.monotonic() + TURN, []
-        # Lightning holds autocast around all of this; the backward pass and the step are not for it
+        # Lightning holds autocast around all of this, which is for the forward pass alone
         with torch.autocast(self.device.type, enabled=False):
             for number, batch in enumerate(batches, 1):
                 with precision.forward_context():
-                    loss, one = self.batch_loss(precision.convert_input(batch))
-                torch.autograd.backward(loss / accumulate if accumulate > 1 else loss)
-                self.recent_losses.append(loss.detach())
+                    loss, one = self.forward_backward(precision.convert_input(batch))
+                self.recent_losses.append(loss)
                 seen.append(one)
                 if len(seen) * one[1].numel() >= HELD:
                     self.tally(seen)

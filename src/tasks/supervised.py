@@ -1,10 +1,12 @@
 """K-way classification of N examples: images, and every next character of a text."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from src.losses.base import ClassificationLoss, LogitLoss
 from src.metrics.scores import Scores
@@ -45,26 +47,25 @@ class SupervisedTask(SteppingTask):
         return self.model(inputs).flatten(0, -2)
 
     def compile(self, how: bool | str) -> None:
-        """Compile the network together with its loss, a graph for training and one for evaluation.
+        """Compile two graphs: network, loss and their backward pass for training, network and loss for evaluation.
 
-        ``how`` is false, true or "reduce-overhead", torch.compile's mode for CUDA graphs. Those write each batch's
-        results where the last one's were, so these are copied: a turn's batches wait to be scored together.
+        Where Lightning takes the steps, the backward pass is a graph of its own. ``how`` is false, true or
+        "reduce-overhead", torch.compile's mode for CUDA graphs. Those write each batch's results where the last one's
+        were, so these are copied: a turn's batches wait to be scored together.
         """
         if not how:
             return
-        judge = torch.compile(self._judge, mode=None if how is True else how)
+        torch._dynamo.config.trace_autograd_ops = True  # or a graph ends before backward()
+        step = "batch_loss" if self.automatic_optimization else "forward_backward"
+        setattr(self, step, graph(getattr(self, step), how))
+        evaluate = graph(self._judge, how)
 
-        def compiled(batch: Batch) -> Seen:
-            if not self.training:  # for any size at once: the same graph, whichever batch a process sees first
-                for tensor in batch:
-                    torch._dynamo.maybe_mark_dynamic(tensor, 0)
-            if how is True:
-                return judge(batch)
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-            terms, logits, targets = judge(batch)
-            return {name: term.clone() for name, term in terms.items()}, logits.clone(), targets
+        def any_size(batch: Batch) -> Seen:
+            for tensor in batch:  # the same graph, whichever batch a process sees first
+                torch._dynamo.maybe_mark_dynamic(tensor, 0)
+            return evaluate(batch)
 
-        self._judge = compiled  # type: ignore[method-assign]
+        self._evaluate = any_size  # type: ignore[method-assign]
 
     def batch_loss(self, batch: Batch) -> tuple[Tensor, Seen]:
         terms, logits, targets = self._judge(batch)
@@ -77,15 +78,15 @@ class SupervisedTask(SteppingTask):
         self._score(self.train_scores, together, torch.cat(logits), torch.cat(targets), len(seen))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._score(self.val_scores, *self._judge(batch))
+        self._score(self.val_scores, *self._evaluate(batch))
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The batch's targets (N,) and log-probabilities (N, K), or scores (N, outputs) where there is no link."""
-        return self._score(self.test_scores, *self._judge(batch))
+        return self._score(self.test_scores, *self._evaluate(batch))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """What ``test_step`` gives, unscored."""
-        _, logits, targets = self._judge(batch)
+        _, logits, targets = self._evaluate(batch)
         return self._prediction(logits, targets)
 
     def objective(self, inputs: Tensor, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
@@ -101,6 +102,9 @@ class SupervisedTask(SteppingTask):
         terms = self.objective(inputs, logits, targets)
         return {"loss": functools.reduce(torch.add, terms.values())} | terms, logits, targets
 
+    def _evaluate(self, batch: Batch) -> Seen:
+        return self._judge(batch)
+
     def _score(
         self, scores: Scores, terms: dict[str, Tensor], logits: Tensor, targets: Tensor, batches: int = 1
     ) -> dict[str, Tensor]:
@@ -111,6 +115,19 @@ class SupervisedTask(SteppingTask):
     def _prediction(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         log_probs = self.loss.log_probs(logits)
         return {"targets": targets} | ({"scores": logits} if log_probs is None else {"log_probs": log_probs})
+
+
+def graph(function: Callable[[Batch], Any], how: bool | str) -> Callable[[Batch], Any]:
+    """The function, compiled; with CUDA graphs what it gives is copied out of their memory."""
+    if how is True:
+        return torch.compile(function)
+    replayed = torch.compile(function, mode=str(how))
+
+    def call(batch: Batch) -> Any:
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        return tree_map_only(Tensor, Tensor.clone, replayed(batch))
+
+    return call
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import SGD
 
 from src.config.entry import resolve
 from src.data.base import Spec
@@ -16,6 +17,8 @@ from src.losses.distillation import KnowledgeDistillationLoss
 from src.losses.focal import FocalLoss
 from src.runs import build
 from src.tasks.distillation import DistillationTask, Teacher
+from src.tasks.schedules import Constant
+from src.tasks.stepping import Stepping
 from src.tasks.supervised import SupervisedTask, parameter_groups
 from tests.commands import QUIET, composed, only_run, train
 
@@ -133,44 +136,78 @@ def test_scores_of_one_split_do_not_reach_another() -> None:
     assert int(task.train_scores.count) == 0
 
 
+KINDS = ("images", "text", "distillation")
+
+
+def small_task(kind: str) -> tuple[SupervisedTask, tuple[Tensor, Tensor]]:
+    """With two batches to a step, and a batch."""
+    shape = (5, 3, 6) if kind == "text" else (5, 6)
+    model = nn.Linear(6, 4)
+    stepping = Stepping(SGD(model.parameters()), Constant(total=1, warmup_steps=0), due=bool, accumulate=2)
+    sizes = {"model": model, "text": kind == "text", "num_classes": 4, "stepping": stepping}
+    batch = torch.randn(shape), torch.randint(4, shape[:-1])
+    if kind != "distillation":
+        return SupervisedTask(loss=PLAIN_CE, **sizes), batch
+    teacher = Teacher(model=nn.Linear(6, 4), loss=PLAIN_CE, scale=torch.tensor(2.0), shift=torch.tensor(1.0))
+    loss = KnowledgeDistillationLoss(alpha=0.5, temperature=2.0)
+    return DistillationTask(loss=loss, teacher=teacher, **sizes), batch
+
+
 @pytest.mark.parametrize("train_mode", [True, False])
-@pytest.mark.parametrize("kind", ["images", "text", "distillation"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_network_and_loss_are_one_graph(kind: str, train_mode: bool) -> None:
     """``fullgraph`` raises where the compiler must stop; losses, logits and gradients are those without it."""
     torch._dynamo.reset()
-    shape = (5, 3, 6) if kind == "text" else (5, 6)
-    model = nn.Linear(6, 4)
-    sizes = {"model": model, "text": kind == "text", "num_classes": 4}
-    if kind == "distillation":
-        teacher = Teacher(model=nn.Linear(6, 4), loss=PLAIN_CE, scale=torch.tensor(2.0), shift=torch.tensor(1.0))
-        task = DistillationTask(loss=KnowledgeDistillationLoss(alpha=0.5, temperature=2.0), teacher=teacher, **sizes)
-    else:
-        task = SupervisedTask(loss=PLAIN_CE, **sizes)
+    task, batch = small_task(kind)
     task.train(train_mode)
-    x, y = torch.randn(shape), torch.randint(4, shape[:-1])
     seen, gradients = [], []
     for judge in (task._judge, torch.compile(task._judge, fullgraph=True, backend="aot_eager")):
-        model.zero_grad()
-        seen.append(judge((x, y)))
+        task.model.zero_grad()
+        seen.append(judge(batch))
         seen[-1][0]["loss"].mean().backward()
-        gradients.append([p.grad for p in model.parameters()])
+        gradients.append([p.grad for p in task.model.parameters()])
     torch.testing.assert_close(seen[1], seen[0])
     torch.testing.assert_close(gradients[1], gradients[0])
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_backward_pass_belongs_to_the_graph(kind: str, half: bool) -> None:
+    """Both batches of a step: the second one's gradients are added. In float32 those of the objective by hand."""
+    torch._dynamo.reset()
+    task, (x, y) = small_task(kind)
+    batches = [(x, y), (x.flip(0), y)]
+    found = []
+    with torch._dynamo.config.patch(trace_autograd_ops=True):
+        for step in (task.forward_backward, torch.compile(task.forward_backward, fullgraph=True, backend="aot_eager")):
+            task.model.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                given = [step(batch) for batch in batches]
+            found.append((given, [p.grad for p in task.model.parameters()]))
+    torch.testing.assert_close(found[1], found[0])
+    assert not any(loss.requires_grad or seen[1].requires_grad for loss, seen in found[1][0])
+    if not half:
+        objective = sum(task.batch_loss(batch)[0] for batch in batches) / 2
+        by_hand = torch.autograd.grad(objective, list(task.model.parameters()))
+        torch.testing.assert_close(found[1][1], list(by_hand))
 
 
 def test_what_a_graph_writes_over_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for a CUDA graph: it spoils what it gave for a batch when the next one comes."""
     modes: list[str | None] = []
 
-    def compiled(judge: Any, mode: str | None) -> Any:
-        given: list[torch.Tensor] = []
+    def compiled(function: Any, mode: str | None) -> Any:
+        task, given = function.__self__, []
 
         def run(batch: Any) -> Any:
             for old in given:
                 old.fill_(float("nan"))
-            terms, logits, targets = judge(batch)
+            new = function(batch)
+            terms, logits, _ = new if function.__name__ == "_judge" else new[1]
             given[:] = [tensor.detach() for tensor in (*terms.values(), logits)]
-            return terms, logits, targets
+            if function.__name__ == "forward_backward":
+                given.extend(weight.grad for weight in task.model.parameters())
+            return new
 
         modes.append(mode)
         return run
@@ -182,6 +219,6 @@ def test_what_a_graph_writes_over_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
     for how in ("false", "reduce-overhead"):
         assert train(*words, f"compile={how}", f"runs={tmp_path / how}") == 0
         found[how] = only_run(tmp_path / how)
-    assert modes == ["reduce-overhead"]
+    assert modes == ["reduce-overhead"] * 2
     for name in ("metrics.csv", "weights.safetensors"):
         assert (found["false"] / name).read_bytes() == (found["reduce-overhead"] / name).read_bytes()

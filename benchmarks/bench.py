@@ -26,7 +26,7 @@ from benchmarks.measure import ROOT, Figures, Finished, by_hand, experiment, sta
 
 
 def trained(name: str, given: argparse.Namespace) -> Figures:
-    """A case's three sides, round by round."""
+    """A case's sides, round by round."""
     usual, trials = workers(name, given)
     rounds = []
     for number in range(given.rounds):
@@ -56,7 +56,7 @@ def by_hand_words(name: str, given: argparse.Namespace, steps: int, first: int, 
 
 
 def sides(name: str, given: argparse.Namespace, usual: list[str], to_the_end: bool = False) -> dict[str, Figures]:
-    """One round: as Case says, or all three from the first step to the end."""
+    """One round: as Case says, or all from the first step to the end, but for speed=plain."""
     case = CASES[name]
     every = cases.WHOLE_VAL_EVERY if to_the_end else case.steps
     steps, own_steps = (cases.WHOLE_STEPS, cases.WHOLE_STEPS) if to_the_end else (case.steps, 2 * case.steps)
@@ -68,11 +68,15 @@ def sides(name: str, given: argparse.Namespace, usual: list[str], to_the_end: bo
     plan = {"max_epochs": "null", "max_steps": own_steps, "val_every_n_steps": every}
     plan |= {"log_every_n_steps": case.log_every, "limit_eval_batches": val_batches or "null"}
     own = [*train_words(case, given), *(f"trainer.{key}={value}" for key, value in plan.items())]
-    return {
+    found = {
         "bare": by_hand(f"{name}.py", ["bare", *words, *switches]),
         "usual": by_hand(f"{name}.py", ["usual", *words, *usual]),
         "xent": xent(own, own_first, own_steps, steps),
     }
+    if given.device == "cpu" and not to_the_end:
+        plain = [word for word in own if word not in cases.SWITCHES]
+        found["xent, speed=plain"] = xent(plain, own_first, own_steps, steps)
+    return found
 
 
 def train_words(case: Case, given: argparse.Namespace) -> list[str]:

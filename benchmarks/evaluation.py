@@ -28,8 +28,9 @@ import pytorch_lightning as pl
 
 from src.config import schema
 from src.config.entry import CONF, resolve
-from src.data.base import Data
+from src.data.base import Batch, Data
 from src.runs import build, machine
+from src.tasks.stepping import Stepping
 from src.tasks.supervised import SupervisedTask
 
 
@@ -49,8 +50,16 @@ def configured(words: Sequence[str]) -> tuple[dict[str, Any], Data]:
 def task_of(cfg: dict[str, Any], data: Data) -> SupervisedTask:
     loss = build.build_loss(cfg, data.spec)
     model = build.build_model(cfg, data.spec, loss)
+    stepping = Stepping(build.build_optimizer(cfg, model), build.build_schedule(cfg, 1), due=bool)
     text, classes = data.spec.kind == "text", data.spec.num_classes
-    return SupervisedTask(model=model, loss=loss, text=text, num_classes=classes)
+    return SupervisedTask(model=model, loss=loss, text=text, num_classes=classes, stepping=stepping)
+
+
+def take_step(task: SupervisedTask, batch: Batch) -> None:
+    assert task.stepping is not None
+    task.forward_backward(batch)
+    task.stepping.optimizer.step()
+    task.stepping.optimizer.zero_grad()
 
 
 def timed(work: Callable[[], None]) -> float:
@@ -71,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     task, limit = task_of(cfg, data), cfg["trainer"]["limit_eval_batches"]
     task.compile(cfg["compile"])
     forward = torch.compile(task.forward) if cfg["compile"] else task.forward
-    optimizer, numbers = build.build_optimizer(cfg, task.model), itertools.count()
+    numbers = itertools.count()
     trainer = pl.Trainer(
         accelerator=machine.resolve_device(cfg["trainer"]),
         devices=1,
@@ -98,10 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         task.train()
         for _ in range(given.steps):
             with trainer.precision_plugin.forward_context():
-                loss, _ = task.batch_loss(data.train_batch(0, next(numbers)))
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            optimizer.zero_grad()
+                take_step(task, data.train_batch(0, next(numbers)))
 
     for warm in (metrics, logits, steps):  # the first moves the task to the device
         warm()

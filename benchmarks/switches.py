@@ -21,10 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import nn
 
-from benchmarks.evaluation import configured, task_of
+from benchmarks.evaluation import configured, take_step, task_of
 from src.data.base import Data
 from src.models.resnet import ResNet
-from src.runs import build
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "speed=plain": {},
@@ -53,20 +52,16 @@ def stepper(
     contiguous: bool = False,
 ) -> Callable[[], None]:
     """What takes one optimizer step."""
-    task = task_of(cfg, data)
+    task = task_of(cfg | {"optimizer": cfg["optimizer"] | {"fused": fused}}, data)
     if contiguous:
         channels_first(task.model)
     device = next(task.model.parameters()).device
-    optimizer = build.build_optimizer(cfg | {"optimizer": cfg["optimizer"] | {"fused": fused}}, task.model)
     task.compile(compile)
     numbers = itertools.count()
 
     def step() -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            loss, _ = task.batch_loss(data.train_batch(0, next(numbers)))
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        optimizer.zero_grad()
+            take_step(task, data.train_batch(0, next(numbers)))
 
     return step
 

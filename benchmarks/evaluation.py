@@ -30,6 +30,7 @@ from src.config import schema
 from src.config.entry import CONF, resolve
 from src.data.base import Batch, Data
 from src.runs import build, machine
+from src.tasks.schedules import Constant
 from src.tasks.stepping import Stepping
 from src.tasks.supervised import SupervisedTask
 
@@ -50,7 +51,7 @@ def configured(words: Sequence[str]) -> tuple[dict[str, Any], Data]:
 def task_of(cfg: dict[str, Any], data: Data) -> SupervisedTask:
     loss = build.build_loss(cfg, data.spec)
     model = build.build_model(cfg, data.spec, loss)
-    stepping = Stepping(build.build_optimizer(cfg, model), build.build_schedule(cfg, 1), due=bool)
+    stepping = Stepping(build.build_optimizer(cfg, model), Constant(total=1, warmup_steps=0), due=bool)
     text, classes = data.spec.kind == "text", data.spec.num_classes
     return SupervisedTask(model=model, loss=loss, text=text, num_classes=classes, stepping=stepping)
 

@@ -103,9 +103,8 @@ def sides_data(cls: Callable[..., MNIST], **settings: object) -> MNIST:
 
 
 def test_evaluation_with_metrics_and_without(capfd: pytest.CaptureFixture[str]) -> None:
-    evaluation.main(
-        ["--rounds", "2", "--steps", "2", "--", "data=mnist_5k", "trainer.threads=1", "trainer.accelerator=cpu"]
-    )
+    words = ("data=mnist_5k", "trainer.threads=1", "trainer.accelerator=cpu", "scheduler.warmup_steps=9")
+    evaluation.main(["--rounds", "2", "--steps", "2", "--", *words])
     rounds = json.loads(capfd.readouterr().out.splitlines()[-1])["rounds"]
     assert len(rounds) == 2
     assert min(value for each in rounds for value in each.values()) > 0

@@ -1,7 +1,7 @@
 """Measure xent against the bare loop and the usual way, and write docs/benchmarks.json and docs/benchmarks.md.
 
     python benchmarks/bench.py [--data FOLDER] [--rounds 5] [--parts mnist_mlp start ...] [--device cuda]
-    python benchmarks/bench.py --parts scaling switches whole sweep     the parts that take minutes, not of the default
+    python benchmarks/bench.py --parts plain scaling switches whole sweep    those that take minutes, not of the default
     python benchmarks/bench.py --parts                  write the page anew from the figures that are there
 
 FOLDER holds MNIST/, tiny_shakespeare/ and cifar10_jpeg/{train,test}/CLASS/ (default: $XENT_DATA, else datasets/). Every
@@ -26,7 +26,7 @@ from benchmarks.measure import ROOT, Figures, Finished, by_hand, experiment, sta
 
 
 def trained(name: str, given: argparse.Namespace) -> Figures:
-    """A case's sides, round by round."""
+    """A case's three sides, round by round."""
     usual, trials = workers(name, given)
     rounds = []
     for number in range(given.rounds):
@@ -55,8 +55,10 @@ def by_hand_words(name: str, given: argparse.Namespace, steps: int, first: int, 
     return words + (["--val-batches", str(val_batches)] if val_batches else [])
 
 
-def sides(name: str, given: argparse.Namespace, usual: list[str], to_the_end: bool = False) -> dict[str, Figures]:
-    """One round: as Case says, or all from the first step to the end, but for speed=plain."""
+def sides(
+    name: str, given: argparse.Namespace, usual: list[str], to_the_end: bool = False, plain: bool = False
+) -> dict[str, Figures]:
+    """One round: as Case says, or all three from the first step to the end; ``plain``: without xent's switches."""
     case = CASES[name]
     every = cases.WHOLE_VAL_EVERY if to_the_end else case.steps
     steps, own_steps = (cases.WHOLE_STEPS, cases.WHOLE_STEPS) if to_the_end else (case.steps, 2 * case.steps)
@@ -68,15 +70,13 @@ def sides(name: str, given: argparse.Namespace, usual: list[str], to_the_end: bo
     plan = {"max_epochs": "null", "max_steps": own_steps, "val_every_n_steps": every}
     plan |= {"log_every_n_steps": case.log_every, "limit_eval_batches": val_batches or "null"}
     own = [*train_words(case, given), *(f"trainer.{key}={value}" for key, value in plan.items())]
-    found = {
+    if plain:
+        switches, own = ([word for word in side if word not in cases.SWITCHES] for side in (switches, own))
+    return {
         "bare": by_hand(f"{name}.py", ["bare", *words, *switches]),
         "usual": by_hand(f"{name}.py", ["usual", *words, *usual]),
         "xent": xent(own, own_first, own_steps, steps),
     }
-    if given.device == "cpu" and not to_the_end:
-        plain = [word for word in own if word not in cases.SWITCHES]
-        found["xent, speed=plain"] = xent(plain, own_first, own_steps, steps)
-    return found
 
 
 def train_words(case: Case, given: argparse.Namespace) -> list[str]:
@@ -91,6 +91,17 @@ def whole(given: argparse.Namespace) -> Figures:
     """The three sides of one case trained to the end, once, for their validation nll."""
     usual, _ = workers(cases.WHOLE, given)
     return sides(cases.WHOLE, given, usual, to_the_end=True)
+
+
+def default(given: argparse.Namespace) -> Figures:
+    """Each case's three sides in float32, nothing compiled: xent's default preset."""
+    found = {}
+    for name in CASES:
+        usual, _ = workers(name, given)
+        found[name] = [sides(name, given, usual, plain=True) for _ in range(given.rounds)]
+        for figures in (figures for each in found[name] for figures in each.values()):
+            del figures["command"]
+    return found
 
 
 def evaluation(given: argparse.Namespace) -> Figures:
@@ -151,9 +162,9 @@ def script(file: str, words: list[str]) -> Figures:
 PARTS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     **{name: lambda given, name=name: trained(name, given) for name in CASES},
     **{"evaluation": evaluation, "start": starts, "batches": batches, "scaling": scaling},
-    **{"switches": switches, "whole": whole, "sweep": swept, "published": published},
+    **{"plain": default, "switches": switches, "whole": whole, "sweep": swept, "published": published},
 }
-DEFAULT = [name for name in PARTS if name not in ("scaling", "switches", "whole", "sweep", "published")]
+DEFAULT = [name for name in PARTS if name not in ("scaling", "plain", "switches", "whole", "sweep", "published")]
 
 
 def machine() -> Figures:

@@ -88,7 +88,7 @@ CASES = {
         evaluation_at_most=1.15,
     ),
 }
-SWITCHES = ("speed=fast", "compile=true")  # of the cases' words: without them it is speed=plain
+SWITCHES = ("speed=fast", "compile=true", "--bf16", "--compile")  # of a case's words: speed=plain has none of them
 WHOLE = "shakespeare_gpt"  # the case that is also trained to its end, once
 WHOLE_STEPS, WHOLE_VAL_EVERY = 2000, 250
 START_AT_MOST, SWEEP_AT_LEAST = 1.5, 2.0

@@ -55,7 +55,8 @@ class SteppingTask(pl.LightningModule):
         assert self.stepping is not None
         loss, seen = self.batch_loss(batch)
         with torch.autocast(self.device.type, enabled=False):  # it is for the forward pass alone
-            (loss / self.stepping.accumulate if self.stepping.accumulate > 1 else loss).backward()
+            scaled = loss / self.stepping.accumulate if self.stepping.accumulate > 1 else loss
+            scaled.backward()  # type: ignore[no-untyped-call]
         return loss.detach(), seen
 
     def tally(self, seen: list[Seen]) -> None:

@@ -63,6 +63,7 @@ def test_once_measured_parts() -> None:
     found["scaling"] = {"classes": [{"model": "gpt", "batch": 1, "width": 2, "classes": 50000, "chunked": True}]}
     times = {"speed=plain": 0.04, "bf16-mixed": 0.03, "bf16-mixed, compile": 0.02}
     found["switches"] = {"shakespeare_gpt": {"first": dict.fromkeys(times, 10.02), "rounds": [times] * 3}}
+    found["plain"] = {"mnist_mlp": case(1.0, 8.0, 1.25)["figures"]["rounds"]}
     found["batches"] = {"mnist_mlp": [{"xent": 1e-4, "0 workers": 1e-2}] * 3}
     text = page.page({"cpu": {name: {"on": ON, "figures": figures} for name, figures in found.items()}})
     assert aim(text, "shakespeare_gpt: validation nll")[2:] == ["1.9250 against 1.9000", "**no**"]
@@ -73,6 +74,7 @@ def test_once_measured_parts() -> None:
     assert aim(text, "mnist_mlp: what validation")[2:] == ["not measured", "—"]
     assert aim(text, "gpt with linear_cross_entropy")[3:] == ["50,000", "not measured", "not measured"]
     assert aim(text, "shakespeare_gpt | bf16-mixed, compile")[3:] == ["2.00 (2.00 to 2.00)", "10", "1,000"]
+    assert aim(text, "mnist_mlp | 1.500")[4:] == ["6.40 (6.40 to 6.40)", "1.25 (1.25 to 1.25)", "3"]
     assert aim(text, "mnist_mlp | 0 workers")[3].startswith("100.00")
     unequal = copy.deepcopy(found)
     unequal["sweep"]["equal"] = False

@@ -35,8 +35,8 @@ class Stepping:
 class SteppingTask(pl.LightningModule):
     """Minimises ``batch_loss``; a batch of Lightning's is the iterator over all that are left, or one batch.
 
-    Either way gives the same bits. The several ranks of a run, a moving average of the weights, and a loss scaler need
-    what Lightning does around each step: they take its automatic optimisation.
+    Either way gives the same bits, unless compiled. The several ranks of a run, a moving average of the weights, and a
+    loss scaler need what Lightning does around each step: they take its automatic optimisation.
     """
 
     def __init__(self, stepping: Stepping | None) -> None:

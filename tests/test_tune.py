@@ -198,6 +198,21 @@ def test_a_signal_lets_trials_save_and_the_same_command_goes_on(tmp_path: Path) 
     assert all(len(lines) == 2 and lines[0] == "0" and int(lines[1]) == 3 for lines in starts), starts
 
 
+@pytest.mark.parametrize("drawn", [0, 1])
+def test_a_trial_killed_while_it_was_drawn_is_the_same(drawn: int, tmp_path: Path) -> None:
+    """Optuna writes a trial down first, then each of its values."""
+    words = (*SPACE, *ONE, "study=s")
+    assert ended(*words, "trials=3", f"runs={tmp_path / 'calm'}")[0] == 0
+    assert ended(*words, "trials=2", f"runs={tmp_path / 'killed'}")[0] == 0
+    calm, killed = (trials(tmp_path / "calm/s"), study(tmp_path / "killed/s"))
+    killed.sampler = optuna.samplers.TPESampler(seed=2, constant_liar=True)
+    killed.ask({key: calm[2].distributions[key] for key in ("optimizer.lr", "loss.gamma")[:drawn]})
+    assert len(trials(tmp_path / "killed/s")[2].params) == drawn
+    status, output = ended(*words, "trials=3", f"runs={tmp_path / 'killed'}")
+    assert status == 0, output
+    assert [trial.params for trial in trials(tmp_path / "killed/s")] == [trial.params for trial in calm]
+
+
 @pytest.mark.slow
 def test_killed_again_and_again_it_asks_for_the_same_trials(tmp_path: Path) -> None:
     """More than the ten that are drawn at random, so that the sampler's model is in it."""
@@ -210,7 +225,11 @@ def test_killed_again_and_again_it_asks_for_the_same_trials(tmp_path: Path) -> N
     rng, home = random.Random(seed), tmp_path / "chaos/s"
     for finished in (0, 1, 2, 4, 6):  # so many runs at least, then at any moment
         process = started(*words, f"runs={tmp_path / 'chaos'}", TMPDIR=str(tmp_path))
-        wait_for(lambda n=finished: sum(result["status"] == "finished" for result in results(home)) >= n)
+        wait_for(
+            lambda n=finished, process=process: (
+                process.poll() is not None or sum(result["status"] == "finished" for result in results(home)) >= n
+            )
+        )
         time.sleep(rng.uniform(0, 2 * seconds))
         process.kill()
         process.communicate()

@@ -74,14 +74,20 @@ class Search(Processes):
         return len(self.study.get_trials(deepcopy=False))
 
     def _next(self) -> Attempt:
-        # A sampler of its own for each trial: what it draws depends on the trials before it, and not on whether the
-        # search was stopped in between. constant_liar: what runs now counts as bad, so that others look elsewhere.
-        self.study.sampler = optuna.samplers.TPESampler(seed=self._asked(), constant_liar=True)
+        self.study.sampler = sampler(self._asked())
         trial = self.study.ask({dimension.key: dimension.distribution for dimension in self.space})
         return Attempt(trial, self._job(trial.number, trial.params), 0)
 
     def _again(self, frozen: FrozenTrial) -> Attempt:
+        self.study.sampler = sampler(frozen.number)
         trial = optuna.Trial(self.study, frozen._trial_id)
+        if len(frozen.params) < len(self.space):  # killed between two draws
+            for dimension in self.space:
+                name, values = dimension.key, dimension.distribution
+                if name in frozen.params:  # drawn once more, for what it leaves to the next draw
+                    self.study.sampler.sample_independent(self.study, frozen, name, values)
+                else:
+                    trial._suggest(name, values)
         return Attempt(trial, self._job(trial.number, trial.params), len(frozen.intermediate_values))
 
     def _job(self, number: int, params: dict[str, Any]) -> Job:
@@ -180,3 +186,11 @@ def validations(metrics: Path, tag: str) -> list[float]:
         return []
     rows = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
     return [float(row["value"]) for row in rows if row["tag"] == tag]
+
+
+def sampler(number: int) -> optuna.samplers.BaseSampler:
+    """One of its own for each trial: its draws depend on the trials before it alone, wherever a search was stopped.
+
+    constant_liar: what runs now counts as bad, so that others look elsewhere.
+    """
+    return optuna.samplers.TPESampler(seed=number, constant_liar=True)

@@ -25,12 +25,12 @@ from benchmarks.cases import CASES, Case
 from benchmarks.measure import ROOT, Figures, Finished, by_hand, experiment, start, sweep, xent
 
 
-def trained(name: str, given: argparse.Namespace) -> Figures:
+def trained(name: str, given: argparse.Namespace, plain: bool = False) -> Figures:
     """A case's three sides, round by round."""
     usual, trials = workers(name, given)
     rounds = []
     for number in range(given.rounds):
-        rounds.append(sides(name, given, usual))
+        rounds.append(sides(name, given, usual, plain=plain))
         said = "  ".join(f"{side} {figures['seconds']:.2f} s" for side, figures in rounds[-1].items())
         print(f"{name} round {number + 1}: {said}", flush=True)
     commands = {side: " ".join(figures["command"]) for side, figures in rounds[0].items()}
@@ -95,13 +95,7 @@ def whole(given: argparse.Namespace) -> Figures:
 
 def default(given: argparse.Namespace) -> Figures:
     """Each case's three sides in float32, nothing compiled: xent's default preset."""
-    found = {}
-    for name in CASES:
-        usual, _ = workers(name, given)
-        found[name] = [sides(name, given, usual, plain=True) for _ in range(given.rounds)]
-        for figures in (figures for each in found[name] for figures in each.values()):
-            del figures["command"]
-    return found
+    return {name: trained(name, given, plain=True)["rounds"] for name in CASES}
 
 
 def evaluation(given: argparse.Namespace) -> Figures:

@@ -1,4 +1,4 @@
-"""What is measured: each case's sides and what is aimed at."""
+"""What is measured: each case's three sides and what is aimed at."""
 
 from dataclasses import dataclass
 

@@ -57,6 +57,7 @@ def task_of(cfg: dict[str, Any], data: Data) -> SupervisedTask:
 
 
 def take_step(task: SupervisedTask, batch: Batch) -> None:
+    """An optimizer step, without schedule, clipping and scores."""
     assert task.stepping is not None
     task.forward_backward(batch)
     task.stepping.optimizer.step()

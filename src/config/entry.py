@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config.check import PROVIDED, Plain, check
-from src.config.errors import UserError, suggestion
+from src.config.errors import UserError, printable, suggestion
 from src.config.schema import TrainerConf
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -92,7 +92,7 @@ def guarded(main: Callable[[], int]) -> int:
             # machine its imports may take this much longer
             time.sleep(30)
             return 2
-        print(f"xent: {message(error)}", file=sys.stderr)
+        print(f"xent: {printable(message(error))}", file=sys.stderr)
         return 2
     except ValueError as error:
         if not str(error).startswith("Config group override"):  # Hydra's, of data=null

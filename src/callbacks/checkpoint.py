@@ -45,23 +45,29 @@ class Interrupted(BaseException):
 
 
 class RandomState(Callback):
-    """Carries every rank's random states of Python, NumPy and torch (CPU and every CUDA device) in the checkpoint."""
+    """Carries every rank's random states of Python, NumPy and torch (CPU and the rank's own GPU) in the checkpoint.
+
+    No other GPU is asked: that would open a context on it, and the machine that finishes the run may have fewer.
+    """
 
     def __init__(self) -> None:
         self.loaded: dict[str, Any] | None = None
+        self.device = torch.device("cpu")
+
+    def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+        self.device = trainer.strategy.root_device
 
     def state_dict(self) -> dict[str, Any]:
         return {"ranks": ranks.gathered(self._own())}
 
-    @staticmethod
-    def _own() -> dict[str, Any]:
+    def _own(self) -> dict[str, Any]:
         kind, keys, position, has_gauss, gauss = np.random.get_state()
         version, internal, gauss_next = random.getstate()
         return {
             "python": [version, list(internal), gauss_next],
             "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss],
             "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "cuda": [torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else [],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -76,8 +82,8 @@ class RandomState(Callback):
         kind, keys, position, has_gauss, gauss = self.loaded["numpy"]
         np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
         torch.set_rng_state(self.loaded["torch"])
-        if self.loaded["cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(self.loaded["cuda"])
+        if self.loaded["cuda"] and self.device.type == "cuda":
+            torch.cuda.set_rng_state(self.loaded["cuda"][0], self.device)
         self.loaded = None
 
 

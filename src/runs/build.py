@@ -78,7 +78,7 @@ def build_loss(cfg: Plain, spec: Spec) -> LogitLoss:
 
 def build_model(cfg: Plain, spec: Spec, loss: LogitLoss) -> Network:
     """The network, its weights a function of (seed, model) alone: all losses start from the same."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # of the CPU, where weights are drawn; by default, of every GPU there is
         torch.manual_seed(generator("weights", cfg["seed"]).initial_seed())
         model = construct(
             cfg,

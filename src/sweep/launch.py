@@ -1,6 +1,7 @@
 """Runs jobs side by side, each as a process of its own that dies with this one."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import tempfile
@@ -189,8 +190,25 @@ def visible_gpus() -> list[str]:
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         return [name.strip() for name in given.split(",") if name.strip()]
-    nodes = [path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")]
-    return [str(index) for index in range(len(nodes))]
+    return [str(index) for index in range(gpus_of_driver())]
+
+
+def gpus_of_driver() -> int:
+    """The GPUs of this machine, as NVIDIA's management library counts them; 0 where there is none.
+
+    It opens nothing on them. Their files in /dev stand in where a container has no such library; under WSL there are
+    no such files.
+    """
+    count = ctypes.c_uint(0)
+    try:
+        library = ctypes.CDLL("libnvidia-ml.so.1")
+        if library.nvmlInit_v2() == 0:
+            library.nvmlDeviceGetCount_v2(ctypes.byref(count))
+            library.nvmlShutdown()
+            return count.value
+    except (OSError, AttributeError):  # no such library, or a stub of it
+        pass
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
 def wants_gpu(job: Job) -> bool:

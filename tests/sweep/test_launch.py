@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,6 +214,30 @@ def test_gpus_that_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert visible_gpus() == ["1", "GPU-5"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert visible_gpus() == []
+
+
+NVML = """
+int nvmlInit_v2(void) { return STATUS; }
+int nvmlShutdown(void) { return 0; }
+int nvmlDeviceGetCount_v2(unsigned *count) { *count = 3; return 0; }
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize(("status", "expected"), [(0, "['0', '1', '2']"), (9, "[]")])
+def test_gpus_without_files_in_dev_are_seen(status: int, expected: str, tmp_path: Path) -> None:
+    """As under WSL: the driver's library is a stand-in here, which knows of three, or finds no driver (9)."""
+    source = tmp_path / "nvml.c"
+    source.write_text(NVML)
+    library = tmp_path / "libnvidia-ml.so.1"
+    subprocess.run(["cc", "-shared", "-fPIC", f"-DSTATUS={status}", str(source), "-o", str(library)], check=True)
+    code = "import pathlib; from src.sweep.launch import visible_gpus; pathlib.Path.glob = lambda *_: []"
+    env = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; print(visible_gpus())"],
+        **{"cwd": ROOT, "env": env | {"LD_LIBRARY_PATH": str(tmp_path)}, "capture_output": True, "text": True},
+    )
+    assert done.stdout.strip() == expected, done.stderr
 
 
 def test_stop_on_error(tmp_path: Path) -> None:

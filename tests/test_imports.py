@@ -30,15 +30,15 @@ RULES = {
     "config": {"hydra", "omegaconf", "src.checks", "src.config"},
     "report": {
         *("numpy", "scipy", "matplotlib", "PIL", "yaml", "jinja2", "tensorboard", "src.report", "src.checks"),
-        *("src.config.errors", "src.runs.files", "src.runs.folder"),
+        *("src.config.errors", "src.runs.files", "src.runs.folder", "src.runs.identity"),
     },
     "tune": {
         *("hydra", "omegaconf", "optuna", "sqlalchemy"),
-        *("src.config", "src.runs.files", "src.runs.folder", "src.sweep", "src.tune"),
+        *("src.config", "src.runs.files", "src.runs.folder", "src.runs.identity", "src.sweep", "src.tune"),
     },
     "sweep": {
         *("hydra", "omegaconf", "src.checks", "src.config", "src.garbage", "src.lifetime"),
-        *("src.runs.files", "src.runs.folder", "src.sweep"),
+        *("src.runs.files", "src.runs.folder", "src.runs.identity", "src.sweep"),
     },
 }
 # modules that are no particular loss, network or data set

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from src.report.read import Run
-from src.runs.folder import NEUTRAL
+from src.runs.identity import NEUTRAL
 
 Plain = dict[str, Any]
 LR = "optimizer.lr"

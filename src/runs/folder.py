@@ -2,69 +2,21 @@
 
 import contextlib
 import fcntl
-import hashlib
-import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from src.config.errors import UserError
-from src.runs.files import YamlLoader, write_json, write_yaml
+from src.runs.files import DamagedError, read_json, read_yaml, write_json, write_yaml
 
 Plain = dict[str, Any]
 
-# Keys that cannot change a run's numbers.
-NEUTRAL = (
-    *("seed", "experiment", "ablation", "logger", "x_axis", "figures", "runs", "resume", "teacher", "samples"),
-    *("overwrite", "retry_failed", "profiler"),
-    *("trainer.log_every_n_steps", "trainer.accelerator", "checkpoint.every_n_steps", "data.root", "data.path"),
-    "data.resident",
-)
 # Keys of config.yaml without which a run cannot be tested again.
 TESTED_WITH = ("data", "model", "loss", "trainer", "teacher", "seed", "compile", "calibration", "samples", "facts")
 
 BUSY = "another process is training this very run"
-
-
-def identity(cfg: Plain, facts: Plain) -> str:
-    """Eight hex digits that name a configuration without its seed: a hash of all that can change its numbers.
-
-    ``facts`` are those that no key holds: the data's fingerprint, threads and device as resolved.
-    """
-    kept = {}
-    for key, value in cfg.items():
-        if isinstance(value, dict):
-            value = {name: item for name, item in value.items() if f"{key}.{name}" not in NEUTRAL}
-        if key not in NEUTRAL:
-            kept[key] = value
-    text = json.dumps(as_floats({"config": kept, "facts": facts}), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def as_floats(value: Any) -> Any:
-    """Plain containers with every integer as a float: loss.gamma=2 is the default's 2.0."""
-    if isinstance(value, dict):
-        return {key: as_floats(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [as_floats(item) for item in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def slug(choices: Plain, typed: list[str]) -> str:
-    """A readable name, the loss and what the user changed: "focal-gamma3". Nothing in it needs quotes in a command."""
-    parts = [str(choices["loss"])]
-    for override in typed:
-        key, _, value = override.lstrip("+~").partition("=")
-        if override == "debug=profiler":
-            continue
-        if not {key, key.partition(".")[0]} & set(NEUTRAL) and key not in ("data", "model", "loss", "trainer.threads"):
-            parts.append(value if key in choices else f"{key.rpartition('.')[2]}{value}")
-    return re.sub(r"[^\w.+-]+", "_", "-".join(parts))[:60].rstrip("_-.")
 
 
 def family(cfg: Plain, choices: Plain) -> Path:
@@ -118,11 +70,14 @@ class RunFolder:
     def read_result(self) -> Plain:
         """What result.json says; {} where there is none. Raises UserError if it is damaged."""
         try:
-            return json.loads(self.result.read_text())
+            result = read_json(self.result)
+            if not isinstance(result, dict):
+                raise DamagedError(self.result, "it holds no result of a run")
         except FileNotFoundError:
             return {}
-        except ValueError as error:
-            raise UserError(f"{self.result} is damaged ({error}); train anew with overwrite=true") from None
+        except DamagedError as error:
+            raise UserError(f"{error}; train anew with overwrite=true") from None
+        return result
 
     def write_result(self, result: Plain) -> None:
         write_json(self.result, result)
@@ -130,13 +85,15 @@ class RunFolder:
     def read_config(self) -> Plain:
         """What config.yaml holds. Raises UserError where this is no run's folder."""
         try:
-            config = yaml.load(self.config.read_text(), YamlLoader)
-            assert isinstance(config, dict)
-            assert "choices" in config
-        except (OSError, ValueError, AssertionError, yaml.YAMLError):
+            config = read_yaml(self.config)
+            if not isinstance(config, dict) or "choices" not in config:
+                raise DamagedError(self.config, "it holds no configuration of a run")
+        except FileNotFoundError:
             seeds = sorted(path.name for path in self.path.glob("seed*"))
             hint = f" Did you mean {self.path / seeds[0]}?" if seeds else ""
-            raise UserError(f"{self.path} is no run's folder: it has no readable config.yaml.{hint}") from None
+            raise UserError(f"{self.path} is no run's folder: it has no config.yaml.{hint}") from None
+        except DamagedError as error:
+            raise UserError(f"{self.path} is no run's folder: {error}") from None
         return config
 
     def read_finished(self) -> tuple[Plain, Plain]:

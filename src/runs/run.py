@@ -13,8 +13,9 @@ from src.config.check import check
 from src.config.errors import UserError
 from src.runs import build, machine, show
 from src.runs.fit import Fit
-from src.runs.folder import RunFolder, family, identity, slug
+from src.runs.folder import RunFolder, family
 from src.runs.follow import follow
+from src.runs.identity import identity, slug
 from src.runs.logs import logging_to
 from src.runs.teacher import find_teacher
 from src.runs.team import Team

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from src.config.errors import UserError
-from src.runs.folder import BUSY, RunFolder, family, identity
+from src.runs.folder import BUSY, RunFolder, family
+from src.runs.identity import identity
 from src.sweep.jobs import Job
 
 Plain = dict[str, Any]

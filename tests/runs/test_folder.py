@@ -15,7 +15,8 @@ import pytest
 from src.config.entry import resolve
 from src.config.errors import UserError
 from src.runs.files import write_text, written_whole
-from src.runs.folder import RunFolder, identity, slug
+from src.runs.folder import RunFolder
+from src.runs.identity import identity, same_data, slug
 from tests.commands import QUIET, composed, only_run, train
 from tests.conftest import ROOT
 
@@ -80,10 +81,27 @@ def test_identity_is_that_of_another_process() -> None:
     cfg = resolve(composed("loss=focal").cfg)
     backwards = {key: dict(reversed(v.items())) if isinstance(v, dict) else v for key, v in reversed(cfg.items())}
     assert identity(backwards, FACTS) == identity(cfg, FACTS)
-    code = f"from src.runs.folder import identity; print(identity({cfg!r}, {FACTS!r}))"
+    code = f"from src.runs.identity import identity; print(identity({cfg!r}, {FACTS!r}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == identity(cfg, FACTS)
     assert re.fullmatch("[0-9a-f]{8}", identity(cfg, FACTS))
+
+
+DATA = {"_target_": "x.Y", "root": "a", "eval_batch_size": 9, "resident": "auto", "pad": 4, "val_fraction": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "same"),
+    [
+        *(("root", "b", True), ("eval_batch_size", 8, True), ("resident", "host", True), ("path", "z", True)),
+        *(("pad", 4.0, True), ("pad", 5, False), ("val_fraction", 0.2, False), ("_target_", "x.Z", False)),
+    ],
+)
+def test_same_data_are_the_same_content_and_settings_wherever_they_lie(key: str, value: Any, same: bool) -> None:
+    stored = {"data": DATA, "identity_facts": {"fingerprint": "abc", "device": "cpu"}, "seed": 0}
+    other = {"data": DATA | {key: value}, "identity_facts": {"fingerprint": "abc", "device": "gpu"}, "seed": 1}
+    assert (same_data(stored) == same_data(other)) is same
+    assert same_data(stored) != same_data(stored | {"identity_facts": {"fingerprint": "abd"}})
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from omegaconf import OmegaConf, open_dict
 from src.config import schema
 from src.config.entry import CONF, chosen, resolve
 from src.config.errors import UserError
-from src.runs.folder import RunFolder, family, identity, slug
+from src.runs.folder import RunFolder, family
+from src.runs.identity import identity, slug
 from src.sweep.jobs import Job, as_sweep, jobs_of
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,68 @@
+"""What names a run: a hash of all that can change its numbers; and what is the same data."""
+
+import hashlib
+import json
+import re
+from typing import Any
+
+Plain = dict[str, Any]
+
+# Keys that cannot change a run's numbers.
+NEUTRAL = (
+    *("seed", "experiment", "ablation", "logger", "x_axis", "figures", "runs", "resume", "teacher", "samples"),
+    *("overwrite", "retry_failed", "profiler"),
+    *("trainer.log_every_n_steps", "trainer.accelerator", "checkpoint.every_n_steps", "data.root", "data.path"),
+    "data.resident",
+)
+# Keys of data that say where they are, or how they are cut up to be tested: the examples are the same.
+PLACES = ("root", "path", "resident", "eval_batch_size")
+
+
+def identity(cfg: Plain, facts: Plain) -> str:
+    """Eight hex digits that name a configuration without its seed: a hash of all that can change its numbers.
+
+    ``facts`` are those that no key holds: the data's fingerprint, threads and device as resolved.
+    """
+    kept = {}
+    for key, value in cfg.items():
+        if isinstance(value, dict):
+            value = {name: item for name, item in value.items() if f"{key}.{name}" not in NEUTRAL}
+        if key not in NEUTRAL:
+            kept[key] = value
+    return digest({"config": kept, "facts": facts})[:8]
+
+
+def digest(value: Plain) -> str:
+    """SHA-256 of plain containers; equal numbers count as equal."""
+    return hashlib.sha256(json.dumps(as_floats(value), sort_keys=True).encode()).hexdigest()
+
+
+def as_floats(value: Any) -> Any:
+    """Plain containers with every integer as a float: loss.gamma=2 is the default's 2.0."""
+    if isinstance(value, dict):
+        return {key: as_floats(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_floats(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def same_data(config: Plain) -> str:
+    """A text that is equal for two stored configurations exactly if their runs learn from the same data.
+
+    The content (``identity_facts.fingerprint``) and the settings that shape it, but for ``PLACES``: never where the
+    files are, what they are called or when they were written.
+    """
+    settings = {key: value for key, value in config["data"].items() if key not in PLACES}
+    return digest({"fingerprint": config["identity_facts"]["fingerprint"], "settings": settings})
+
+
+def slug(choices: Plain, typed: list[str]) -> str:
+    """A readable name, the loss and what the user changed: "focal-gamma3". Nothing in it needs quotes in a command."""
+    parts = [str(choices["loss"])]
+    for override in typed:
+        key, _, value = override.lstrip("+~").partition("=")
+        if override == "debug=profiler":
+            continue
+        if not {key, key.partition(".")[0]} & set(NEUTRAL) and key not in ("data", "model", "loss", "trainer.threads"):
+            parts.append(value if key in choices else f"{key.rpartition('.')[2]}{value}")
+    return re.sub(r"[^\w.+-]+", "_", "-".join(parts))[:60].rstrip("_-.")

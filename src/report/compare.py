@@ -10,6 +10,10 @@ from src.report.groups import Group, Section
 from src.report.measure import METRICS, Measurements, Metric, Span
 from src.report.statistics import LEVEL, best, holm
 
+# At two seeds the spread between them is known to one degree of freedom: of ablations without any difference more than
+# one in twenty would get a verdict (docs/statistics.md).
+LEAST_SEEDS = 3
+
 
 @dataclass
 class Cell:
@@ -29,9 +33,9 @@ class Comparison:
     """What the report says of a section, in numbers.
 
     ``cells``: (label, metric's name) -> cell; none where a loss has no such metric. ``best``: metric's name -> the
-    label that beats every other. ``alone``: metric's name -> the labels that share no two seeds with any other: they
-    neither win nor keep another from it. ``pairs``: (metric's name, one label, another) -> the first's minus the
-    second's. ``comparisons`` and ``pair_comparisons``: how many Holm's correction was over.
+    label that beats every other. ``alone``: metric's name -> the labels that share fewer than three seeds with any
+    other: they neither win nor keep another from it. ``pairs``: (metric's name, one label, another) -> the first
+    minus the second. ``comparisons`` and ``pair_comparisons``: how many Holm's correction was over.
     """
 
     section: Section
@@ -98,14 +102,14 @@ def _against(result: Comparison, measured: Measurements, baseline: Group) -> Non
 
 
 def _testable(difference: Span | None) -> float:
-    """The p-value; NaN with one common seed, which tells of two networks and not of losses."""
-    return difference.p if difference is not None and difference.n > 1 else math.nan
+    """The p-value; NaN with fewer than three common seeds, which tell of networks and not of losses."""
+    return difference.p if difference is not None and difference.n >= LEAST_SEEDS else math.nan
 
 
 def _pairwise(result: Comparison, measured: Measurements) -> None:
     """All pairs of groups in all judged metrics, one family for Holm; who beats every other with which it is compared.
 
-    A loss without probabilities is not beaten in nll, one that has no two seeds in common with another in nothing.
+    A loss without probabilities is not beaten in nll, one that has no three seeds in common with another in nothing.
     """
     groups = result.groups
     pairs = list(itertools.combinations(range(len(groups)), 2))
@@ -120,7 +124,7 @@ def _pairwise(result: Comparison, measured: Measurements) -> None:
             result.pairs[metric.name, groups[a].label, groups[b].label] = span
             result.pairs[metric.name, groups[b].label, groups[a].label] = span.negative()
         known = [i for i, group in enumerate(groups) if (group.label, metric.name) in result.cells]
-        together = {i for pair, span in zip(pairs, row, strict=True) if span.n > 1 for i in pair}
+        together = {i for pair, span in zip(pairs, row, strict=True) if span.n >= LEAST_SEEDS for i in pair}
         result.alone[metric.name] = [groups[i].label for i in known if i not in together]
         have = sorted(together)
         winner = int(best(difference[np.ix_(have, have)], sure[np.ix_(have, have)])) if have else -1

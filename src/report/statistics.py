@@ -9,20 +9,19 @@ seeds, plus that of the examples which all seeds share (which the spread between
 with m_s the mean of seed s, all variances and covariances with one degree of freedom taken off: the moment estimator of
 two crossed random effects (Searle, Casella, McCulloch 1992, Variance Components, ch. 4). Resampling seeds and examples
 (Owen 2007, The pigeonhole bootstrap, arXiv:0712.1111) aims at the same variance, but finds (n - 1) / n of the seeds'
-part, and its percentiles know no t. The interval is mean +- t sqrt(V), with the quantile t of Student's distribution
-whose degrees of freedom weigh those of the parts by their variances, as Cochran and Cox (1950, Experimental Designs)
-weigh the quantiles:
+part, and its percentiles know no t. The interval is mean +- t' sqrt(V), with the two parts' quantiles of Student's t
+weighed by their variances, as Cochran and Cox (1950, Experimental Designs, ch. 4) do for two means:
 
-    1 / df = (A / V) / (n - 1) + (C / V) / (N - 1)
+    t' = (A t(n - 1) + C t(N - 1)) / V
 
-Satterthwaite's squared weights are for variances that are known; at n = 3 they cover 92.6 % where these cover 95 %.
-Measured coverage of 95 % intervals: tests/report/test_coverage.py.
+and p is the level whose t' is |mean| / sqrt(V). Measured coverage and error rates: docs/statistics.md.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import elementwise
 from scipy.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
@@ -52,24 +51,37 @@ def estimate(means: Floats, covariance: Floats | None, examples: int) -> Estimat
         covariance, examples = np.full((n, n), np.nan if n == 1 else 0.0), 2
     own = np.trace(covariance, axis1=-2, axis2=-1) / n
     if n == 1:
-        return _student(value, own / examples, np.full_like(value, examples - 1))
+        return _student(value, np.zeros_like(value), own / examples, 1, examples - 1)
     shared = (covariance.sum((-2, -1)) - n * own) / (n * (n - 1))
     with np.errstate(invalid="ignore"):  # a mean may be infinite
         seeds = means.var(-1, ddof=1) / n
     # Accuracies are counts: few seeds may agree to the last digit. Then what the rest_si alone would give stands in.
     seeds = np.where(seeds > 0, seeds, (own - shared).clip(0) / (n * examples))
-    common = np.broadcast_to(shared.clip(0) / examples, seeds.shape)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        df = (seeds + common) / (seeds / (n - 1) + common / (examples - 1))
-    return _student(value, seeds + common, df)
+    return _student(value, seeds, shared.clip(0) / examples, n - 1, examples - 1)
 
 
-def _student(value: Floats, variance: Floats, df: Floats) -> Estimate:
-    width = np.sqrt(np.where(np.isfinite(value), variance, np.nan))
+def _student(value: Floats, a: Floats, c: Floats, df_a: int, df_c: int) -> Estimate:
+    """Of a mean whose variance has the parts ``a`` and ``c``, of ``df_a`` and ``df_c`` degrees of freedom."""
+    width = np.sqrt(np.where(np.isfinite(value), a + c, np.nan))
+    known = width > 0
     with np.errstate(invalid="ignore", divide="ignore"):
-        half = np.where(width > 0, stdtrit(df, 1 - LEVEL / 2) * width, width)
-        p = np.where(width > 0, 2 * stdtr(df, -np.abs(value) / width), np.where(value == 0, 1.0, np.nan))
+        share = np.where(known, a / (a + c), np.nan)
+        half = np.where(known, quantile(LEVEL, share, df_a, df_c) * width, width)
+        p = np.where(known, level(np.abs(value) / width, share, df_a, df_c), np.where(value == 0, 1.0, np.nan))
     return Estimate(value, value - half, value + half, p)
+
+
+def quantile(p: Floats | float, share: Floats, df_a: int, df_c: int) -> Floats:
+    """t' of the two-sided level ``p``, where the part of ``df_a`` degrees of freedom has ``share`` of the variance."""
+    return -(share * stdtrit(df_a, p / 2) + (1 - share) * stdtrit(df_c, p / 2))
+
+
+def level(t: Floats, share: Floats, df_a: int, df_c: int) -> Floats:
+    """The two-sided level p whose t' is ``t``: between those of the two parts. NaN where ``t`` or ``share`` is."""
+    below, above = np.sort([2 * stdtr(df_a, -t), 2 * stdtr(df_c, -t)], 0)
+    ends = (below * (1 - 1e-9)).clip(1e-300), above * (1 + 1e-9)  # it may be an end; the quantile of 0 is no number
+    found = elementwise.find_root(lambda p, t, w: quantile(p, w, df_a, df_c) - t, ends, args=(t, share))
+    return np.where(found.success, found.x, above).clip(max=1)
 
 
 def contrast(covariance: Floats, a: Indices, b: Indices) -> Floats:

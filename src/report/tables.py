@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -189,7 +190,8 @@ def as_csv(comparisons: Sequence[Comparison]) -> str:
                     m.high,
                     baseline,
                 ]
-                row += [d.n, d.value, d.low, d.high, d.p, cell.adjusted] if d else [""] * 6
+                p = math.nan if math.isnan(cell.adjusted) else d.p if d else math.nan  # where there is no verdict
+                row += [d.n, d.value, d.low, d.high, p, cell.adjusted] if d else [""] * 6
                 wins = "wins" if comparison.best.get(metric.name) == group.label else tone(metric, cell)
                 writer.writerow([*("" if value != value else value for value in row), wins])
     return text.getvalue()

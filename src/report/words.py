@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from src.report.compare import Cell, Comparison
+from src.report.compare import LEAST_SEEDS, Cell, Comparison
 from src.report.measure import Metric, Span
 from src.report.read import Run
 
+COUNTS = ("no", "one", "two")  # of seeds, where they are too few
 DASH, MINUS, TIMES = "—", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
 
 
@@ -91,12 +92,18 @@ def _verdict(comparison: Comparison, metric: Metric) -> Verdict:
         return Verdict(metric.name, headline, [*_win(comparison, metric, winner, ranked), *against, *details], True)
     if len(alone) < len(everyone):
         why = f"No loss beats every other{among}."
-    elif any(comparison.pairs[metric.name, a, b].n for a in everyone for b in everyone if a != b):
-        why = "No verdict: one common seed tells two networks apart, not two losses."
     else:
-        why = "No verdict: there is no common seed."
+        most = max(comparison.pairs[metric.name, a, b].n for a in everyone for b in everyone if a != b)
+        why = f"No verdict: {_too_few(most)}."
     lead = f"{'Highest' if metric.better > 0 else 'Lowest'} mean{' of these' if among else ''}"
     return Verdict(metric.name, f"{why} {lead}: {first}.", [*against, *details], False)
+
+
+def _too_few(seeds: int) -> str:
+    """Why so many common seeds give no verdict."""
+    if seeds == 1:
+        return "one common seed tells two networks apart, not two losses"
+    return f"{COUNTS[seeds]} common seeds are too few" if seeds else "there is no common seed"
 
 
 def _win(comparison: Comparison, metric: Metric, winner: str, ranked: Sequence[str]) -> list[str]:
@@ -113,11 +120,11 @@ def _left_out(comparison: Comparison, metric: Metric, compared: Sequence[str]) -
     groups = [group for group in comparison.groups if group.label not in compared]
     seeds = {g.label: cell.mean.n for g in groups if (cell := comparison.cells.get((g.label, metric.name)))}
     silent = [group.label for group in groups if group.label not in seeds]
-    single = [label for label, n in seeds.items() if n == 1]
-    apart = [label for label, n in seeds.items() if n > 1]
+    few = {n: [label for label, own in seeds.items() if own == n] for n in range(1, LEAST_SEEDS)}
+    apart = [label for label, n in seeds.items() if n >= LEAST_SEEDS]
     told = (
-        (single, "one seed only: not compared for “best”"),
-        (apart, "no two seeds in common with another: not compared for “best”"),
+        *((labels, f"{COUNTS[n]} seed{'s' * (n > 1)} only: not compared for “best”") for n, labels in few.items()),
+        (apart, f"fewer than {LEAST_SEEDS} seeds in common with another: not compared for “best”"),
         (silent, f"{'gives' if len(silent) == 1 else 'give'} no probabilities: not judged"),
     )
     return [f"{listed(labels)}{'' if labels is silent else ':'} {why}" for labels, why in told if labels]
@@ -139,10 +146,10 @@ def _against_baseline(comparison: Comparison, metric: Metric, ranked: Sequence[s
         if label != name:
             cell = comparison.cells[label, metric.name]
             common = cell.difference.n if cell.difference else 0
-            if cell.difference and common > 1:
+            if cell.difference and common >= LEAST_SEEDS:
                 found[tone(metric, cell)].append(f"{label} ({difference(metric, cell.difference)})")
             else:
-                found["apart"].append(f"{label} ({'one' if common else 'no'} common seed)")
+                found["apart"].append(f"{label} ({COUNTS[common]} common seed{'s' * (common > 1)})")
     return [f"{heads[key]}: {listed(labels)}" for key, labels in found.items() if labels]
 
 

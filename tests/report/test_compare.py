@@ -1,5 +1,7 @@
 """What the comparison says of runs with known differences."""
 
+import csv
+import io
 import json
 import math
 from pathlib import Path
@@ -12,6 +14,7 @@ from src.report.compare import Comparison, compare
 from src.report.figures import curves_of, pooled
 from src.report.groups import sections_of
 from src.report.read import find_runs
+from src.report.tables import as_csv
 from src.report.words import verdicts
 from tests.report.fabricated import BRIER, CE, FOCAL, HINGE, Kind, ablation_of, ended, finished
 
@@ -87,6 +90,20 @@ def test_one_seed_gives_intervals_and_no_verdict(tmp_path: Path) -> None:
     assert all(verdict.headline.startswith("No verdict: one common seed") for verdict in verdicts(result))
 
 
+def test_two_seeds_give_intervals_and_no_verdict(tmp_path: Path) -> None:
+    ablation_of(tmp_path, [CE, Kind("good", skill=1.6)], [0, 1])
+    result = compared(tmp_path)
+    cell = result.cells["good", "nll"]
+    assert cell.difference is not None and cell.difference.low < cell.difference.value < cell.difference.high
+    assert math.isnan(cell.adjusted) and not cell.significant
+    assert (result.best, result.comparisons, result.pair_comparisons) == ({}, 0, 0)
+    for verdict in verdicts(result):
+        assert verdict.headline.startswith("No verdict: two common seeds are too few. ") and not verdict.won
+        assert "not compared with ce: good (two common seeds)" in verdict.details
+    rows = list(csv.DictReader(io.StringIO(as_csv([result]))))
+    assert all(row["p"] == row["p_holm"] == row["verdict"] == "" for row in rows)
+
+
 def given(folder: Path, kind: Kind, nll: list[float]) -> None:
     """Runs with these test nll by seed, all else the same, and nothing known of the test examples."""
     for seed, value in enumerate(nll):
@@ -141,15 +158,15 @@ def test_a_baseline_of_one_seed_leaves_the_others_their_verdict(tmp_path: Path) 
 
 
 def test_seeds_that_no_other_loss_has(tmp_path: Path) -> None:
-    """Two seeds, but none in common: left out like one seed. Where that leaves no pair, there is no verdict."""
+    """Three seeds, but none in common: left out like one seed. Where that leaves no pair, there is no verdict."""
     ablation_of(tmp_path, [CE, Kind("good", skill=1.6)], range(5))
     ablation_of(tmp_path, [FOCAL, BRIER], [7])
-    ablation_of(tmp_path, [HINGE], [8, 9])
+    ablation_of(tmp_path, [HINGE], [8, 9, 10])
     result = compared(tmp_path)
     assert result.best["accuracy"] == "good"
     told = {verdict.metric: verdict for verdict in verdicts(result)}
     assert told["accuracy"].headline.startswith("good wins among the 2 compared: ")
-    assert {"hinge: no two seeds in common with another: not compared for “best”"} < set(told["accuracy"].details)
+    assert {"hinge: fewer than 3 seeds in common with another: not compared for “best”"} < set(told["accuracy"].details)
     assert any("brier and focal: one seed only" in text or "focal and brier" in text for text in told["nll"].details)
     assert "hinge gives no probabilities: not judged" in told["nll"].details
     lonely = ablation_of(tmp_path / "lonely", [CE], range(5))

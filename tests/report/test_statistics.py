@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from src.report.statistics import best, contrast, estimate, holm
+from src.report.statistics import best, contrast, estimate, holm, level, quantile
 
 # Three seeds (rows) judged on the same four examples.
 A = np.array([[1.0, 2.0, 3.0, 6.0], [2.0, 4.0, 2.0, 8.0], [0.0, 2.0, 5.0, 9.0]])
@@ -19,16 +19,32 @@ def test_worked_by_hand() -> None:
     """Means 3, 4, 4; their variance 1/3. Deviations [-2 -1 0 3], [-2 0 -2 4], [-4 -2 1 5]: sums of squares 14, 24, 46,
     of products 16, 25, 26, all over 3. So A = (1/3)/3, C = (2 (16 + 25 + 26) / 3 / 6) / 4."""
     seeds, common = 1 / 9, (2 * (16 + 25 + 26) / 3 / 6) / 4
-    df = 1 / ((seeds / 2 + common / 3) / (seeds + common))
-    half = stats.t.ppf(0.975, df) * math.sqrt(seeds + common)
+    weighed = (seeds * stats.t.ppf(0.975, 2) + common * stats.t.ppf(0.975, 3)) / (seeds + common)
+    half = weighed * math.sqrt(seeds + common)
     got = estimate(A.mean(1), np.cov(A), 4)
     assert float(got.value) == pytest.approx(11 / 3, abs=1e-12)
     assert float(got.low) == pytest.approx(11 / 3 - half, abs=1e-9)
     assert float(got.high) == pytest.approx(11 / 3 + half, abs=1e-9)
-    assert float(got.p) == pytest.approx(2 * stats.t.sf(11 / 3 / math.sqrt(seeds + common), df), abs=1e-9)
-    # in figures, worked on paper: V = 1/9 + 67/36 = 71/36, df = (71/36) / (1/18 + 67/108) = 213/73
+    # in figures, worked on paper: V = 1/9 + 67/36 = 71/36, t' = (4 t(2) + 67 t(3)) / 71, with t from tables
     assert seeds + common == pytest.approx(71 / 36, abs=1e-12)
-    assert df == pytest.approx(213 / 73, abs=1e-12)
+    assert weighed == pytest.approx((4 * 4.302652730 + 67 * 3.182446305) / 71, abs=1e-9)
+    t = 11 / 3 / math.sqrt(71 / 36)
+    assert (4 * stats.t.isf(got.p / 2, 2) + 67 * stats.t.isf(got.p / 2, 3)) / 71 == pytest.approx(t, abs=1e-9)
+
+
+@given(st.floats(0, 30), st.floats(0, 1), st.integers(1, 9), st.sampled_from([1, 99, 9_999]))
+def test_the_level_is_that_whose_quantile_it_is(t: float, share: float, df_a: int, df_c: int) -> None:
+    """And lies between the p-values of the two parts' own t tests."""
+    p = float(level(np.array(t), np.array(share), df_a, df_c))
+    assert quantile(p, np.array(share), df_a, df_c) == pytest.approx(t, rel=1e-9, abs=1e-9)
+    apart = sorted(2 * stats.t.sf(t, df) for df in (df_a, df_c))
+    assert apart[0] * (1 - 1e-9) <= p <= apart[1] * (1 + 1e-9)
+
+
+def test_a_level_that_no_number_can_hold() -> None:
+    assert level(np.array([1e9, 0.0, np.nan]), np.array([0.5, 0.5, 0.5]), 999, 999) == pytest.approx(
+        [0, 1, np.nan], nan_ok=True
+    )
 
 
 def test_a_difference_worked_by_hand() -> None:

@@ -25,16 +25,13 @@ class Plan:
     save_steps: int | None
 
     @classmethod
-    def of(cls, trainer: dict[str, Any], batches_per_epoch: int, save_steps: int | None) -> "Plan":
+    def of(cls, trainer: dict[str, Any], epoch_steps: int, save_steps: int | None) -> "Plan":
         """The plan that the trainer's settings make of an epoch's length."""
-        accumulate = trainer["accumulate_grad_batches"] or 1
-        limit = trainer["overfit_batches"] or trainer["limit_train_batches"]
-        batches = min(batches_per_epoch, limit) if limit else batches_per_epoch
-        epoch_steps = max(1, batches // accumulate)
         ends = [trainer["max_steps"], epoch_steps * trainer["max_epochs"] if trainer["max_epochs"] else None]
         steps = min(end for end in ends if end is not None)
         val_steps = trainer["val_every_n_steps"] or epoch_steps
-        return cls(steps, epoch_steps, val_steps, accumulate, trainer["log_every_n_steps"], save_steps)
+        accumulate, log_steps = trainer["accumulate_grad_batches"], trainer["log_every_n_steps"]
+        return cls(steps, epoch_steps, val_steps, accumulate, log_steps, save_steps)
 
     @property
     def batches(self) -> int:

@@ -1,7 +1,8 @@
 """What a data set is to the rest: its sizes, three splits, and loaders of batches on the training device.
 
-Nothing here has hidden state. The order of an epoch is a function of (seed, epoch), a batch's augmentation of
-(seed, step), so a run resumed at step n sees exactly what it would have seen.
+Nothing here has hidden state. The order of an epoch is a function of (seed, epoch), the augmentation of an optimizer
+step's examples of (seed, step), so a run resumed at step n sees exactly what it would have seen. Batches that are
+accumulated, and the ranks' shares of them, are parts of their step's examples: the same ones however they are cut.
 """
 
 import hashlib
@@ -45,26 +46,26 @@ def generator(*key: int | str) -> torch.Generator:
 
 @dataclass
 class TrainLoader:
-    """The whole of training as one pass of ``steps`` batches; ``position``, its only state, is the next one's number.
+    """The whole of training as one pass of ``batches``; ``position``, its only state, is the number of the next one.
 
-    ``draw(step)`` gives batch number ``step`` of the run, this rank's share of it. Where ``many``, an item is the
+    ``draw(number)`` gives batch ``number`` of the run, this rank's share of it. Where ``many``, an item is the
     iterator over all batches that are left: whoever trains takes as many from it as it likes, then asks for another.
     """
 
     draw: Callable[[int], Batch]
-    steps: int
+    batches: int
     many: bool = False
     position: int = 0
 
     def __len__(self) -> int:
-        return self.steps
+        return self.batches
 
     def __iter__(self) -> Iterator[Batch] | Iterator[Iterator[Batch]]:
         batches = self._batches()
         return itertools.repeat(batches) if self.many else batches
 
     def _batches(self) -> Iterator[Batch]:
-        while self.position < self.steps:
+        while self.position < self.batches:
             batch = self.draw(self.position)
             self.position += 1
             yield batch
@@ -102,6 +103,8 @@ class Data:
     kind: Literal["image", "text"]
     spec: Spec
     batch_size: int
+    accumulate: int = 1  # training batches an optimizer step
+    limit: int | None = None  # training batches an epoch, at most
     soft_targets: bool = False  # training targets are distributions over classes
     notes: tuple[str, ...] = ()  # what a user must know when reading the results
 
@@ -129,12 +132,28 @@ class Data:
         """Move the data to the training device, or, where they stay on the host, what batches are made of there."""
         raise NotImplementedError
 
-    def steps_per_epoch(self) -> int:
-        """Training batches that make one pass over the training split."""
+    def batches_per_epoch(self) -> int:
+        """Whole training batches in one pass over the training split."""
         raise NotImplementedError
 
-    def train_batch(self, seed: int, step: int, rank: int = 0, world: int = 1) -> Batch:
-        """This rank's rows of training batch ``step``, counted from the start of the run."""
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of an epoch: whole ones, within ``limit``. What is left of the split is dropped."""
+        whole = self.batches_per_epoch() // self.accumulate
+        return whole if self.limit is None else min(whole, self.limit // self.accumulate)
+
+    @property
+    def step_size(self) -> int:
+        """Examples of an optimizer step."""
+        return self.batch_size * self.accumulate
+
+    def part(self, number: int, rank: int, world: int) -> tuple[int, slice]:
+        """The optimizer step of training batch ``number``, and which of the step's examples are this rank's of it."""
+        step, batch = divmod(number, self.accumulate)
+        first = batch * self.batch_size
+        return step, slice(first + rank, first + self.batch_size, world)
+
+    def train_batch(self, seed: int, number: int, rank: int = 0, world: int = 1) -> Batch:
+        """This rank's rows of training batch ``number``, counted from the start of the run."""
         raise NotImplementedError
 
     def eval_batches(self, split: str) -> int:
@@ -146,14 +165,14 @@ class Data:
         raise NotImplementedError
 
     def train_loader(
-        self, seed: int, steps: int, repeat: int | None = None, rank: int = 0, world: int = 1, many: bool = False
+        self, seed: int, batches: int, repeat: int | None = None, rank: int = 0, world: int = 1, many: bool = False
     ) -> TrainLoader:
-        """``steps`` training batches; with ``repeat`` only the first ``repeat`` ones, over and over."""
+        """``batches`` training batches; with ``repeat`` only the first ``repeat`` ones, over and over."""
 
-        def draw(step: int) -> Batch:
-            return self.train_batch(seed, step % repeat if repeat else step, rank, world)
+        def draw(number: int) -> Batch:
+            return self.train_batch(seed, number % repeat if repeat else number, rank, world)
 
-        return TrainLoader(draw, steps, many)
+        return TrainLoader(draw, batches, many)
 
     def eval_loader(self, split: str, limit: int | None = None, rank: int = 0, world: int = 1) -> EvalLoader:
         """The split's batches, or the first ``limit`` of them."""

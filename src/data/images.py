@@ -33,7 +33,7 @@ def download_or_explain(name: str, root: Path, error: Exception) -> DataError:
 class ImageData(Data):
     """Images of K classes. ``read`` gives the official training and test sets; validation is split off training.
 
-    batch_size: examples a training step, over all devices. eval_batch_size: examples a batch in validation and test.
+    batch_size: examples a training batch, over all devices. eval_batch_size: examples a batch in validation and test.
     val_fraction: share of training held out, stratified, by a fixed seed of its own.
     train_examples: a stratified subset of what is left, or None for all. pad: pixels of zero padding
     for random crops (0: none). flip: mirror half the images. cutout: pixels a side of the square that is blanked in
@@ -173,46 +173,48 @@ class ImageData(Data):
         elif device.type != "cpu":
             self.splits = {name: (x.to(device), y.to(device)) for name, (x, y) in self.splits.items()}
 
-    def steps_per_epoch(self) -> int:
-        return max(1, len(self.splits["train"][1]) // self.batch_size)
+    def batches_per_epoch(self) -> int:
+        return len(self.splits["train"][1]) // self.batch_size
 
-    def train_batch(self, seed: int, step: int, rank: int = 0, world: int = 1) -> Batch:
-        return self._finish(self._take(seed, step, rank, world), seed, step, rank, world)
+    def train_batch(self, seed: int, number: int, rank: int = 0, world: int = 1) -> Batch:
+        return self._finish(self._take(seed, number, rank, world), seed, number, rank, world)
 
     def train_loader(
-        self, seed: int, steps: int, repeat: int | None = None, rank: int = 0, world: int = 1, many: bool = False
+        self, seed: int, batches: int, repeat: int | None = None, rank: int = 0, world: int = 1, many: bool = False
     ) -> TrainLoader:
-        loader = super().train_loader(seed, steps, repeat, rank, world, many)
+        loader = super().train_loader(seed, batches, repeat, rank, world, many)
         if self.on_host:
-            every = repeat or steps
-            taken = Ahead(lambda step: self._take(seed, step % every, rank, world), steps, self.device)
-            loader.draw = lambda step: self._finish(taken(step), seed, step % every, rank, world)
+            every = repeat or batches
+            taken = Ahead(lambda number: self._take(seed, number % every, rank, world), batches, self.device)
+            loader.draw = lambda number: self._finish(taken(number), seed, number % every, rank, world)
         return loader
 
-    def _take(self, seed: int, step: int, rank: int, world: int) -> Batch:
-        """Pixels and labels of a training batch as they are stored: this rank's, or all where images are mixed."""
+    def _take(self, seed: int, number: int, rank: int, world: int) -> Batch:
+        """Pixels and labels as they are stored: this rank's of a training batch; where images are mixed, its step's."""
         images, labels = self.splits["train"]
+        step, own = self.part(number, rank, world)
         epoch, index = divmod(step, self.steps_per_epoch())
-        rows = self._order(seed, epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        rows = self._order(seed, epoch)[index * self.step_size : (index + 1) * self.step_size]
         if not self.mixup:
-            rows = rows[rank::world]
+            rows = rows[own]
         return images[rows], labels[rows]
 
-    def _finish(self, taken: Batch, seed: int, step: int, rank: int, world: int) -> Batch:
-        """What ``_take`` gave, on the device, augmented as a part of the whole batch."""
+    def _finish(self, taken: Batch, seed: int, number: int, rank: int, world: int) -> Batch:
+        """What ``_take`` gave, on the device, augmented as a part of its optimizer step's examples."""
         x, targets = (part.to(self.device, non_blocking=True) for part in taken)
-        own = slice(None) if self.mixup else slice(rank, None, world)
+        step, own = self.part(number, rank, world)
+        held = slice(None) if self.mixup else own
         if self.pad or self.flip:
-            x = augmented(x, self.pad, self.flip, self.batch_size, own, generator("augmentation", seed, step))
+            x = augmented(x, self.pad, self.flip, self.step_size, held, generator("augmentation", seed, step))
         x = self.normalise(x)
         if self.cutout:
-            x = cut_out(x, self.cutout, self.batch_size, own, generator("cutout", seed, step))
+            x = cut_out(x, self.cutout, self.step_size, held, generator("cutout", seed, step))
         if not self.mixup:
             return x, targets
         # NumPy's: torch draws no Beta from a generator
         rng = np.random.default_rng(generator("mixing", seed, step).initial_seed())
         x, targets = mixed(x, targets, self.spec.num_classes, self.mixup, self.mixup_alpha, rng)
-        return x[rank::world], targets[rank::world]
+        return x[own], targets[own]
 
     @functools.lru_cache(maxsize=2)  # noqa: B019  an epoch's order is asked for once a batch
     def _order(self, seed: int, epoch: int) -> Tensor:

@@ -21,7 +21,7 @@ SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2d
 class TextData(Data):
     """A text cut into training, validation and test parts, in this order; ``read`` gives the whole of it.
 
-    block_size: characters of context. batch_size: windows a training step, over all devices, drawn with replacement.
+    block_size: characters of context. batch_size: windows a training batch, over all devices, drawn with replacement.
     eval_batch_size: windows a batch in validation and test, which cover every character once, in blocks.
     val_fraction, test_fraction: shares of the text. With test_fraction 0 the test split is the validation split.
 
@@ -111,15 +111,16 @@ class TextData(Data):
         if self.lookup is not None:
             self.lookup = self.lookup.to(device)
 
-    def steps_per_epoch(self) -> int:
+    def batches_per_epoch(self) -> int:
         return max(1, len(self.parts["train"]) // (self.batch_size * self.block_size))
 
-    def train_batch(self, seed: int, step: int, rank: int = 0, world: int = 1) -> Batch:
+    def train_batch(self, seed: int, number: int, rank: int = 0, world: int = 1) -> Batch:
         part = self.parts["train"]
+        step, own = self.part(number, rank, world)
         starts = torch.randint(
-            len(part) - self.block_size, (self.batch_size, 1), generator=generator("windows", seed, step)
+            len(part) - self.block_size, (self.step_size, 1), generator=generator("windows", seed, step)
         )
-        return self._windows(part, starts[rank::world], self.block_size)
+        return self._windows(part, starts[own], self.block_size)
 
     def eval_batches(self, split: str) -> int:
         windows, rest = divmod(len(self.parts[split]) - 1, self.block_size)

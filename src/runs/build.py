@@ -39,6 +39,9 @@ def build_data(cfg: Plain) -> Data:
     data = construct(cfg, "data")
     if not isinstance(data, Data):
         raise UserError(f"data._target_={cfg['data']['_target_']} is no data set (a sub-class of src.data.base.Data)")
+    trainer = cfg["trainer"]
+    data.accumulate = trainer["accumulate_grad_batches"]
+    data.limit = trainer["overfit_batches"] or trainer["limit_train_batches"]
     return data
 
 
@@ -142,13 +145,20 @@ def check_batch(cfg: Plain, data: Data, loss: type[LogitLoss]) -> None:
             raise UserError(f"loss={name} {why}, trainer.{key}={value} cuts it: take trainer.{key}=1")
 
 
-def check_shares(cfg: Plain, data: Data) -> None:
-    """Raise UserError where a training batch of data that is read cannot be cut into equal shares, one a rank."""
+def check_batches(cfg: Plain, data: Data) -> None:
+    """Raise UserError where data that are read do not fill an optimizer step, or a batch gives no equal shares."""
     world = cfg["trainer"]["devices"] * cfg["trainer"]["num_nodes"]
     if data.batch_size % world:
         raise UserError(
             f"data.batch_size is {data.batch_size}, all that there is to train on: not a multiple of the {world}"
             f" devices; take data.batch_size={data.batch_size // world * world or world} or fewer devices"
+        )
+
+    if data.steps_per_epoch() == 0:
+        epoch = min(count for count in (data.batches_per_epoch(), data.limit) if count is not None)
+        raise UserError(
+            f"trainer.accumulate_grad_batches={data.accumulate}: an epoch has {epoch} batches of {data.batch_size}"
+            " (data.batch_size, trainer.limit_train_batches, trainer.overfit_batches), too few for an optimizer step"
         )
 
 

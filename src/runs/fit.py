@@ -51,7 +51,7 @@ class Fit:
         self.cfg, self.data, self.teacher, self.folder, self.device = cfg, data, teacher, folder, device
         self.measured: Plain = {}  # training_seconds: with validations and checkpoints; peak_gpu_bytes: rank 0's
         build.load(data)
-        build.check_shares(cfg, data)
+        build.check_batches(cfg, data)
         self.plan = Plan.of(cfg["trainer"], data.steps_per_epoch(), cfg["checkpoint"]["every_n_steps"])
         self.task = self._task()
         self.samples = self._samples()
@@ -128,9 +128,9 @@ class Fit:
         return result
 
     def _train_loader(self) -> TrainLoader:
-        seed, repeat = self.cfg["seed"], self.cfg["trainer"]["overfit_batches"]
-        many = not self.task.automatic_optimization
-        return self.data.train_loader(seed, self.plan.batches, repeat, ranks.rank(), ranks.world(), many)
+        plan, many = self.plan, not self.task.automatic_optimization
+        repeat = plan.epoch_steps * plan.accumulate if self.cfg["trainer"]["overfit_batches"] else None
+        return self.data.train_loader(self.cfg["seed"], plan.batches, repeat, ranks.rank(), ranks.world(), many)
 
     def _trainer(self, keeper: ExactCheckpoint) -> pl.Trainer:
         settings, automatic = self.cfg["trainer"], self.task.automatic_optimization
@@ -158,8 +158,7 @@ class Fit:
             return []
         if self.cfg["logger"] == "tensorboard":
             step = None if self.checkpoint is None else self.checkpoint["global_step"]
-            examples = self.plan.accumulate * self.data.batch_size
-            unit = examples if self.cfg["x_axis"] == "samples_seen" else 1
+            unit = self.data.step_size if self.cfg["x_axis"] == "samples_seen" else 1
             return [EventFiles(self.folder.path, unit=unit, resumed_at=step)]
         if self.cfg["logger"] == "wandb":
             from pytorch_lightning.loggers import WandbLogger
@@ -206,7 +205,7 @@ class Fit:
             *(choices["data"], spec.num_classes, f"{sum(spec.class_counts):,}", choices["model"], f"{parameters:,}"),
             *(choices["loss"], self.device),
         )
-        log.info("%d steps of %d examples, validation every %d steps", plan.steps, self.data.batch_size, plan.val_steps)
+        log.info("%d steps of %d examples, validation every %d steps", plan.steps, self.data.step_size, plan.val_steps)
         batches = len(testing.eval_loader(self.cfg, self.data, "val"))
         if batches > MANY_BATCHES:
             log.warning(

@@ -23,7 +23,8 @@ def eval_loader(cfg: Plain, data: Data, split: str) -> EvalLoader:
     """The split's batches that the configuration wants: all, the first few, or those that the run has by heart."""
     settings = cfg["trainer"]
     if settings["overfit_batches"]:
-        return EvalLoader(lambda index: data.train_batch(cfg["seed"], index), range(settings["overfit_batches"]))
+        by_heart = range(data.steps_per_epoch() * data.accumulate)
+        return EvalLoader(lambda index: data.train_batch(cfg["seed"], index), by_heart)
     return data.eval_loader(split, settings["limit_eval_batches"])
 
 

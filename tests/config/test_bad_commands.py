@@ -208,6 +208,16 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
         nothing,
         "takes no trainer.accumulate_grad_batches > 1",
     ),
+    (
+        "data.train_examples=100 data.batch_size=30 trainer.accumulate_grad_batches=4",
+        nothing,
+        "trainer.accumulate_grad_batches=4: an epoch has 3 batches of 30 .*too few for an optimizer step",
+    ),
+    (
+        "debug=overfit trainer.accumulate_grad_batches=4",
+        nothing,
+        "an epoch has 1 batches of .*too few for",
+    ),
     ("loss=mmce trainer.accumulate_grad_batches=2", nothing, "loss=mmce is .* take trainer.accumulate_grad_batches=1"),
     ("loss=mmce data=python_docs model=gpt", nothing, "loss=mmce is a statistic .* data=python_docs gives text"),
     ("data=python_docs model=gpt data.mixup=mixup", nothing, "unknown key 'mixup' in data"),

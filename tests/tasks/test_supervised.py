@@ -30,10 +30,10 @@ def task_of(model: nn.Module, loss: nn.Module = PLAIN_CE, text: bool = False, cl
 
 
 def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
-    """Four batches of 8 a step against one of 32, in float64: the same weights after two epochs."""
+    """Four batches of 8 a step against one of 32, in float64: the same weights after three epochs of 320 of 340."""
     words = (
         *QUIET,
-        *("data.train_examples=320", "model.widths=[16]", "model.dropout=0", "optimizer=sgd", "trainer.max_epochs=2"),
+        *("data.train_examples=340", "model.widths=[16]", "model.dropout=0", "optimizer=sgd", "trainer.max_epochs=3"),
         *("trainer.precision=64-true", "trainer.gradient_clip_val=1", "trainer.log_every_n_steps=1"),
     )
     runs = {}

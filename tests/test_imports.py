@@ -18,6 +18,7 @@ RULES = {
         *("torch", "torchvision", "numpy", "PIL", "safetensors", "src.checks", "src.data.base", "src.data.images"),
         *(
             "src.data.cache",
+            "src.data.content",
             "src.data.encoded",
             "src.data.labels",
             "src.data.mixing",
@@ -43,7 +44,8 @@ RULES = {
 }
 # modules that are no particular loss, network or data set
 SHARED = {
-    *("base", "cache", "encoded", "images", "labels", "mixing", "pixels", "resident", "shift", "transformer"),
+    *("base", "cache", "content", "encoded", "images", "labels", "mixing", "pixels", "resident", "shift"),
+    "transformer",
 }
 FILES = sorted((ROOT / "src").rglob("*.py"))
 RULED = [path for path in FILES if path.relative_to(ROOT / "src").parts[0] in RULES]

@@ -95,9 +95,9 @@ class EvalLoader:
 
 
 class Data:
-    """One data set with its settings. Sub-classes read files in ``load`` and nowhere else.
+    """One data set with its settings. Sub-classes read files in ``fingerprint`` and ``load``, nowhere else.
 
-    A sub-class gives ``spec``, ``load`` and the batches; this class turns them into loaders.
+    A sub-class gives ``spec``, ``fingerprint``, ``load`` and the batches; this class turns them into loaders.
     """
 
     kind: Literal["image", "text"]
@@ -108,9 +108,13 @@ class Data:
     soft_targets: bool = False  # training targets are distributions over classes
     notes: tuple[str, ...] = ()  # what a user must know when reading the results
 
-    def fingerprint(self) -> str | None:
-        """A hash of the content where no fixed checksum vouches for it, else None. Raises DataError."""
-        return None
+    def fingerprint(self) -> str:
+        """A SHA-256, in hex, of the content that a run learns from, as it is read: never of its place, names or times.
+
+        Images: pixels, labels, class names in order, the official splits. Text: its characters. A ``load`` that follows
+        reads nothing twice. Raises DataError.
+        """
+        raise NotImplementedError
 
     def load(self) -> None:
         """Read the data and set ``spec``. Raises DataError."""

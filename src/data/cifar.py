@@ -9,7 +9,7 @@ import torch
 from torchvision import datasets
 
 from src.data.base import DataError
-from src.data.images import Arrays, StoredImageData, download_or_explain
+from src.data.images import Official, StoredImageData, download_or_explain
 
 
 class CIFAR10(StoredImageData):
@@ -22,7 +22,7 @@ class CIFAR10(StoredImageData):
     shape = (3, 32, 32)
     source: type[datasets.CIFAR10] = datasets.CIFAR10
 
-    def read(self) -> tuple[Arrays, Arrays, tuple[str, ...]]:
+    def read(self) -> Official:
         parts = []
         for train in (True, False):
             try:
@@ -36,7 +36,7 @@ class CIFAR10(StoredImageData):
                 ) from error
             images = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()
             parts.append((images, torch.tensor(part.targets)))
-        return parts[0], parts[1], tuple(part.classes)
+        return Official(parts[0], parts[1], tuple(part.classes))
 
 
 class CIFAR100(CIFAR10):

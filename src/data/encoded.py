@@ -1,12 +1,13 @@
 """A text file too large to be held in memory: its characters as ids, in a file that is read through a memory map."""
 
 import codecs
-import hashlib
+import contextlib
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from src.data import cache
 from src.data.base import DataError
 from src.data.cache import DTYPES
+from src.data.content import file_digest, opened
 from src.runs.files import written_whole
 
 CHUNK = 2**18  # bytes that are in memory at a time
@@ -22,20 +24,35 @@ POINTS = 0x110000  # Unicode's code points
 WIDTHS = {"U8": 2**8, "I16": 2**15, "I32": 2**31}  # a dtype, and how many ids it has
 
 
-def encoded(path: Path) -> tuple[Tensor, tuple[str, ...], str]:
-    """The text as ids (N,), its alphabet, and the SHA-256 of its bytes without a byte-order mark.
-
-    Kept in the user's cache and made anew when the file changes its size, time or inode. Raises DataError.
-    """
-    state = state_of(path)
-    file = cache.kept("text_file", str(path.resolve()), state, lambda target: encode(path, state, target))
-    about = cache.metadata(file)
-    return cache.mapped(file)["ids"], tuple(json.loads(about["alphabet"])), about["content"]
+Encoded = tuple[Tensor, tuple[str, ...], str]  # ids (N,), alphabet, digest of the bytes without a byte-order mark
 
 
-def state_of(path: Path) -> str:
-    stat = path.stat()
-    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
+def encoded(path: Path) -> Encoded:
+    """The text as ids, kept in the user's cache and made anew when the file's content changes. Raises DataError."""
+    with opened(path) as file:
+        before = times(file)
+        content = file_digest(file, mark(file))
+
+        def make(target: Path) -> None:
+            print(f"encoding {path} (once; kept in {target.parent})", flush=True)
+            with encode(file, path, content, target):
+                if times(file) != before:
+                    raise DataError(f"{path} was changed while it was read: run again")
+
+        kept = cache.kept("text_file", str(path.resolve()), content, make)
+    about = cache.metadata(kept)
+    return cache.mapped(kept)["ids"], tuple(json.loads(about["alphabet"])), content
+
+
+def times(file: BinaryIO) -> tuple[int, ...]:
+    """What changes when somebody writes to an open file."""
+    stat = os.fstat(file.fileno())
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def mark(file: BinaryIO) -> int:
+    """The bytes of the byte-order mark that the file begins with, if it does."""
+    return len(codecs.BOM_UTF8) if os.pread(file.fileno(), len(codecs.BOM_UTF8), 0) == codecs.BOM_UTF8 else 0
 
 
 def numbered(counts: Tensor) -> tuple[str, str, Tensor]:
@@ -47,46 +64,42 @@ def numbered(counts: Tensor) -> tuple[str, str, Tensor]:
     return "".join(map(chr, present.tolist())), code, torch.from_numpy(ids)
 
 
-def encode(path: Path, state: str, target: Path) -> None:
-    """Write the ids of a text: one pass over it for its alphabet, one for the ids. Raises DataError and OSError."""
-    print(f"encoding {path} (once; kept in {target.parent})", flush=True)
-    digest = hashlib.sha256()
+@contextlib.contextmanager
+def encode(file: BinaryIO, path: Path, content: str, target: Path) -> Iterator[None]:
+    """Write the ids of a text: one pass over it for its alphabet, one for the ids. Raises DataError and OSError.
+
+    Their file takes its place when the block ends without an error.
+    """
     counts = torch.zeros(POINTS, dtype=torch.int64)
-    for points in code_points(path, digest):
+    for points in code_points(file, path):
         found = torch.bincount(points)
         counts[: len(found)] += found
     alphabet, code, ids = numbered(counts)
     length = int(counts.sum())
-    about = {"state": state, "content": digest.hexdigest(), "alphabet": json.dumps(alphabet)}
+    about = {"state": content, "alphabet": json.dumps(alphabet)}
     cache.check_room(target, length * ids.itemsize)
-    with written_whole(target) as file:
-        file.write(cache.header({"ids": (code, (length,))}, about))
-        for points in code_points(path):
-            file.write(ids.index_select(0, points).numpy().data)
-        if state_of(path) != state:
-            raise DataError(f"{path} was changed while it was read: run again")
+    with written_whole(target) as kept:
+        kept.write(cache.header({"ids": (code, (length,))}, about))
+        for points in code_points(file, path):
+            kept.write(ids.index_select(0, points).numpy().data)
+        yield
 
 
-def code_points(path: Path, digest: Any = None) -> Iterator[Tensor]:
-    """The text's characters in order, (n,) int32 at a time; ``digest`` is fed its bytes. Raises DataError."""
+def code_points(file: BinaryIO, path: Path) -> Iterator[Tensor]:
+    """The text's characters in order, (n,) int32 at a time. Raises DataError."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    done = 0
+    done = mark(file)
     try:
-        with path.open("rb") as file:
-            if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8:
-                done = len(codecs.BOM_UTF8)
-            file.seek(done)
-            for chunk in itertools.chain(iter(lambda: file.read(CHUNK), b""), [b""]):
-                if digest is not None:
-                    digest.update(chunk)
-                pending = len(decoder.getstate()[0])
-                try:
-                    text = decoder.decode(chunk, final=not chunk)
-                except UnicodeDecodeError as error:
-                    raise no_text(path, error, done - pending) from error
-                done += len(chunk)
-                if text:
-                    yield points_of(text)
+        file.seek(done)
+        for chunk in itertools.chain(iter(lambda: file.read(CHUNK), b""), [b""]):
+            pending = len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                raise no_text(path, error, done - pending) from error
+            done += len(chunk)
+            if text:
+                yield points_of(text)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
 

@@ -17,7 +17,7 @@ from torchvision.datasets import ImageFolder
 from src.checks import integer
 from src.data import cache
 from src.data.base import DataError
-from src.data.images import Arrays, StoredImageData
+from src.data.images import Official, StoredImageData
 from src.runs.files import written_whole
 
 AT_ONCE = 1000  # images that are decoded and not yet written, at most
@@ -55,15 +55,11 @@ class ImageFolderData(StoredImageData):
         self.image_size = integer("image_size", image_size, low=1)
         self.shape = (3, image_size, image_size)
 
-    def fingerprint(self) -> str:
-        """SHA-256 over names and contents of all files."""
-        return cache.metadata(self._decoded())["content"]
-
-    def read(self) -> tuple[Arrays, Arrays, tuple[str, ...]]:
+    def read(self) -> Official:
         names = tuple(self._scan()[0])
         tensors = cache.mapped(self._decoded())
         train, test = ((tensors[f"{split}_images"], tensors[f"{split}_labels"].clone()) for split in ("train", "test"))
-        return train, test, names
+        return Official(train, test, names)
 
     def _scan(self) -> tuple[list[str], dict[str, Samples]]:
         """Class names, and the files of both splits."""

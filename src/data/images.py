@@ -4,7 +4,7 @@ import functools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from src.checks import choice, integer, number
 from src.data.base import Batch, Data, DataError, EvalLoader, Spec, TrainLoader, generator, quotas, stratified
+from src.data.content import described, tensor_digest
 from src.data.labels import Groups, class_index, groups_of_classes, long_tail, noisy, places, relabelled, two_groups
 from src.data.mixing import MIXES, mixed
 from src.data.pixels import augmented, channel_statistics, cut_out
@@ -19,6 +20,14 @@ from src.data.resident import RESIDENT, Ahead, Rows, on_host
 
 log = logging.getLogger("xent")
 Arrays = tuple[Tensor, Tensor]  # images (N, C, H, W) uint8, labels (N,) int64
+
+
+class Official(NamedTuple):
+    """A data set as its makers give it."""
+
+    train: Arrays
+    test: Arrays
+    names: tuple[str, ...]  # of the classes, in the order of their labels
 
 
 def download_or_explain(name: str, root: Path, error: Exception) -> DataError:
@@ -54,6 +63,7 @@ class ImageData(Data):
 
     kind = "image"
     name: str
+    found: Official | None = None  # what the fingerprint was taken of, for ``load``
     shape: tuple[int, ...] | None = None  # of an image; known before one is read, unless only its files tell
     split_seed = 20_240_229  # of all that is drawn in loading; the same for every run, so that runs compare
 
@@ -96,12 +106,18 @@ class ImageData(Data):
         self.resident = choice("resident", resident, RESIDENT)
         self.device, self.on_host = torch.device("cpu"), False
 
-    def read(self) -> tuple[Arrays, Arrays, tuple[str, ...]]:
-        """The official training set, test set, and class names. Raises DataError."""
+    def read(self) -> Official:
+        """All that there is. Raises DataError."""
         raise NotImplementedError
 
+    def fingerprint(self) -> str:
+        self.found = self.found or self.read()
+        arrays = [tensor_digest(array) for part in (self.found.train, self.found.test) for array in part]
+        return described(kind=self.kind, classes=self.found.names, arrays=arrays)
+
     def load(self) -> None:
-        (pixels, labels), (test_pixels, test_labels), names = self.read()
+        (pixels, labels), (test_pixels, test_labels), names = self.found or self.read()
+        self.found = None
         images, test = Rows(pixels), (Rows(test_pixels), test_labels)
         if self.binary is not None:
             new, names = two_groups(self.binary, names)

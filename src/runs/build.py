@@ -54,7 +54,8 @@ def load(data: Data) -> Spec:
     return data.spec
 
 
-def fingerprint(data: Data) -> str | None:
+def fingerprint(data: Data) -> str:
+    """What the data are, read if need be."""
     try:
         return data.fingerprint()
     except DataError as error:

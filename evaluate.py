@@ -25,9 +25,10 @@ def main() -> int:
     asked = evaluation.read(sys.argv[1:])
     folder = RunFolder(asked.folder)
     cfg, result = folder.read_finished()
+    evaluation.check_own(asked, cfg)
     evaluation.check_kind(asked, cfg["facts"]["kind"])
     if asked.data:
-        data, option = evaluation.other_data(asked.data, cfg)
+        data, option = evaluation.other_data(asked, cfg)
         cfg = cfg | {"data": data, "choices": cfg["choices"] | {"data": option}}
     with uncollected():
         from src.runs.evaluation import execute  # torch and Lightning take seconds: only for a command that is right

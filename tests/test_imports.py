@@ -28,7 +28,7 @@ RULES = {
         *("src.runs.files", "src.torchvision_cpu"),
     },
     "tasks": {"torch", "pytorch_lightning", "src.checks", "src.losses.base", "src.metrics", "src.tasks"},
-    "config": {"hydra", "omegaconf", "src.checks", "src.config"},
+    "config": {"hydra", "omegaconf", "yaml", "src.checks", "src.config"},
     "report": {
         *("numpy", "scipy", "matplotlib", "PIL", "yaml", "jinja2", "tensorboard", "src.report", "src.checks"),
         *("src.config.errors", "src.runs.files", "src.runs.folder", "src.runs.identity"),

@@ -18,6 +18,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.config import trust
 from src.config.check import PROVIDED, Plain, check
 from src.config.errors import UserError, printable, suggestion
 from src.config.schema import TrainerConf
@@ -30,7 +31,9 @@ def resolve(cfg: DictConfig) -> Plain:
     plain = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
     assert isinstance(plain, dict)
     plain.pop("ablation")  # which other runs there are says nothing of this one
-    check(plain)  # type: ignore[arg-type]
+    trust.name(trust.targets_of(plain))  # type: ignore[arg-type]
+    if not plain["resume"]:  # else the run's folder has the configuration
+        check(plain)  # type: ignore[arg-type]
     return plain  # type: ignore[return-value]
 
 
@@ -61,6 +64,9 @@ class Command:
 def command(cfg: DictConfig) -> Command:
     """Inside Hydra: keep what is lost when it returns."""
     hydra = HydraConfig.get()
+    for source in hydra.runtime.config_sources:
+        if source.schema == "file" and Path(source.path) != CONF:  # --config-dir, or the like
+            trust.name(trust.targets_below(Path(source.path)))
     return Command(cfg, chosen(hydra.runtime.choices), list(hydra.overrides.task))
 
 

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from src.checks import choice, integer, number
-from src.config import schema
+from src.config import schema, trust
 from src.config.check import PROVIDED, check_target
 from src.config.entry import CONF, check_once, key_of
 from src.config.errors import UserError, suggestion
@@ -32,6 +32,8 @@ USAGE = f"""xent tests a finished run again, from its folder alone.
                                                           several: shift=[noise,blur], shift=all
   python evaluate.py RUN_FOLDER sample=500 [prompt="ROMEO:"] [temperature=0.8] [top_k=40] [count=3] [seed=1]
                                                           text from a language run
+  python evaluate.py RUN_FOLDER --config-dir DIR ...      a run whose loss, model or data are of your own, as DIR's
+                                                          option files name them; or loss._target_=own.Loss
 Tables and figures go to RUN_FOLDER/evaluations/; the run itself is left as it is."""
 
 # Keys of data that shape training alone, and the value of each that leaves the data as they are.
@@ -52,6 +54,8 @@ class Asked:
     shift: tuple[str, ...]
     severities: tuple[int, ...]
     sample: Plain | None
+    own: tuple[str, ...] = ()  # words that name classes of the user's own, which the run has
+    config_dir: Path | None = None  # where the user's own options are
 
     @property
     def name(self) -> str:
@@ -67,21 +71,57 @@ class Asked:
 
 def read(arguments: Sequence[str]) -> Asked:
     """The command line in words. Raises UserError."""
-    folder, *words = arguments
+    (folder, *words), config_dir = without_config_dir(arguments)
     if "=" in folder and not Path(folder).expanduser().exists():
         raise UserError(f"the first word names the run's folder: python evaluate.py RUN_FOLDER {' '.join(arguments)}")
     check_once(words)
-    data = tuple(word for word in words if is_of_data(word))
+    own = tuple(word for word in words if names_own(word))
+    data = tuple(word for word in words if is_of_data(word) and word not in own)
     typed: Plain = {}
     for before, word in zip([folder, *words], words, strict=False):
-        if word not in data:
+        if word not in (*data, *own):
             key, value = own_word(word, before)
             typed[key] = value
     try:
         wanted = sampling(data, typed) if set(typed) & {"sample", *SAMPLING} else testing(typed)
     except ValueError as error:
         raise UserError(str(error)) from None
-    return Asked(Path(folder).expanduser(), tuple(words), data, *wanted)
+    return Asked(Path(folder).expanduser(), tuple(words), data, *wanted, own, config_dir)
+
+
+def without_config_dir(arguments: Sequence[str]) -> tuple[list[str], Path | None]:
+    """The words but for ``--config-dir DIR``, as train.py takes it, and DIR. Raises UserError."""
+    words, found = [], None
+    rest = iter(arguments)
+    for word in rest:
+        flag, equals, value = word.partition("=")
+        if flag not in ("--config-dir", "-cd"):
+            words.append(word)
+            continue
+        found = Path(value if equals else next(rest, "")).expanduser()
+        if not (value or not equals) or not found.is_dir() or found == Path():
+            raise UserError(f"{flag} {value if equals else found}: no such folder")
+    if not words:
+        raise UserError(f"which run? Name its folder.\n\n{USAGE}")
+    return words, found
+
+
+def names_own(word: str) -> bool:
+    """Whether a word is ``GROUP._target_=...``, or ``GROUP=OPTION`` of a group that evaluation keeps."""
+    group, _, below = key_of(word).partition(".")
+    return group in trust.PACKAGES and (below == "_target_" or (not below and group != "data" and "=" in word))
+
+
+def check_own(asked: Asked, cfg: Plain) -> None:
+    """Trust what the command names of the user's own, then check what the run names. Raises UserError."""
+    for word in asked.own:
+        if not trust.agrees(word, cfg):
+            raise UserError(f"a run keeps its configuration, and {word} is not in it: leave it out")
+    trust.name(word.partition("=")[2] for word in asked.own if "._target_=" in word)
+    if asked.config_dir:
+        trust.name(trust.targets_below(asked.config_dir))
+    replaced = asked.sample is not None or any(key_of(word) == "data" for word in asked.data)
+    trust.check_stored(asked.folder, cfg, ("model", "loss") if replaced else ("data", "model", "loss"))
 
 
 def is_of_data(word: str) -> bool:
@@ -160,11 +200,12 @@ def check_kind(asked: Asked, kind: str) -> None:
         raise UserError("sample is of language runs, this run reads images")
 
 
-def other_data(words: Sequence[str], cfg: Plain) -> tuple[Plain, str]:
-    """The configuration of the data that ``words`` name, by Hydra, and the option; the run's own where there is none.
+def other_data(asked: Asked, cfg: Plain) -> tuple[Plain, str]:
+    """The configuration of the data that a command names, by Hydra, and the option; the run's where there is none.
 
     Blocks and images keep the run's size unless a word says otherwise. Raises UserError and Hydra's exceptions.
     """
+    words = asked.data
     overrides = OverridesParser.create().parse_overrides(list(words))
     for word, parsed in zip(words, overrides, strict=True):
         if parsed.is_sweep_override():
@@ -177,9 +218,15 @@ def other_data(words: Sequence[str], cfg: Plain) -> tuple[Plain, str]:
     own = "data" not in keys
     if own:
         ConfigStore.instance().store(group="data", name=OWN_DATA, node=cfg["data"])
+    first = [f"data={OWN_DATA}"] if own else []
+    if asked.config_dir:
+        place = str(asked.config_dir.resolve()).replace("\\", "\\\\").replace("'", "\\'")
+        first.append(f"hydra.searchpath=['file://{place}']")
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose("config", [*([f"data={OWN_DATA}"] if own else []), *words], return_hydra_config=True)
-    data: Any = OmegaConf.to_container(composed.data, resolve=True)
+        composed = compose("config", [*first, *words], return_hydra_config=True)
+    stored = {key: cfg["data"][key] for key in cfg["data"] if key not in typed} if own else {}
+    fresh = OmegaConf.masked_copy(composed.data, [key for key in composed.data if key not in stored])
+    data: Any = stored | OmegaConf.to_container(fresh, resolve=True)  # type: ignore[operator]  # "${...}" stored is a text
     option = cfg["choices"]["data"] if own else composed.hydra.runtime.choices["data"]
     if not own:
         shape = cfg["facts"]["input_shape"]

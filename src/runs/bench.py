@@ -12,7 +12,7 @@ from src.config.errors import UserError
 from src.data.base import Data, DataError
 from src.runs import build, machine
 from src.runs.folder import RunFolder
-from src.runs.rebuild import Rebuilt, check_group
+from src.runs.rebuild import Rebuilt
 from src.runs.teacher import build_task, find_teacher
 
 Plain = dict[str, Any]
@@ -34,7 +34,6 @@ class Bench:
     def __init__(self, folder: RunFolder, cfg: Plain, run: Rebuilt, other: bool, device: str) -> None:
         self.cfg = cfg
         teacher = find_teacher(cfg)
-        check_group(folder.path, cfg, "data")
         self.data = read_other(cfg, run) if other else read_own(cfg, run)
         self.task = build_task(cfg, run.spec, teacher, model=run.model, loss=run.loss)
         self.predictions = Predictions(run.spec.kind == "text")

@@ -1,16 +1,17 @@
 """From a checked configuration to objects. What a constructor refuses becomes a UserError that names the key."""
 
+import importlib
 import logging
 from dataclasses import asdict
 from typing import Any
 
 import torch
 import yaml
-from hydra.utils import get_class
 
 from src.config.entry import CONF
 from src.config.errors import UserError
 from src.config.signature import signature
+from src.config.trust import check_trusted
 from src.data.base import Data, DataError, Spec, generator
 from src.losses.base import LogitLoss
 from src.models.base import Network
@@ -19,26 +20,47 @@ from src.tasks.supervised import parameter_groups
 
 Plain = dict[str, Any]
 log = logging.getLogger("xent")
+# group -> what its classes are
+BASES: dict[str, tuple[type, str]] = {
+    "data": (Data, "data set"),
+    "model": (Network, "network"),
+    "loss": (LogitLoss, "loss"),
+    "optimizer": (torch.optim.Optimizer, "optimizer"),
+    "scheduler": (Schedule, "schedule"),
+}
+
+
+def class_of(cfg: Plain, group: str) -> type[Any]:
+    """The class that a group names: the one way to import it. Raises UserError where it is not trusted or unfit."""
+    target = cfg[group]["_target_"]
+    check_trusted(group, target)
+    module, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # whatever a module of the user's own raises
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{group}._target_={target} cannot be imported: {reason}") from error
+    base, what = BASES[group]
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise UserError(
+            f"{group}._target_={target} is no {what} (a sub-class of {base.__module__}.{base.__qualname__})"
+        )
+    return found
 
 
 def construct(cfg: Plain, group: str, **provided: Any) -> Any:
     """Call the ``_target_`` of a group with its keys and with those of ``provided`` that its constructor has."""
     keys = {key: value for key, value in cfg[group].items() if key != "_target_"}
-    target = cfg[group]["_target_"]
-    taken = signature(target)
+    constructor, taken = class_of(cfg, group), signature(cfg[group]["_target_"])
     try:
-        return get_class(target)(**keys, **{key: value for key, value in provided.items() if key in taken})
+        return constructor(**keys, **{key: value for key, value in provided.items() if key in taken})
     except (ValueError, TypeError) as error:
         raise UserError(f"{group}.{error}" if str(error).split(" ")[0] in keys else f"{group}: {error}") from error
-    except ImportError as error:
-        raise UserError(f"{group}._target_={target} cannot be imported: {error}") from error
 
 
 def build_data(cfg: Plain) -> Data:
     """The data set, nothing read yet."""
-    data = construct(cfg, "data")
-    if not isinstance(data, Data):
-        raise UserError(f"data._target_={cfg['data']['_target_']} is no data set (a sub-class of src.data.base.Data)")
+    data: Data = construct(cfg, "data")
     trainer = cfg["trainer"]
     data.accumulate = trainer["accumulate_grad_batches"]
     data.limit = trainer["overfit_batches"] or trainer["limit_train_batches"]
@@ -64,7 +86,7 @@ def fingerprint(data: Data) -> str:
 
 def build_loss(cfg: Plain, spec: Spec) -> LogitLoss:
     try:
-        loss = construct(cfg, "loss", num_classes=spec.num_classes, class_counts=spec.class_counts)
+        return construct(cfg, "loss", num_classes=spec.num_classes, class_counts=spec.class_counts)
     except UserError as error:
         if not str(error).startswith("loss: class_counts"):
             raise
@@ -73,42 +95,31 @@ def build_loss(cfg: Plain, spec: Spec) -> LogitLoss:
             f"loss={cfg['choices']['loss']} weighs classes by how often they are in the training split,"
             f" which has none of {', '.join(map(repr, unseen[:5]))}"
         ) from error
-    if not isinstance(loss, LogitLoss):
-        raise UserError(
-            f"loss._target_={cfg['loss']['_target_']} is no loss (a sub-class of src.losses.base.LogitLoss)"
-        )
-    return loss
 
 
 def build_model(cfg: Plain, spec: Spec, loss: LogitLoss) -> Network:
     """The network, its weights a function of (seed, model) alone: all losses start from the same."""
     with torch.random.fork_rng(devices=[]):  # of the CPU, where weights are drawn; by default, of every GPU there is
         torch.manual_seed(generator("weights", cfg["seed"]).initial_seed())
-        model = construct(
+        return construct(
             cfg,
             "model",
             input_shape=spec.input_shape,
             num_classes=spec.num_classes,
             outputs=loss.outputs(spec.num_classes),
         )
-    if not isinstance(model, Network):
-        raise UserError(
-            f"model._target_={cfg['model']['_target_']} is no network (a sub-class of src.models.base.Network)"
-        )
-    return model
 
 
 def check_fit(cfg: Plain, data: Data) -> None:
     """Raise UserError, before anything is read, where model or loss and the data do not fit together."""
-    reads = getattr(get_class(cfg["model"]["_target_"]), "inputs", data.kind)
+    reads = getattr(class_of(cfg, "model"), "inputs", data.kind)
     if reads != data.kind:
         fitting = {"image": "mlp, model=resnet or model=vit", "text": "gpt"}[data.kind]
         model, name = cfg["choices"]["model"], cfg["choices"]["data"]
         raise UserError(f"model={model} reads {reads}, data={name} gives {data.kind}: take model={fitting}")
-    loss = get_class(cfg["loss"]["_target_"])
-    if issubclass(loss, LogitLoss):  # what is no loss is refused when it is built
-        check_targets(cfg, data, loss)
-        check_batch(cfg, data, loss)
+    loss = class_of(cfg, "loss")
+    check_targets(cfg, data, loss)
+    check_batch(cfg, data, loss)
 
 
 def check_targets(cfg: Plain, data: Data, loss: type[LogitLoss]) -> None:
@@ -129,8 +140,11 @@ def check_targets(cfg: Plain, data: Data, loss: type[LogitLoss]) -> None:
 def soft_losses() -> list[str]:
     """The options of the group loss whose class takes distributions as targets."""
     options = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((CONF / "loss").glob("*.yaml"))}
-    classes = {name: get_class(option["_target_"]) for name, option in options.items() if "_target_" in option}
-    return [name for name, cls in classes.items() if issubclass(cls, LogitLoss) and cls.soft_targets]
+    return [
+        name
+        for name, option in options.items()
+        if "_target_" in option and class_of({"loss": option}, "loss").soft_targets
+    ]
 
 
 def check_batch(cfg: Plain, data: Data, loss: type[LogitLoss]) -> None:
@@ -172,10 +186,7 @@ def build_optimizer(cfg: Plain, model: Network) -> torch.optim.Optimizer:
 
 
 def build_schedule(cfg: Plain, total: int) -> Schedule:
-    schedule = construct(cfg, "scheduler", total=total)
-    if not isinstance(schedule, Schedule):
-        raise UserError(f"scheduler._target_={cfg['scheduler']['_target_']} is no Schedule of src.tasks.schedules")
-    return schedule
+    return construct(cfg, "scheduler", total=total)
 
 
 def facts_of(spec: Spec) -> Plain:

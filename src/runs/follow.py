@@ -13,6 +13,7 @@ import src.torchvision_cpu  # noqa: F401  before Lightning, which imports torchv
 # isort: split
 from src import ranks
 from src.callbacks.checkpoint import Interrupted
+from src.config import trust
 from src.runs import build, machine
 from src.runs.fit import Fit
 from src.runs.folder import RunFolder
@@ -32,7 +33,8 @@ def follow(team: Team) -> int:
         order = ranks.told(None)
         if order is None:
             return 0
-        cfg, folder = order
+        (cfg, folder), named = order
+        trust.name(named)
         machine.set_threads(cfg["trainer"])
         machine.keep_memory()
         data = build.build_data(cfg)

@@ -8,15 +8,13 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 
-from src.config.check import PROVIDED, check_target
 from src.config.errors import UserError
+from src.config.trust import check_stored
 from src.data.base import Spec
 from src.losses.base import LogitLoss
 from src.models.base import Network
 from src.runs import build
 from src.runs.folder import RunFolder
-
-ALLOWED = ("src.", "torch.", "torchvision.")
 
 
 @dataclass(frozen=True)
@@ -30,14 +28,13 @@ class Rebuilt:
 
 
 def rebuild(path: Path) -> Rebuilt:
-    """Rebuild a run. No code is loaded but the project's, torch's and torchvision's. Raises UserError."""
+    """Rebuild a run; its model and loss must be trusted (``src.config.trust``). Raises UserError."""
     folder = RunFolder(path)
     config = folder.read_config()
     if not folder.weights.is_file():
         status = folder.read_result().get("status", "not started")
         raise UserError(f"{path} has no weights.safetensors: that run is {status}; finish it with resume={path}")
-    for group in ("model", "loss"):
-        check_group(path, config, group)
+    check_stored(path, config, ("model", "loss"))
     facts: dict[str, Any] = config["facts"]
     plain: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
     spec = Spec(**plain)
@@ -51,14 +48,6 @@ def rebuild(path: Path) -> Rebuilt:
         raise UserError(f"{folder.weights} is damaged or of another model: {first_line(error)}") from error
     weights_hash = hashlib.sha256(folder.weights.read_bytes()).hexdigest()
     return Rebuilt(model.eval().requires_grad_(False), loss, spec, weights_hash)
-
-
-def check_group(path: Path, config: dict[str, Any], group: str) -> None:
-    """Raise UserError where a group of a run's configuration names foreign code, or keys that its own does not take."""
-    target = str((config[group] or {}).get("_target_"))
-    if not target.startswith(ALLOWED):
-        raise UserError(f"{path}: {group}._target_={target} is not of {', '.join(ALLOWED)}: not loaded")
-    check_target(group, config[group], PROVIDED[group])
 
 
 def first_line(error: Exception) -> str:

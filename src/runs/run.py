@@ -9,8 +9,8 @@ from torch import nn
 
 import src.torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 from src.callbacks.checkpoint import Interrupted
-from src.config.check import check
 from src.config.errors import UserError
+from src.config.trust import BESIDE, agrees, check_stored
 from src.runs import build, machine, show
 from src.runs.fit import Fit
 from src.runs.folder import RunFolder, family
@@ -152,12 +152,12 @@ def place(cfg: Plain, choices: Plain, typed: list[str], run_id: str) -> Path:
 
 def reopen(folder: RunFolder, cfg: Plain, typed: list[str]) -> tuple[Plain, Plain]:
     """The configuration that a run's folder holds, and its choices. Raises UserError."""
-    extra = [word for word in typed if word.partition("=")[0] not in ("resume", "retry_failed", "overwrite")]
+    stored = folder.read_config()
+    check_stored(folder.path, stored)
+    own = ("resume", "retry_failed", "overwrite")
+    extra = [word for word in typed if word.partition("=")[0] not in own and not agrees(word, stored)]
     if extra:
         raise UserError(f"resume takes its configuration from the folder; leave out {' '.join(extra)}")
-    stored = folder.read_config()
     choices = stored["choices"]
-    beside = ("choices", "identity", "identity_facts", "facts")
-    plain = {key: value for key, value in stored.items() if key not in beside}
-    check(plain)
+    plain = {key: value for key, value in stored.items() if key not in BESIDE}
     return cfg | plain | {"retry_failed": cfg["retry_failed"], "overwrite": cfg["overwrite"]}, choices

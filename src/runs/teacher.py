@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import get_class
 
 from src.config.errors import UserError
 from src.data.base import Spec
 from src.losses.base import DistillationLoss
+from src.runs.build import class_of
 from src.runs.rebuild import Rebuilt, rebuild
 from src.tasks.distillation import DistillationTask, Teacher
 from src.tasks.supervised import SupervisedTask
@@ -19,7 +19,7 @@ Plain = dict[str, Any]
 def find_teacher(cfg: Plain) -> Rebuilt | None:
     """The run that ``teacher`` names, where the loss wants one. Raises UserError."""
     loss, path = cfg["choices"]["loss"], cfg["teacher"]
-    if not issubclass(get_class(cfg["loss"]["_target_"]), DistillationLoss):
+    if not issubclass(class_of(cfg, "loss"), DistillationLoss):
         if path:
             raise UserError(f"teacher={path} is heard by loss=distillation alone, not by loss={loss}; leave it out")
         return None

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
 from src import ranks
+from src.config import trust
 from src.config.errors import UserError
 from src.lifetime import end_with
 
@@ -132,7 +133,7 @@ class Team:
         if not self.outside:
             self.join()
         self.order_given = True
-        ranks.told(order)
+        ranks.told((order, trust.named()))
 
     def _launch(self) -> None:
         store = dist.TCPStore(  # type: ignore[attr-defined]

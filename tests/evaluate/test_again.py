@@ -94,7 +94,7 @@ FOLDERS: list[tuple[str, Callable[[Path], object], str]] = [
         lambda run: (run / "config.yaml").write_text(
             (run / "config.yaml").read_text().replace("src.data.mnist.MNIST5k", "os.system")
         ),
-        "data._target_=os.system is not of src., torch., torchvision.: not loaded",
+        r"config.yaml: data._target_=os.system is neither the project's own .* not loaded. If you trust that code",
     ),
 ]
 

@@ -14,7 +14,7 @@ BAD = [
     ("text", "shift=noise", "shift=noise is of images, this run reads text"),
     ("images", "sample=5", "sample is of language runs, this run reads images"),
     ("images", "shft=noise", "unknown key 'shft': a run keeps its configuration. Did you mean shift?"),
-    ("images", "loss=focal", "unknown key 'loss'"),
+    ("images", "loss=focal", "a run keeps its configuration, and loss=focal is not in it: leave it out"),
     (
         "images",
         "shift=nois",

@@ -1,0 +1,133 @@
+"""Which classes may be imported. A run's folder is data: what its config.yaml names is code only if it is known.
+
+Known are, for each group, this tree's own modules of it, torch.optim for the optimizer, and the targets that this
+process's own command line names, by words (``loss._target_=own.Loss``) or by the option files of ``--config-dir``.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.config.check import PROVIDED, check_target, check_values
+from src.config.errors import UserError
+from src.config.schema import Config
+
+Plain = dict[str, Any]
+
+ROOT = Path(__file__).resolve().parents[2]
+# group -> the package of this tree that holds its classes
+PACKAGES = {
+    **{"data": "src.data", "model": "src.models", "loss": "src.losses"},
+    **{"optimizer": "src.tasks", "scheduler": "src.tasks"},
+}
+BESIDE = ("choices", "identity", "identity_facts", "facts")  # what config.yaml holds beside the configuration
+SPECIAL = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")  # keys by which Hydra makes objects
+
+_named: set[str] = set()  # by this process's command line, which it says as much of as sys.argv does
+
+
+def name(targets: Iterable[object]) -> None:
+    """Make known what this command line names. Never called with what a run's folder holds."""
+    _named.update(target for target in targets if isinstance(target, str))
+
+
+def named() -> list[str]:
+    """What this command line names, for a process that it starts."""
+    return sorted(_named)
+
+
+def forget() -> None:
+    """Know only the project's own again, as a new process does."""
+    _named.clear()
+
+
+def targets_of(cfg: Plain) -> list[object]:
+    """The target of each group of a configuration."""
+    return [cfg[group].get("_target_") for group in PACKAGES if isinstance(cfg.get(group), dict)]
+
+
+def targets_below(folder: Path) -> list[object]:
+    """The targets that the option files of a folder of ``--config-dir`` name."""
+    found: list[object] = []
+    for group in PACKAGES:
+        for path in sorted((folder / group).glob("*.yaml")):
+            try:
+                option = yaml.safe_load(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError, yaml.YAMLError):
+                continue  # Hydra says what is wrong with it where it is chosen
+            found += [option.get("_target_")] if isinstance(option, dict) else []
+    return found
+
+
+def check_trusted(group: str, target: object) -> None:
+    """Raise UserError, before anything is imported, where a group names a class that is not known."""
+    if not (is_own(group, target) or target in _named):
+        raise UserError(
+            f"{group}._target_={str(target)[:200]} is neither the project's own for {group} nor named by this command:"
+            f" not loaded. If you trust that code, name it: --config-dir DIR, where a file DIR/{group}/NAME.yaml has"
+            " this _target_"
+        )
+
+
+def is_own(group: str, target: object) -> bool:
+    """Whether ``target`` is in a module of this tree's package for the group, or in torch.optim for the optimizer."""
+    if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")):
+        return False
+    module, _, _ = target.rpartition(".")
+    package = PACKAGES[group]
+    if module.startswith(f"{package}."):
+        return ROOT.joinpath(*module.split(".")).with_suffix(".py").is_file()
+    return group == "optimizer" and (module == "torch.optim" or module.rpartition(".")[0] == "torch.optim")
+
+
+def check_stored(place: Path, config: Plain, groups: Iterable[str] = tuple(PACKAGES)) -> None:
+    """Check the configuration that a run's folder ``place`` holds, and that its ``groups`` name known classes.
+
+    Nothing is imported. Raises UserError.
+    """
+    try:
+        if not isinstance(config.get("choices"), dict):
+            raise UserError("choices are no mapping")
+        for path, key in special_keys(config):
+            if key != "_target_" or path not in PACKAGES:
+                raise UserError(f"{f'{path}.' if path else ''}{key} makes an object there, which no run of xent writes")
+        for group in groups:
+            node = config.get(group)
+            if isinstance(node, dict) and "_target_" in node:
+                check_trusted(group, node["_target_"])
+            check_target(group, node, PROVIDED[group])
+        typed = {key: value for key, value in config.items() if key not in (*BESIDE, *PACKAGES)}
+        full: Any = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(Config), typed), enum_to_str=True)
+        check_values(full | {group: config.get(group) or {} for group in PACKAGES})
+    except UserError as error:
+        raise UserError(f"{place / 'config.yaml'}: {error}") from None
+    except (ValueError, OmegaConfBaseException) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{place / 'config.yaml'} is damaged, or of another version of xent: {first}") from None
+
+
+def special_keys(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Path and name of each key, at any depth, by which Hydra makes objects."""
+    if isinstance(value, dict):
+        yield from ((path, key) for key in value if key in SPECIAL)
+        for key, item in value.items():
+            yield from special_keys(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for item in value:
+            yield from special_keys(item, path)
+
+
+def agrees(word: str, config: Plain) -> bool:
+    """Whether a word typed beside a run's folder names the class or option that its configuration has.
+
+    Such a word changes nothing, but a class of the user's own is trusted by it.
+    """
+    key, _, value = word.lstrip("+").partition("=")
+    group, _, below = key.partition(".")
+    if group not in PACKAGES or below not in ("", "_target_"):
+        return False
+    return value == (config[group].get("_target_") if below else config["choices"].get(group))

@@ -1,12 +1,22 @@
-"""A process that ends when the one that started it does, however that ends."""
+"""Processes that this one starts: of this very tree, and ended when the one that started them ends, however it does."""
 
 import ctypes
 import os
 import signal
 import sys
+from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+ROOT = Path(__file__).resolve().parents[1]
+# -P keeps the current folder off the path: a package src there, or a module torch, is somebody else's
+START = "import sys, importlib as i; sys.path.insert(0, sys.argv[1]); i.import_module(sys.argv[2]).main(sys.argv[3:])"
+
+
+def running(module: str, *words: str) -> list[str]:
+    """The command of a process that calls ``main(words)`` of a module of this tree, in whatever folder it starts."""
+    return [sys.executable, "-P", "-c", START, str(ROOT), module, *words]
 
 
 def end_with(parent: int) -> None:

@@ -2,8 +2,8 @@
 
 import logging
 import os
-import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch.distributed as dist
@@ -50,7 +50,9 @@ def follow(team: Team) -> int:
     return 0
 
 
-if __name__ == "__main__":
+def main(words: Sequence[str]) -> None:
+    """A started rank itself. ``words``: the device, and how many ranks there are."""
     end_with_parent()
-    status = follow(Team({"devices": int(sys.argv[2]), "num_nodes": 1, "strategy": "started"}, sys.argv[1]))
+    device, devices = words
+    status = follow(Team({"devices": int(devices), "num_nodes": 1, "strategy": "started"}, device))
     os._exit(status)  # nothing is left to write, and gloo's threads may not outlive what Python tears down

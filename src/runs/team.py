@@ -3,12 +3,10 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,10 +16,9 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from src import ranks
 from src.config import trust
 from src.config.errors import UserError
-from src.lifetime import end_with
+from src.lifetime import end_with, running
 
 Plain = dict[str, Any]
-ROOT = Path(__file__).resolve().parents[2]
 PARENT = "XENT_FIRST_RANK"  # in a started rank's environment: the process that started it
 GRACE = 5.0  # seconds in which a fault may be told by who met it
 TROUBLE = "trouble"  # the store's key for what stopped a rank
@@ -144,12 +141,11 @@ class Team:
             own = {
                 **{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(self.world)},
                 **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), PARENT: str(os.getpid())},
-                "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             }
             # a session of their own: the terminal's Ctrl-C is for rank 0, which tells them
             self.children.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "src.runs.follow", self.device, str(self.devices)],
+                    running("src.runs.follow", self.device, str(self.devices)),
                     env=os.environ | own,
                     stdout=subprocess.DEVNULL,
                     start_new_session=True,

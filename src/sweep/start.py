@@ -19,10 +19,8 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from src.garbage import uncollected
-from src.lifetime import adopt_orphans, end_with
+from src.lifetime import adopt_orphans, end_with, running
 
-ROOT = Path(__file__).resolve().parents[2]
-START = "import sys; sys.path[0] = sys.argv[1]; from src.sweep.start import main; main()"
 LONGEST = 1 << 20  # bytes of a request: more than a socket takes at once
 
 
@@ -92,7 +90,7 @@ class Warm:
         launcher = os.getpid()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", START, str(ROOT), str(launcher), str(self.script), *self.modules],
+                running("src.sweep.start", str(launcher), str(self.script), *self.modules),
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=os.environ,
@@ -125,13 +123,13 @@ class Warm:
         )
 
 
-def main() -> None:
-    """The process itself. ``sys.argv``: its name, the root, the launcher, the script, and the modules to import.
+def main(words: Sequence[str]) -> None:
+    """The process itself. ``words``: the launcher, the script, and the modules to import.
 
     Its standard input is a socket: a request is a list of words, what to change in the environment, and a file for the
     output; the answer is the job's process id.
     """
-    _, _, launcher, script, *modules = sys.argv
+    launcher, script, *modules = words
     requests = socket.socket(fileno=os.dup(0))
     with uncollected():
         for module in modules:

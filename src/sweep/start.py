@@ -4,6 +4,7 @@ A forked job is a child of the launcher, in a session of its own, with its own o
 start tells it from a cold one. What forks it only imports: what a thread or a GPU's driver holds is lost in a fork.
 """
 
+import atexit
 import contextlib
 import importlib
 import json
@@ -131,12 +132,31 @@ def main(words: Sequence[str]) -> None:
     """
     launcher, script, *modules = words
     requests = socket.socket(fileno=os.dup(0))
+    ended: list[int] = []
+    atexit.register(leave, ended)  # the first to be registered is the last to be called
     with uncollected():
         for module in modules:
             importlib.import_module(module)
     requests.send(b"!")
     sys.argv = [script, *serve(requests, int(launcher))]
-    runpy.run_path(script, run_name="__main__")
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            ended.append(end.code)
+        raise
+
+
+def leave(ended: Sequence[int]) -> None:
+    """End a job with its exit status: its threads have ended, and what was to be done at the end is done.
+
+    All that is left is to free every object, one by one. In a fork that first copies the pages that they lie on: a
+    third of a second of the 2.7 that a run of mnist_losses took.
+    """
+    if ended:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ended[0])
 
 
 def serve(requests: socket.socket, launcher: int) -> list[str]:

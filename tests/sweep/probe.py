@@ -1,5 +1,6 @@
 """Stands in for train.py where a test asks what a job is given: says so, and ends as its first word says."""
 
+import atexit
 import json
 import os
 import signal
@@ -7,12 +8,27 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 
 def wait() -> None:
     """For ever, but in pieces: a signal that comes as a sleep begins is heard when it ends."""
     while True:
         time.sleep(0.05)
+
+
+def late() -> None:
+    """Work that is left when the script has ended: a thread, a call at exit, and text that was not flushed."""
+    atexit.register(print, "at exit", end="")
+    threading.Thread(target=lambda: (time.sleep(0.2), print("a thread"))).start()
+    sys.exit(4)
+
+
+class Undead:
+    """Says so when it is freed."""
+
+    def __del__(self, write: Any = os.write) -> None:
+        write(1, b"freed\n")
 
 
 WAYS = {
@@ -25,6 +41,8 @@ WAYS = {
     "terminate": lambda: signal.raise_signal(signal.SIGTERM),
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "abort": os.abort,
+    "late": late,
+    "undead": lambda: (setattr(json, "undead", Undead()), sys.exit(3)),
     "wait": wait,
 }
 

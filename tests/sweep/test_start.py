@@ -49,7 +49,7 @@ def said(output: IO[bytes]) -> tuple[dict[str, Any], list[str]]:
     return json.loads(first), rest
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "wait"])
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in ("wait", "undead")])
 def test_a_forked_job_is_like_a_cold_one(way: str, warm: Warm) -> None:
     (forked, first), (cold, second) = both(warm, way, "a b", "ü", CUDA_VISIBLE_DEVICES="3,5")
     assert isinstance(forked, Forked) and isinstance(cold, subprocess.Popen)
@@ -63,6 +63,13 @@ def test_a_forked_job_is_like_a_cold_one(way: str, warm: Warm) -> None:
     assert one == other
     assert rest[0] == more[0] == "on stderr"
     assert rest[-1] == more[-1], "the last line of a traceback"
+
+
+def test_a_forked_job_ends_without_freeing_each_object(warm: Warm) -> None:
+    """Which would copy the pages of all that was imported; a cold one shares none."""
+    (forked, first), (cold, second) = both(warm, "undead")
+    assert (ended(forked), ended(cold)) == (3, 3)
+    assert (said(first)[1], said(second)[1]) == (["on stderr"], ["on stderr", "freed"])
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -31,7 +31,7 @@ class Case:
     of_interval: bool = False  # at_most is of the interval's upper end
     evaluation_at_most: float | None = None  # upper end of an evaluation's time, in times of the logits'
     metrics_at_most: float = 0.05  # what an epoch's validation metrics add to its time, as a share
-    gpu_words: tuple[str, ...] = ("trainer=gpu", "speed=fast", "compile=reduce-overhead")
+    gpu_words: tuple[str, ...] = ("trainer=gpu", "trainer.precision=bf16-mixed", "compile=reduce-overhead")
 
 
 CASES = {
@@ -57,7 +57,7 @@ CASES = {
         steps=250,
         measured_from=50,
         log_every=50,
-        words=("experiment=shakespeare_char_cpu", "speed=fast", "compile=true", "samples.count=0"),
+        words=("experiment=shakespeare_char_cpu", "trainer.precision=bf16-mixed", "compile=true", "samples.count=0"),
         switched_steps=30,
         bare=("--bf16", "--compile"),
         val_batches=8,
@@ -75,7 +75,7 @@ CASES = {
         log_every=10,
         words=(
             *("data=image_folder", "model=resnet", "optimizer=sgd", "scheduler=constant"),
-            *("speed=fast", "compile=true"),
+            *("trainer.precision=bf16-mixed", "compile=true"),
         ),
         switched_steps=4,
         bare=("--bf16", "--compile", "--channels-last"),
@@ -88,7 +88,12 @@ CASES = {
         evaluation_at_most=1.15,
     ),
 }
-SWITCHES = ("speed=fast", "compile=true", "--bf16", "--compile")  # of a case's words: speed=plain has none of them
+SWITCHES = (
+    "trainer.precision=bf16-mixed",
+    "compile=true",
+    "--bf16",
+    "--compile",
+)  # of a case's words: speed=plain has none of them
 WHOLE = "shakespeare_gpt"  # the case that is also trained to its end, once
 WHOLE_STEPS, WHOLE_VAL_EVERY = 2000, 250
 START_AT_MOST, SWEEP_AT_LEAST = 1.5, 2.0

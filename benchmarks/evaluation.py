@@ -29,7 +29,7 @@ import pytorch_lightning as pl
 from src.config import schema
 from src.config.entry import CONF, resolve
 from src.data.base import Batch, Data
-from src.runs import build, machine
+from src.runs import build, machine, speed
 from src.tasks.schedules import Constant
 from src.tasks.stepping import Stepping
 from src.tasks.supervised import SupervisedTask
@@ -43,8 +43,9 @@ def configured(words: Sequence[str]) -> tuple[dict[str, Any], Data]:
     machine.set_threads(cfg["trainer"])
     data = build.build_data(cfg)
     build.load(data)
-    gpu = machine.resolve_device(cfg["trainer"]) == "gpu"
-    data.to(torch.device("cuda" if gpu else "cpu"))
+    device = machine.resolve_device(cfg["trainer"])
+    cfg, _ = speed.settle(cfg, data, None, device)
+    data.to(torch.device("cuda" if device == "gpu" else "cpu"))
     return cfg, data
 
 

@@ -16,7 +16,7 @@ PROVIDED = {
     "optimizer": frozenset({"params", "hidden"}),
     "scheduler": frozenset({"total"}),
 }
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "auto")
 
 Plain = dict[str, Any]
 

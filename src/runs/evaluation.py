@@ -22,7 +22,7 @@ from src.config.evaluation import Asked
 from src.data.base import generator
 from src.data.shift import shifted
 from src.report import diagrams, style
-from src.runs import show, testing
+from src.runs import machine, show, testing
 from src.runs.bench import Bench, settle
 from src.runs.files import write_json, write_text
 from src.runs.folder import RunFolder
@@ -51,6 +51,8 @@ def execute(asked: Asked, folder: RunFolder, cfg: Plain, result: Plain) -> int:
         with hushed():
             report = measure(Bench(folder, cfg, run, bool(asked.data), device), asked, result)
         report["notes"] += elsewhere(on, result["run"])
+        if cfg["trainer"]["precision"] == "bf16-mixed" and not machine.has_bfloat16(device):
+            report["notes"].append(machine.EMULATED)
         about = {"asked": list(asked.words), "data": cfg["data"], "weights_sha256": run.weights_hash}
         written = write(asked, folder, result, about | report | {"run": on})
     except (OSError, RuntimeError) as error:

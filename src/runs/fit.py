@@ -40,7 +40,6 @@ from src.tasks.supervised import SupervisedTask
 
 Plain = dict[str, Any]
 log = logging.getLogger("xent")
-EARNED = 5_000  # steps from which compilation earns its time back (docs/benchmarks.md, Switches)
 MANY_BATCHES = 10_000  # of a validation, which is then told before it is waited for
 
 
@@ -56,7 +55,6 @@ class Fit:
         self.task = self._task()
         self.samples = self._samples()
         self.checkpoint = None if cfg["overwrite"] else read_checkpoint(folder, cfg, self.task)
-        self.compiled = self.plan.steps >= EARNED if cfg["compile"] == "auto" else cfg["compile"]
 
     def _task(self) -> SupervisedTask:
         cfg, spec = self.cfg, self.data.spec
@@ -93,7 +91,7 @@ class Fit:
         keeper = ExactCheckpoint(self.folder.checkpoints, self.plan, cfg["checkpoint"]["best"])
         trainer = self._trainer(keeper)
         self.data.to(trainer.strategy.root_device)
-        self.task.compile(self.compiled)
+        self.task.compile(cfg["compile"])
         self._introduce()
         own = ("rank", ranks.rank()) if ranks.rank() else ()  # or all ranks would drop the same units
         pl.seed_everything(generator("training", cfg["seed"], *own).initial_seed() % 2**32, verbose=False)
@@ -201,9 +199,9 @@ class Fit:
         parameters = sum(p.numel() for p in self.task.model.parameters())
         log.info("run folder: %s", self.folder.path)
         log.info(
-            "%s (%s classes, %s training examples)  model %s (%s parameters)  loss %s  on %s",
+            "%s (%s classes, %s training examples)  model %s (%s parameters)  loss %s  on %s in %s",
             *(choices["data"], spec.num_classes, f"{sum(spec.class_counts):,}", choices["model"], f"{parameters:,}"),
-            *(choices["loss"], self.device),
+            *(choices["loss"], self.device, self.cfg["trainer"]["precision"]),
         )
         log.info("%d steps of %d examples, validation every %d steps", plan.steps, self.data.step_size, plan.val_steps)
         batches = len(testing.eval_loader(self.cfg, self.data, "val"))

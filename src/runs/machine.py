@@ -16,6 +16,7 @@ from src.config.errors import UserError
 
 Plain = dict[str, Any]
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+EMULATED = "bfloat16 is emulated here, many times as slow as float32"
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "hydra-core")
 
 
@@ -57,13 +58,25 @@ def set_threads(trainer: Plain) -> int:
     return threads
 
 
+def has_bfloat16(device: str) -> bool:
+    """Whether the device itself computes in bfloat16, so that nothing is emulated."""
+    if device == "gpu":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # to torch every processor with AVX-512 is fit for it; and oneDNN, which computes, may be kept from what there is
+    can = torch.cpu.get_capabilities()
+    native = any(can.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))  # Intel, Intel and AMD, ARM
+    computing: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return native and computing and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def has_compiler(device: str) -> bool:
+    """Whether torch.compile has what it needs: on a CPU, a C++ compiler."""
+    return device == "gpu" or bool(os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++"))
+
+
 def check_extras(cfg: Plain, device: str) -> None:
     """Raise UserError for a setting that needs something this machine lacks."""
-    if (
-        cfg["compile"]
-        and device == "cpu"
-        and not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++"))
-    ):
+    if cfg["compile"] not in (False, "auto") and not has_compiler(device):
         raise UserError(
             f"compile={str(cfg['compile']).lower()} needs a C++ compiler on a CPU, and there is none: install g++, or"
             " take compile=false"
@@ -81,14 +94,17 @@ def check_extras(cfg: Plain, device: str) -> None:
 
 def describe(device: str, threads: int) -> Plain:
     """Device, versions and commit, for the result."""
-    name = torch.cuda.get_device_name() if device == "gpu" else processor()
     return {
-        "device": f"{device}: {name}",
+        "device": name_of(device),
         "threads": threads,
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in PACKAGES},
         "commit": commit(),
     }
+
+
+def name_of(device: str) -> str:
+    return f"{device}: {torch.cuda.get_device_name() if device == 'gpu' else processor()}"
 
 
 def processor() -> str:

@@ -11,7 +11,7 @@ import src.torchvision_cpu  # noqa: F401  before Lightning, which imports torchv
 from src.callbacks.checkpoint import Interrupted
 from src.config.errors import UserError
 from src.config.trust import BESIDE, agrees, check_stored
-from src.runs import build, machine, show
+from src.runs import build, machine, show, speed
 from src.runs.fit import Fit
 from src.runs.folder import RunFolder, family
 from src.runs.follow import follow
@@ -48,6 +48,7 @@ def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team) ->
     data = build.build_data(cfg)
     build.check_fit(cfg, data)
     teacher = find_teacher(cfg)
+    cfg, why = speed.settle(cfg, data, teacher, device)
     facts = {"fingerprint": build.fingerprint(data), "device": device}
     if teacher:
         facts["teacher"] = teacher.weights_hash
@@ -74,13 +75,9 @@ def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team) ->
         with logging_to(folder.path / "train.log"):
             if cfg["trainer"]["strategy"] and device == "cpu" and has_batch_norm(fit.task.model):
                 log.warning("each rank's BatchNorm sees its own share of a batch: SyncBatchNorm needs GPUs")
-            return finish(
-                fit,
-                folder,
-                cfg,
-                machine.describe(device, threads) | {"ranks": team.world, "compiled": fit.compiled},
-                team,
-            )
+            chosen = speed.chosen(cfg, why, folder.read_result())
+            on = machine.describe(device, threads) | {"ranks": team.world} | chosen
+            return finish(fit, folder, cfg, on, team)
 
 
 def has_batch_norm(model: nn.Module) -> bool:

@@ -12,6 +12,7 @@ from src.runs.identity import identity
 from src.sweep.jobs import Job
 
 Plain = dict[str, Any]
+SETTLED = ("threads", "precision", "compile", "speed")  # of a run's configuration, beside its facts
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Outcome:
 def find(job: Job) -> RunFolder | None:
     """The folder of the job's run, if there is one: the same identity, on the device and data of that run.
 
-    Where the content of a data set changed in between, there can be two; then it is the one written last.
+    Where the content of a data set changed in between, there can be two; then it is the one written last. So there can
+    where precision or compilation are left to the machine: then it is one of the job's own preset, if there is any.
     """
     if job.fault:
         return None
@@ -46,21 +48,34 @@ def find(job: Job) -> RunFolder | None:
             stored, facts = stored_identity(path, path.stat().st_mtime_ns)
         except UserError:
             continue  # damaged: the job itself will say so, if it is its own
-        cfg = job.cfg
-        if cfg["trainer"]["threads"] is None:
-            cfg = cfg | {"trainer": cfg["trainer"] | {"threads": facts.get("threads")}}
-        known = {key: value for key, value in facts.items() if key != "threads"}
+        known = {key: value for key, value in facts.items() if key not in SETTLED}
+        cfg = as_settled(job.cfg, facts)
         if identity(cfg, known | ({"teacher": teacher} if teacher else {})) == stored:
-            found.append(RunFolder(path.parent))
-    return max(found, key=lambda run: run.result.stat().st_mtime_ns if run.result.exists() else 0, default=None)
+            found.append((facts["speed"] == job.choices["speed"], RunFolder(path.parent)))
+    return max(found, key=lambda pair: (pair[0], written(pair[1])), default=(False, None))[1]
+
+
+def as_settled(cfg: Plain, run: Plain) -> Plain:
+    """The configuration with what it leaves to the machine as that of a run has it."""
+    trainer = cfg["trainer"]
+    own = {
+        "threads": run["threads"] if trainer["threads"] is None else trainer["threads"],
+        "precision": run["precision"] if trainer["precision"] == "auto" else trainer["precision"],
+    }
+    return cfg | {"trainer": trainer | own, "compile": run["compile"] if cfg["compile"] == "auto" else cfg["compile"]}
+
+
+def written(run: RunFolder) -> int:
+    return run.result.stat().st_mtime_ns if run.result.exists() else 0
 
 
 @functools.cache
 def stored_identity(config: Path, mtime: int) -> tuple[str, Plain]:
-    """The identity in a run's config.yaml, and the facts and threads that it was made from."""
+    """The identity in a run's config.yaml, the facts that it was made from, and what the machine settled."""
     stored = RunFolder(config.parent).read_config()
-    facts = stored.get("identity_facts", {})
-    return stored.get("identity", ""), facts | {"threads": stored["trainer"]["threads"]}
+    settled = {key: stored["trainer"][key] for key in ("threads", "precision")}
+    settled |= {"compile": stored["compile"], "speed": stored["choices"].get("speed")}
+    return stored.get("identity", ""), stored.get("identity_facts", {}) | settled
 
 
 @functools.cache
@@ -73,10 +88,13 @@ def hash_of_teacher(teacher: str | None) -> str | None:
 def settled(job: Job) -> Outcome | None:
     """How the job ended before, where nothing is to be trained for it; None where it has to start.
 
-    Data without a fixed checksum may have changed: there the job itself must look.
+    Data without a fixed checksum may have changed, and what is left to the machine is not known here: there the job
+    itself must look.
     """
     if job.fault:
         return Outcome("failed", job.fault)
+    if "auto" in (job.cfg["trainer"]["precision"], job.cfg["compile"]):
+        return None
     run = find(job)
     if run is None or job.cfg["overwrite"] or run.read_config()["identity_facts"]["fingerprint"] is not None:
         return None

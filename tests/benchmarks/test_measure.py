@@ -52,7 +52,7 @@ def test_words_of_a_gpu_win(name: str) -> None:
     words = bench.train_words(cases.CASES[name], given)
     keys = [word.partition("=")[0] for word in words]
     assert len(keys) == len(set(keys))
-    assert {"trainer=gpu", "speed=fast", "compile=reduce-overhead"} < set(words)
+    assert {"trainer=gpu", "trainer.precision=bf16-mixed", "compile=reduce-overhead"} < set(words)
     composed("trainer.max_steps=1", *words)
 
 

@@ -1,0 +1,154 @@
+"""How long a batch takes on this machine: a trial of the network itself, which is made once and kept.
+
+So the same command makes the same choice the next time, and all jobs of a sweep make one.
+"""
+
+import hashlib
+import itertools
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from src.data.base import Batch, Data, generator
+from src.data.cache import folders, locked
+from src.models.transformer import Block
+from src.runs import build, machine
+from src.runs.files import DamagedError, read_json, write_json
+from src.runs.rebuild import Rebuilt
+from src.runs.teacher import build_task
+
+Plain = dict[str, Any]
+Step = Callable[[], None]
+log = logging.getLogger("xent")
+DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+WARM, LEAST, MOST, ENOUGH = 2, 3, 30, 0.5  # rounds that do not count, that do; seconds that are enough of them
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Seconds of a batch, forward and backward, by precision; the network's ``kind``: convolution, attention, other."""
+
+    seconds: dict[str, float]
+    kind: str
+
+
+def kept_trial(cfg: Plain, data: Data, teacher: Rebuilt | None, device: str, precisions: list[str]) -> Trial | None:
+    """The trial that is kept for such a batch on this machine, or a new one; None where the network fails.
+
+    What hardly changes the seconds is left out, the loss too: losses that are compared are to choose alike. Of several
+    processes one measures, the others wait.
+    """
+    about = {
+        "model": cfg["model"],
+        "batch": [data.batch_size, *data.spec.input_shape, data.spec.num_classes],
+        "trainer": {key: cfg["trainer"][key] for key in ("threads", "devices", "num_nodes")},
+        "machine": [machine.name_of(device), torch.__version__],
+        "precisions": precisions,
+    }
+    name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+    for target in (folder / "speed" / f"{name}.json" for folder in folders()):
+        try:
+            lock = locked(target)
+        except OSError:
+            continue
+        with lock:
+            try:
+                return read(target, precisions) or write(target, about, tried(cfg, data, teacher, device, precisions))
+            finally:
+                Path(lock.name).unlink(missing_ok=True)
+    log.warning("how long a batch takes cannot be kept in %s: the next run measures it anew", folders()[0])
+    return tried(cfg, data, teacher, device, precisions)
+
+
+def read(path: Path, precisions: list[str]) -> Trial | None:
+    """The trial in a file; None where there is no whole one."""
+    try:
+        stored = read_json(path)
+        trial = Trial({name: float(stored["seconds"][name]) for name in precisions}, str(stored["kind"]))
+    except (FileNotFoundError, DamagedError, LookupError, TypeError, ValueError):
+        return None
+    return trial if all(0 < value < math.inf for value in trial.seconds.values()) else None
+
+
+def write(path: Path, about: Plain, trial: Trial | None) -> Trial | None:
+    """Keep a trial, if there is one."""
+    try:
+        if trial:
+            write_json(path, about | asdict(trial))
+    except OSError as error:
+        log.warning("%s cannot be written (%s): the next run measures it anew", path, error.strerror)
+    return trial
+
+
+def tried(cfg: Plain, data: Data, teacher: Rebuilt | None, device: str, precisions: list[str]) -> Trial | None:
+    """A trial on numbers made up; it draws none that the run draws. A fault is for the run itself to meet."""
+    place = torch.device("cuda" if device == "gpu" else "cpu")
+    try:
+        loss = build.build_loss(cfg, data.spec)
+        model = build.build_model(cfg, data.spec, loss)
+        task = build_task(cfg, data.spec, teacher, model=model, loss=loss).to(place).train()
+        task.on_fit_start()
+        inputs, targets = made_up(cfg, data, place)
+        if precisions == ["64-true"]:
+            task.double()
+            inputs = inputs.double() if inputs.is_floating_point() else inputs
+        with torch.random.fork_rng(devices=[] if place.type == "cpu" else [torch.cuda.current_device()]):
+            steps = {name: backward(task, (inputs, targets), DTYPES.get(name)) for name in precisions}
+            return Trial(fastest(steps, place), kind_of(model))
+    except Exception:
+        log.debug("the trial of a batch failed", exc_info=True)
+        return None
+
+
+def kind_of(model: nn.Module) -> str:
+    modules = list(model.modules())
+    if any(isinstance(module, nn.Conv2d) for module in modules):
+        return "convolution"
+    return "attention" if any(isinstance(module, Block) for module in modules) else "other"
+
+
+def made_up(cfg: Plain, data: Data, device: torch.device) -> Batch:
+    """A training batch, one rank's share, of random numbers in the shapes of the data."""
+    g, spec = generator("trial"), data.spec
+    rows = max(1, data.batch_size // (cfg["trainer"]["devices"] * cfg["trainer"]["num_nodes"]))
+    shape = (rows, *spec.input_shape)
+    classes = torch.randint(spec.num_classes, shape if data.kind == "text" else shape[:1], generator=g)
+    targets = nn.functional.one_hot(classes, spec.num_classes).float() if data.soft_targets else classes
+    inputs = classes if data.kind == "text" else torch.randn(shape, generator=g)
+    return inputs.to(device), targets.to(device)
+
+
+def backward(task: Any, batch: Batch, dtype: torch.dtype | None) -> Step:
+    """What takes a batch forward and backward, under autocast where there is a ``dtype``."""
+
+    def step() -> None:
+        with torch.autocast(batch[0].device.type, dtype or torch.bfloat16, enabled=dtype is not None):
+            loss: Tensor = task.batch_loss(batch)[0]
+        loss.backward()  # type: ignore[no-untyped-call]
+        task.zero_grad()
+
+    return step
+
+
+def fastest(steps: dict[str, Step], device: torch.device) -> dict[str, float]:
+    """Seconds of the fastest of some calls of each, taken in turn: what else the machine does slows all alike."""
+    found, begin = dict.fromkeys(steps, math.inf), time.perf_counter()
+    for turn in itertools.count(1 - WARM):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if turn > 0:
+                found[name] = min(found[name], time.perf_counter() - start)
+        if turn == MOST or (turn >= LEAST and time.perf_counter() - begin > ENOUGH):
+            break
+    return found

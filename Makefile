@@ -7,7 +7,7 @@ NAME ?= mnist_losses
 # the tests use both cores of a small machine; WORKERS=0 shows their output as they run
 WORKERS ?= 2
 
-.PHONY: help setup train ablation test test-slow lint type smoke report bench bench-gpu tensorboard lock clean
+.PHONY: help setup train ablation test test-slow test-clusters lint type smoke report bench bench-gpu tensorboard lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,19 @@ test: lint type ## lint, type check and tests (under 4 minutes on 2 cores)
 test-slow: setup ## the tests that take longer
 	$(BIN)/python -m pytest -n $(WORKERS) -rs -m slow
 
+# Each extra in an environment of its own, on top of .venv: what it wants in another version comes first on the path.
+.venv-%/installed: .venv/installed pyproject.toml
+	rm -rf .venv-$*
+	$(BIN)/python -m venv .venv-$*
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$(.venv-$*/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main.pth"
+	$(BIN)/python -c 'import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print("\n".join(p["dependencies"] + p["optional-dependencies"][sys.argv[1]]))' $* > .venv-$*/wanted
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement .venv-$*/wanted
+	@touch $@
+
+test-clusters: .venv-slurm/installed .venv-ray/installed ## the tests of sweeps on SLURM and Ray, each in an environment with its extra
+	.venv-slurm/bin/python -m pytest -n $(WORKERS) -rs -m 'slow and slurm'
+	.venv-ray/bin/python -m pytest -rs -m 'slow and ray'
+
 lint: setup ## ruff: errors and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -63,5 +76,5 @@ lock: ## make requirements.lock anew from pyproject.toml (in an empty environmen
 	rm -rf .venv-lock
 
 clean: ## delete caches and the environment; runs and data sets stay
-	rm -rf .venv .venv-lock .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """Sweeps through Hydra's launchers for more than one machine: what they train is what single commands train.
 
 submitit runs its local executor, and SLURM's against commands that stand in for a cluster (slurm_stand_in.py); Ray
-runs on this machine.
+runs on this machine. `make test-clusters` has an environment for each, and there none is skipped.
 """
 
 import importlib.util
@@ -24,9 +24,14 @@ from tests.sweep.test_launch import statuses
 SMALL = ("logger=csv", "figures=false", "trainer=cpu", "trainer.threads=1", "model.widths=[16]")
 LONG = ("trainer.max_steps=4000", "trainer.max_epochs=200", "checkpoint.every_n_steps=20", "model.dropout=0.3")
 
-slurm = pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="needs the extra slurm")
-ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def extra(request: pytest.FixtureRequest) -> None:
+    for name, package in (("slurm", "submitit"), ("ray", "ray")):
+        if request.node.get_closest_marker(name) and importlib.util.find_spec(package) is None:
+            pytest.skip(f"needs the extra {name}")
 
 
 def sweep(folder: Path, launcher: str, *words: str, **environment: str) -> subprocess.Popen[str]:
@@ -90,17 +95,17 @@ def check_three_ways_to_end(folder: Path, launcher: str, *more: str, **environme
     assert statuses(folder / "runs") == ["failed", "finished", "finished"]
 
 
-@slurm
+@pytest.mark.slurm
 def test_submitit_on_this_machine(tmp_path: Path) -> None:
     check_three_ways_to_end(tmp_path, "submitit_local")
 
 
-@slurm
+@pytest.mark.slurm
 def test_slurm(tmp_path: Path) -> None:
     check_three_ways_to_end(tmp_path, "submitit_slurm", **install(tmp_path))
 
 
-@ray
+@pytest.mark.ray
 def test_ray(tmp_path: Path) -> None:
     """One CPU, so that one worker process trains all runs, one after the other."""
     check_three_ways_to_end(
@@ -108,7 +113,7 @@ def test_ray(tmp_path: Path) -> None:
     )
 
 
-@slurm
+@pytest.mark.slurm
 def test_a_job_of_slurm_that_is_out_of_time_is_queued_again_and_goes_on(tmp_path: Path) -> None:
     """As SLURM does: SIGUSR2 before the time is over. The run is, bit for bit, the one never stopped."""
     environment, held = install(tmp_path), holding(50, tmp_path / "holding")
@@ -130,7 +135,7 @@ def test_a_job_of_slurm_that_is_out_of_time_is_queued_again_and_goes_on(tmp_path
         assert_same_run(*alike(tmp_path, f"*/seed{index}"))
 
 
-@slurm
+@pytest.mark.slurm
 def test_a_killed_job_fails_the_command_and_the_same_command_goes_on(tmp_path: Path) -> None:
     """The first is killed as if memory were short; the second finishes, and is believed."""
     words = ("seed=0,1", *LONG)

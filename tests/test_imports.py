@@ -19,9 +19,12 @@ RULES = {
         *(
             "src.data.cache",
             "src.data.content",
+            "src.data.decoding",
             "src.data.encoded",
             "src.data.labels",
+            "src.data.listing",
             "src.data.mixing",
+            "src.data.official",
             "src.data.pixels",
             "src.data.resident",
         ),
@@ -44,8 +47,8 @@ RULES = {
 }
 # modules that are no particular loss, network or data set
 SHARED = {
-    *("base", "cache", "content", "encoded", "images", "labels", "mixing", "pixels", "resident", "shift"),
-    "transformer",
+    *("base", "cache", "content", "decoding", "encoded", "images", "labels", "listing", "mixing", "official"),
+    *("pixels", "resident", "shift", "transformer"),
 }
 FILES = sorted((ROOT / "src").rglob("*.py"))
 RULED = [path for path in FILES if path.relative_to(ROOT / "src").parts[0] in RULES]

@@ -9,7 +9,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -94,10 +94,16 @@ class EvalLoader:
         return map(self.take, self.batches)
 
 
-class Data:
-    """One data set with its settings. Sub-classes read files in ``fingerprint`` and ``load``, nowhere else.
+class Content(Protocol):
+    """All that a data set holds, as it is read."""
 
-    A sub-class gives ``spec``, ``fingerprint``, ``load`` and the batches; this class turns them into loaders.
+    def fingerprint(self) -> str: ...
+
+
+class Data:
+    """One data set with its settings. Sub-classes read files in ``content`` and nowhere else.
+
+    A sub-class gives ``spec``, ``content``, ``load`` and the batches; this class turns them into loaders.
     """
 
     kind: Literal["image", "text"]
@@ -107,14 +113,31 @@ class Data:
     limit: int | None = None  # training batches an epoch, at most
     soft_targets: bool = False  # training targets are distributions over classes
     notes: tuple[str, ...] = ()  # what a user must know when reading the results
+    _content: Content | None = None
+    _fingerprint: str | None = None
 
     def fingerprint(self) -> str:
         """A SHA-256, in hex, of the content that a run learns from, as it is read: never of its place, names or times.
 
         Images: pixels, labels, class names in order, the official splits. Text: its characters. A ``load`` that follows
-        reads nothing twice. Raises DataError.
+        reads nothing twice; after it this is the fingerprint of what was loaded. Raises DataError.
         """
+        if self._fingerprint is None:
+            self._content = self.content()
+            self._fingerprint = self._content.fingerprint()
+        return self._fingerprint
+
+    def content(self) -> Content:
+        """Read all that there is. Raises DataError."""
         raise NotImplementedError
+
+    def taken(self) -> Any:
+        """The content that the fingerprint is of, once: it is for ``load``, and its memory is not held after that."""
+        if self._content is None:
+            self._fingerprint = None  # what is read from now on may be other data
+        self.fingerprint()
+        content, self._content = self._content, None
+        return content
 
     def load(self) -> None:
         """Read the data and set ``spec``. Raises DataError."""

@@ -5,37 +5,52 @@ import errno
 import fcntl
 import hashlib
 import json
+import logging
 import math
 import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from src.data.base import DataError
+from src.data.content import described, tensor_digest
+from src.runs.files import written_whole
 
 Plain = dict[str, Any]
 Shapes = dict[str, tuple[str, tuple[int, ...]]]  # name, dtype, shape
 DTYPES = {"U8": np.uint8, "I16": np.int16, "I32": np.int32, "I64": np.int64}
+NO_DIGEST = "0" * 64
+LONGEST_HEADER = 2**26  # bytes; an alphabet of all of Unicode takes 15 million
+log = logging.getLogger("xent")
 
 
-def kept(kind: str, place: str, state: str, make: Callable[[Path], None]) -> Path:
-    """The file that is kept for ``place``; ``make`` writes it where there is none whose metadata have this ``state``.
+class Kept(NamedTuple):
+    """What a file holds."""
+
+    tensors: dict[str, Tensor]  # in memory that is the file itself: not to be written to
+    about: dict[str, str]  # its metadata
+    digests: dict[str, str]  # of each tensor
+
+
+def kept(kind: str, place: str, state: str, make: Callable[[Path], None]) -> Kept:
+    """What is kept for ``place``; ``make`` calls ``write`` where there is none whose metadata have this ``state``.
 
     It is below $XDG_CACHE_HOME/xent (~/.cache/xent), or, where nothing can be written there, below the system's
-    temporary folder. One process makes it, others wait. Raises DataError where it cannot be written.
+    temporary folder. One process makes it, others wait. What is damaged, or could have been written by another user, is
+    made anew. Raises DataError where it cannot be written.
     """
-    name = f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.safetensors"
+    name = f"{hashlib.sha256(os.fsencode(place)).hexdigest()[:16]}.safetensors"
     targets = [folder / kind / name for folder in folders()]
     for target in targets:
-        if metadata(target).get("state") == state:
-            return target
+        if found := whole(target, state):
+            return found
     for target in targets:
         new = [folder for folder in target.parents if not folder.exists()]
         try:
@@ -44,8 +59,12 @@ def kept(kind: str, place: str, state: str, make: Callable[[Path], None]) -> Pat
             continue
         with lock:
             try:
-                if metadata(target).get("state") != state:
-                    make(target)
+                if found := whole(target, state):
+                    return found
+                make(target)
+                if found := whole(target, state, checked=False):
+                    return found
+                raise DataError(f"{target} was changed while it was written: run again")
             except OSError as error:
                 raise DataError(
                     f"{target.parent} takes no more ({error.strerror}): make room there, or name another folder by the"
@@ -56,17 +75,25 @@ def kept(kind: str, place: str, state: str, make: Callable[[Path], None]) -> Pat
                 with contextlib.suppress(OSError):  # they go again unless something is in them
                     for folder in new:
                         folder.rmdir()
-        return target
-    there = " and ".join(str(target.parent) for target in targets)
+    there = " and ".join(str(target.parent) for target in targets) or "what another user made"
     raise DataError(f"{there} cannot be written: name a folder by the environment variable XDG_CACHE_HOME")
 
 
 def folders() -> list[Path]:
-    """Where files are kept, best first."""
-    home = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")  # noqa: PTH111  where there is no home
+    """Where files are kept, best first. What another user made, or may write to, is left out."""
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))  # a relative one is invalid, says its specification
+    home = named if named.is_absolute() else Path(os.path.expanduser("~/.cache"))  # noqa: PTH111  there may be no home
     spare = Path(tempfile.gettempdir(), f"xent-{os.getuid()}")
-    trusted = not spare.exists() or spare.lstat().st_uid == os.getuid()  # anybody could have made it
-    return [Path(home, "xent"), *([spare] if trusted else [])]
+    return [path for path in (home / "xent", spare) if path.is_absolute() and own(path)]
+
+
+def own(path: Path) -> bool:
+    """Whether only this user can have written what is there, if anything is."""
+    try:
+        stat = path.lstat()
+    except OSError as error:
+        return not isinstance(error, PermissionError)
+    return stat.st_uid == os.getuid() and not stat.st_mode & 0o022
 
 
 def locked(target: Path) -> TextIO:
@@ -106,36 +133,77 @@ def header(tensors: Shapes, about: dict[str, str]) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def metadata(path: Path) -> dict[str, str]:
-    """The file's metadata; {} where there is no whole one."""
-    return entries_of(path)[0].get("__metadata__", {})
+def write(target: Path, shapes: Shapes, about: dict[str, str], parts: Iterable[bytes | memoryview]) -> None:
+    """Write a file whole: the bytes of its tensors, in order, and their digests. Raises OSError, and what parts do."""
+    sizes = [math.prod(shape) * np.dtype(DTYPES[code]).itemsize for code, shape in shapes.values()]
+    check_room(target, sum(sizes))
+    with written_whole(target) as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(header(shapes, sealed(about, dict.fromkeys(shapes, NO_DIGEST))))
+        for part in parts:
+            file.write(part)
+        file.flush()
+        tensors = mapped(Path(file.name), shapes, file.tell() - sum(sizes))
+        digests = {name: tensor_digest(tensor) for name, tensor in tensors.items()}
+        file.seek(0)
+        file.write(header(shapes, sealed(about, digests)))  # of the same length
 
 
-def entries_of(path: Path) -> tuple[Plain, int]:
-    """The file's header, and where its tensors begin; {} where there is no whole file."""
+def sealed(about: dict[str, str], digests: dict[str, str]) -> dict[str, str]:
+    """Metadata with the tensors' digests and one of all of it."""
+    about = about | {"digests": json.dumps(digests)}
+    return about | {"seal": described(**about)}
+
+
+def whole(path: Path, state: str, checked: bool = True) -> Kept | None:
+    """What a file holds; None unless it is there, whole, as it was written, by this user, and of this state."""
     try:
-        with path.open("rb") as file:
-            start = 8 + int.from_bytes(file.read(8), "little")
-            entries = json.loads(file.read(start - 8)) if start <= path.stat().st_size else {}
-        ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
-    except (OSError, ValueError, KeyError):
-        return {}, 0
-    return (entries, start) if ends and path.stat().st_size == start + max(ends) else ({}, 0)
+        shapes, about, start = read_header(path)
+        if about["state"] != state:
+            return None
+        tensors, digests = mapped(path, shapes, start), json.loads(about["digests"])
+        rest = {key: value for key, value in about.items() if key not in ("digests", "seal")}
+        found = {name: tensor_digest(tensor) for name, tensor in tensors.items()} if checked else digests
+        if sealed(rest, found) != about:
+            raise ValueError("its content is not what was written")
+    except OSError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        log.warning("%s is damaged (%s): it is made anew", path, error)
+        return None
+    return Kept(tensors, about, digests)
 
 
-def mapped(path: Path) -> dict[str, Tensor]:
-    """The file's tensors, in memory that is the file itself: not to be written to.
+def read_header(path: Path) -> tuple[Shapes, dict[str, str], int]:
+    """Dtypes and shapes, metadata, and where the tensors begin. Raises OSError or, unless it is one of ours, others."""
+    with path.open("rb") as file:
+        if not own(path):
+            raise ValueError("another user may have written it")
+        size = os.fstat(file.fileno()).st_size
+        start = 8 + int.from_bytes(file.read(8), "little")
+        if start > min(size, LONGEST_HEADER):
+            raise ValueError("it is cut off")
+        file.seek(0)
+        raw = file.read(start)
+    entries = json.loads(raw[8:])
+    about = entries.pop("__metadata__")
+    shapes = {name: (entry["dtype"], tuple(entry["shape"])) for name, entry in entries.items()}
+    if header(shapes, about) != raw or max(entry["data_offsets"][1] for entry in entries.values()) != size - start:
+        raise ValueError("its header is none of ours, or it is cut off")
+    return shapes, about, start
+
+
+def mapped(path: Path, shapes: Shapes, start: int) -> dict[str, Tensor]:
+    """A file's tensors, which begin at byte ``start``, in memory that is the file itself: not to be written to.
 
     A read-only map, for the system counts a private one, as safetensors and ``torch.from_file`` make it, against the
     memory that there is.
     """
-    entries, start = entries_of(path)
     tensors = {}
-    for name, entry in entries.items():
-        if name == "__metadata__":
-            continue
-        offset, dtype = start + entry["data_offsets"][0], DTYPES[entry["dtype"]]
-        tensors[name] = read_only(np.memmap(path, dtype, "r", offset, tuple(entry["shape"])))
+    for name, (code, shape) in shapes.items():
+        array = np.memmap(path, DTYPES[code], "r", start, shape)
+        tensors[name] = read_only(array)
+        start += array.nbytes
     return tensors
 
 

@@ -9,7 +9,8 @@ import torch
 from torchvision import datasets
 
 from src.data.base import DataError
-from src.data.images import Official, StoredImageData, download_or_explain
+from src.data.images import StoredImageData, download_or_explain
+from src.data.official import Official
 
 
 class CIFAR10(StoredImageData):

@@ -1,13 +1,12 @@
 """A text file too large to be held in memory: its characters as ids, in a file that is read through a memory map."""
 
 import codecs
-import contextlib
 import itertools
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -16,15 +15,22 @@ from torch import Tensor
 from src.data import cache
 from src.data.base import DataError
 from src.data.cache import DTYPES
-from src.data.content import file_digest, opened
-from src.runs.files import written_whole
+from src.data.content import described, file_digest, opened
 
 CHUNK = 2**18  # bytes that are in memory at a time
 POINTS = 0x110000  # Unicode's code points
 WIDTHS = {"U8": 2**8, "I16": 2**15, "I32": 2**31}  # a dtype, and how many ids it has
 
 
-Encoded = tuple[Tensor, tuple[str, ...], str]  # ids (N,), alphabet, digest of the bytes without a byte-order mark
+class Encoded(NamedTuple):
+    """A whole text."""
+
+    ids: Tensor  # (N,)
+    alphabet: tuple[str, ...]
+    digest: str  # of its UTF-8 bytes without a byte-order mark
+
+    def fingerprint(self) -> str:
+        return described(kind="text", content=self.digest)
 
 
 def encoded(path: Path) -> Encoded:
@@ -35,13 +41,10 @@ def encoded(path: Path) -> Encoded:
 
         def make(target: Path) -> None:
             print(f"encoding {path} (once; kept in {target.parent})", flush=True)
-            with encode(file, path, content, target):
-                if times(file) != before:
-                    raise DataError(f"{path} was changed while it was read: run again")
+            encode(file, path, content, before, target)
 
         kept = cache.kept("text_file", str(path.resolve()), content, make)
-    about = cache.metadata(kept)
-    return cache.mapped(kept)["ids"], tuple(json.loads(about["alphabet"])), content
+    return Encoded(kept.tensors["ids"], tuple(json.loads(kept.about["alphabet"])), content)
 
 
 def times(file: BinaryIO) -> tuple[int, ...]:
@@ -64,25 +67,25 @@ def numbered(counts: Tensor) -> tuple[str, str, Tensor]:
     return "".join(map(chr, present.tolist())), code, torch.from_numpy(ids)
 
 
-@contextlib.contextmanager
-def encode(file: BinaryIO, path: Path, content: str, target: Path) -> Iterator[None]:
+def encode(file: BinaryIO, path: Path, content: str, before: tuple[int, ...], target: Path) -> None:
     """Write the ids of a text: one pass over it for its alphabet, one for the ids. Raises DataError and OSError.
 
-    Their file takes its place when the block ends without an error.
+    ``before`` are the times of the file when ``content`` was taken of it.
     """
     counts = torch.zeros(POINTS, dtype=torch.int64)
     for points in code_points(file, path):
         found = torch.bincount(points)
         counts[: len(found)] += found
     alphabet, code, ids = numbered(counts)
-    length = int(counts.sum())
-    about = {"state": content, "alphabet": json.dumps(alphabet)}
-    cache.check_room(target, length * ids.itemsize)
-    with written_whole(target) as kept:
-        kept.write(cache.header({"ids": (code, (length,))}, about))
+
+    def parts() -> Iterator[memoryview]:
         for points in code_points(file, path):
-            kept.write(ids.index_select(0, points).numpy().data)
-        yield
+            yield ids.index_select(0, points).numpy().data
+        if times(file) != before:
+            raise DataError(f"{path} was changed while it was read: run again")
+
+    about = {"state": content, "alphabet": json.dumps(alphabet)}
+    cache.write(target, {"ids": (code, (int(counts.sum()),))}, about, parts())
 
 
 def code_points(file: BinaryIO, path: Path) -> Iterator[Tensor]:

@@ -1,51 +1,34 @@
 """A folder of images, one folder a class: decoded once, then read through a memory map."""
 
-import src.torchvision_cpu  # noqa: F401  before torchvision
-
-# isort: split
 import hashlib
 import os
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
-from torchvision.datasets import ImageFolder
+import PIL
 
 from src.checks import integer
-from src.data import cache
+from src.data import cache, decoding
 from src.data.base import DataError
-from src.data.images import Official, StoredImageData
-from src.runs.files import written_whole
+from src.data.content import described, file_hashes, hash_of, opened
+from src.data.images import StoredImageData
+from src.data.listing import Samples, listing
+from src.data.official import Official
 
 AT_ONCE = 1000  # images that are decoded and not yet written, at most
-Samples = list[tuple[str, int]]  # file, class
-
-
-class VisibleFolders(ImageFolder):
-    """ImageFolder without hidden folders (.ipynb_checkpoints) among its classes."""
-
-    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
-        names = sorted(p.name for p in Path(directory).iterdir() if p.is_dir() and not p.name.startswith("."))
-        if not names:
-            raise FileNotFoundError(f"no class folder in {directory}.")
-        return names, {name: k for k, name in enumerate(names)}
-
-
-def eight_bits(image: Image.Image) -> Image.Image:
-    """Grey images of 16 bits scaled to 8; Pillow's own conversion clips them to white."""
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
-    return image
+Digests = dict[str, list[bytes]]  # of the files, by split
 
 
 class ImageFolderData(StoredImageData):
-    """``root/train/CLASS/*`` and ``root/test/CLASS/*`` in torchvision's ImageFolder layout, as RGB.
+    """``root/train/CLASS/*``, ``root/test/CLASS/*`` and, if it is there, ``root/val/CLASS/*`` as RGB images.
 
-    Images are resized (bilinear) to ``image_size`` squared where they differ from it. What is decoded is kept in the
-    user's cache folder and made anew when a file is added, removed, or changes its size or time.
+    Images are resized (bilinear) to ``image_size`` squared where they differ from it. Without ``val/`` validation is
+    split off training. What is decoded is kept in the user's cache folder by the content of the files, which is
+    hashed at each start.
     """
 
     name = "image_folder"
@@ -56,81 +39,72 @@ class ImageFolderData(StoredImageData):
         self.shape = (3, image_size, image_size)
 
     def read(self) -> Official:
-        names = tuple(self._scan()[0])
-        tensors = cache.mapped(self._decoded())
-        train, test = ((tensors[f"{split}_images"], tensors[f"{split}_labels"].clone()) for split in ("train", "test"))
-        return Official(train, test, names)
+        names, splits, notes = listing(self.root)
+        digests = {split: file_hashes([path for path, _ in samples]) for split, samples in splits.items()}
+        notes += repeated(splits, digests)
+        self.notes = tuple(dict.fromkeys((*self.notes, *notes)))
+        files = hashlib.sha256()
+        for split, samples in splits.items():
+            files.update(f"{split} {len(samples)}\n".encode())
+            for (_, k), digest in zip(samples, digests[split], strict=True):
+                files.update(digest + k.to_bytes(8, "little"))
+        size = self.image_size
+        state = described(decoder=decoding.VERSION, pillow=PIL.__version__, size=size, files=files.hexdigest())
 
-    def _scan(self) -> tuple[list[str], dict[str, Samples]]:
-        """Class names, and the files of both splits."""
-        if not self.root.is_dir():
-            raise DataError(f"no folder {self.root}: name the one that holds train/ and test/ with data.root=FOLDER")
-        splits, names = {}, {}
-        for split in ("train", "test"):
-            folder = self.root / split
-            if not folder.is_dir():
-                there = ", ".join(sorted(path.name for path in self.root.iterdir() if path.is_dir())) or "no folder"
-                raise DataError(
-                    f"{self.root} has no folder {split}/ (there: {there}); the layout is {split}/CLASS/IMAGE"
-                )
+        def make(target: Path) -> None:
+            count = sum(map(len, splits.values()))
+            print(f"decoding {count:,} images of {self.root} (once; kept in {target.parent})", flush=True)
+            shapes: cache.Shapes = {f"{split}_labels": ("I64", (len(files),)) for split, files in splits.items()}
+            shapes |= {f"{split}_images": ("U8", (len(files), 3, size, size)) for split, files in splits.items()}
+            cache.write(target, shapes, {"state": state}, decoded(splits, digests, size))
+
+        kept = cache.kept("image_folder", f"{os.path.realpath(self.root)}\0{size}", state, make)
+        arrays = {split: (kept.tensors[f"{split}_images"], kept.tensors[f"{split}_labels"].clone()) for split in splits}
+        return Official(arrays["train"], arrays["test"], tuple(names), arrays.get("val"), kept.digests)
+
+
+def decoded(splits: dict[str, Samples], digests: Digests, size: int) -> Iterator[bytes | memoryview]:
+    """The bytes of all labels, then those of all images as they are decoded. Raises DataError."""
+
+    def pixels(path: str, digest: bytes) -> memoryview:
+        with opened(path) as file:
             try:
-                listing = VisibleFolders(str(folder))
-            except FileNotFoundError as error:
-                raise DataError(
-                    f"{folder}: {str(error).splitlines()[0].rstrip('.')}. The layout is {split}/CLASS/IMAGE"
-                ) from error
-            splits[split], names[split] = listing.samples, listing.classes
-        if len(names["train"]) < 2:
-            raise DataError(f"{self.root}: a loss needs at least two classes, there is only {names['train'][0]}")
-        if names["train"] != names["test"]:
-            odd = sorted(set(names["train"]) ^ set(names["test"]))
-            raise DataError(f"{self.root}: train/ and test/ differ in the classes {', '.join(odd[:5])}")
-        return names["train"], splits
+                found = decoding.decoded(file, size)
+            except Exception as error:  # a damaged file makes Pillow raise anything
+                raise DataError(f"{path} is no image that can be used ({told(error)}); replace or remove it") from error
+            if hash_of(file.fileno()) != digest:
+                raise DataError(f"{path} was changed while it was read: run again")
+        return found.data
 
-    def _decoded(self) -> Path:
-        """The file with all images as tensors, made first if it is not there or out of date."""
-        _, splits = self._scan()
-        files = [Path(path) for samples in splits.values() for path, _ in samples]
-        state = hashlib.sha256(f"{self.image_size}".encode())
-        for path in files:
-            stat = path.stat()
-            state.update(f"{path.relative_to(self.root)}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
-        place = f"{self.root.resolve()}\0{self.image_size}"
-        return cache.kept("image_folder", place, state.hexdigest(), partial(self._decode, splits, state.hexdigest()))
+    for samples in splits.values():
+        yield np.array([k for _, k in samples], np.int64).data
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for split, samples in splits.items():
+            for start in range(0, len(samples), AT_ONCE):
+                paths = [path for path, _ in samples[start : start + AT_ONCE]]
+                yield from pool.map(pixels, paths, digests[split][start : start + AT_ONCE])
 
-    def _decode(self, splits: dict[str, Samples], state: str, target: Path) -> None:
-        """Write all images as they are decoded. Raises DataError and OSError."""
-        count = sum(map(len, splits.values()))
-        print(f"decoding {count:,} images of {self.root} (once; kept in {target.parent})", flush=True)
-        size, content = (3, self.image_size, self.image_size), hashlib.sha256()
-        tensors: cache.Shapes = {f"{split}_labels": ("I64", (len(samples),)) for split, samples in splits.items()}
-        tensors |= {f"{split}_images": ("U8", (len(samples), *size)) for split, samples in splits.items()}
 
-        def head() -> bytes:
-            return cache.header(tensors, {"state": state, "content": content.hexdigest()})
+def told(error: Exception) -> str:
+    """What Pillow says, without the open file that it names."""
+    text = str(error).partition(" <_io.")[0]
+    return text or type(error).__name__
 
-        cache.check_room(target, count * 3 * self.image_size**2)
-        with written_whole(target) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
-            file.write(head())
-            for samples in splits.values():
-                file.write(np.array([k for _, k in samples], np.int64).data)
-            for samples in splits.values():
-                for start in range(0, len(samples), AT_ONCE):
-                    paths = [path for path, _ in samples[start : start + AT_ONCE]]
-                    for path, (pixels, digest) in zip(paths, pool.map(self._read_image, paths), strict=True):
-                        file.write(np.ascontiguousarray(pixels.transpose(2, 0, 1)).data)
-                        content.update(f"{Path(path).relative_to(self.root)}\0".encode() + digest)
-            file.seek(0)
-            file.write(head())  # of the same length
 
-    def _read_image(self, path: str) -> tuple[np.ndarray, bytes]:
-        """(H, W, 3) uint8, and the SHA-256 of the file."""
-        size = (self.image_size, self.image_size)
-        try:
-            raw = Path(path).read_bytes()
-            with Path(path).open("rb") as file, Image.open(file) as image:
-                rgb = eight_bits(image).convert("RGB")
-                pixels = np.array(rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BILINEAR))
-        except (UnidentifiedImageError, OSError) as error:
-            raise DataError(f"{path} is no readable image ({error}); remove or replace it") from error
-        return pixels, hashlib.sha256(raw).digest()
+def repeated(splits: dict[str, Samples], digests: Digests) -> list[str]:
+    """Notes on files of the same content in two splits, and in two classes of training."""
+    first = {digest: path for (path, _), digest in zip(splits["train"], digests["train"], strict=True)}
+    notes = []
+    for split in ("val", "test"):
+        pairs = [
+            (path, first[digest])
+            for (path, _), digest in zip(splits.get(split, []), digests.get(split, []), strict=True)
+            if digest in first
+        ]
+        if pairs:
+            notes.append(f"{len(pairs):,} images of {split}/ are in train/ too, {pairs[0][0]} as {pairs[0][1]}")
+    classes = {(digest, k) for (_, k), digest in zip(splits["train"], digests["train"], strict=True)}
+    twice = sum(n > 1 for n in Counter(digest for digest, _ in classes).values())
+    if twice:
+        notes.append(f"{twice:,} images of train/ are in more than one class")
+    return notes

@@ -4,7 +4,7 @@ import functools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,27 +12,28 @@ from torch import Tensor
 
 from src.checks import choice, integer, number
 from src.data.base import Batch, Data, DataError, EvalLoader, Spec, TrainLoader, generator, quotas, stratified
-from src.data.content import described, tensor_digest
-from src.data.labels import Groups, class_index, groups_of_classes, long_tail, noisy, places, relabelled, two_groups
+from src.data.labels import (
+    Groups,
+    class_index,
+    groups_of_classes,
+    long_tail,
+    members_of,
+    noisy,
+    places,
+    relabelled,
+    two_groups,
+)
 from src.data.mixing import MIXES, mixed
+from src.data.official import Official
 from src.data.pixels import augmented, channel_statistics, cut_out
 from src.data.resident import RESIDENT, Ahead, Rows, on_host
 
 log = logging.getLogger("xent")
-Arrays = tuple[Tensor, Tensor]  # images (N, C, H, W) uint8, labels (N,) int64
-
-
-class Official(NamedTuple):
-    """A data set as its makers give it."""
-
-    train: Arrays
-    test: Arrays
-    names: tuple[str, ...]  # of the classes, in the order of their labels
 
 
 def download_or_explain(name: str, root: Path, error: Exception) -> DataError:
     """The message for data that is neither on disk nor to be downloaded."""
-    reason = f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"
+    reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}"
     return DataError(
         f"{name} is not in {root} and could not be downloaded ({reason})."
         " Put its files there, name another folder with data.root=FOLDER, or use data=mnist_5k, which needs no download"
@@ -40,7 +41,7 @@ def download_or_explain(name: str, root: Path, error: Exception) -> DataError:
 
 
 class ImageData(Data):
-    """Images of K classes. ``read`` gives the official training and test sets; validation is split off training.
+    """Images of K classes. ``read`` gives the official sets; where validation is none of them it is split off training.
 
     batch_size: examples a training batch, over all devices. eval_batch_size: examples a batch in validation and test.
     val_fraction: share of training held out, stratified, by a fixed seed of its own.
@@ -48,9 +49,9 @@ class ImageData(Data):
     for random crops (0: none). flip: mirror half the images. cutout: pixels a side of the square that is blanked in
     each (0: none). mixup: None, mixup or cutmix of training batches, with lambda ~ Beta(mixup_alpha, mixup_alpha);
     their targets are distributions. binary, imbalance and label_noise: as in ``two_groups``, ``long_tail`` and
-    ``noisy``. without: classes, by index or name, that training does not see.
-    resident: where the images are: device, host (a DataLoader takes them, and pixels travel), or auto, which is the
-    device where they take at most ``SHARE`` of its free memory. The batches are the same, bit for bit.
+    ``noisy``. without: classes that training does not see, as ``class_index`` reads
+    them. resident: where the images are: device, host (a DataLoader takes them, and pixels travel), or auto, which is
+    the device where they take at most ``SHARE`` of its free memory. The batches are the same, bit for bit.
 
     In this order: binary makes two classes, before any split; validation is split off; training loses the classes of
     without; imbalance thins it; then train_examples are taken of what is left, in its proportions. Noise hits training
@@ -63,7 +64,6 @@ class ImageData(Data):
 
     kind = "image"
     name: str
-    found: Official | None = None  # what the fingerprint was taken of, for ``load``
     shape: tuple[int, ...] | None = None  # of an image; known before one is read, unless only its files tell
     split_seed = 20_240_229  # of all that is drawn in loading; the same for every run, so that runs compare
 
@@ -100,9 +100,7 @@ class ImageData(Data):
         self.label_noise = number("label_noise", label_noise, low=0, below=1)
         self.imbalance = None if imbalance is None else number("imbalance", imbalance, low=1)
         self.binary = groups_of_classes("binary", binary)
-        if isinstance(without, str) or not isinstance(without, Sequence):
-            raise ValueError(f"without must be a list of classes, got {without!r}")
-        self.without = without
+        self.without = members_of("without", without)
         self.resident = choice("resident", resident, RESIDENT)
         self.device, self.on_host = torch.device("cpu"), False
 
@@ -110,26 +108,35 @@ class ImageData(Data):
         """All that there is. Raises DataError."""
         raise NotImplementedError
 
-    def fingerprint(self) -> str:
-        self.found = self.found or self.read()
-        arrays = [tensor_digest(array) for part in (self.found.train, self.found.test) for array in part]
-        return described(kind=self.kind, classes=self.found.names, arrays=arrays)
+    def where(self, split: str) -> str:
+        """What holds the labels of an official split, for messages."""
+        return f"{self.name}, {split} split"
+
+    def content(self) -> Official:
+        found = self.read()
+        for split in found.splits():
+            found.check(split, self.where(split))
+        return found
 
     def load(self) -> None:
-        (pixels, labels), (test_pixels, test_labels), names = self.found or self.read()
-        self.found = None
-        images, test = Rows(pixels), (Rows(test_pixels), test_labels)
+        found: Official = self.taken()
+        names = found.names
+        if unseen := found.unseen():
+            self.notes = (*self.notes, f"there is no training image of {unseen}")
+        given = {split: (Rows(pixels), labels) for split, (pixels, labels) in found.splits().items()}
         if self.binary is not None:
             new, names = two_groups(self.binary, names)
-            (images, labels), test = relabelled(images, labels, new), relabelled(*test, new)
-        train, val = self._split(labels, names)
+            given = {split: relabelled(*part, new) for split, part in given.items()}
+        images, labels = given["train"]
+        if found.val:
+            self.notes = (*self.notes, "the data set has a validation split: data.val_fraction is ignored")
+        train, val = self._split(labels, names, 0 if found.val else self.val_fraction)
         learnt = noisy(labels, len(names), self.label_noise, generator("label noise", self.split_seed))
         self.splits = {
             "train": (images.of(train), learnt[train]),
-            "val": (images.of(val), labels[val]),
-            "test": test,
+            "val": given.get("val", (images.of(val), labels[val])),
+            "test": given["test"],
         }
-        counts = torch.bincount(learnt[train], minlength=len(names))
         for split, (_, split_labels) in self.splits.items():
             if len(split_labels) == 0:
                 raise DataError(
@@ -141,14 +148,15 @@ class ImageData(Data):
         self.mean, self.std = channel_statistics(self.splits["train"][0])
         statistics = (tuple(values.flatten().tolist()) for values in (self.mean, self.std))
         self.shape = tuple(images.shape[1:])
-        self.spec = Spec(self.kind, self.shape, names, tuple(counts.tolist()), *statistics)
+        learnt_counts = torch.bincount(learnt[train], minlength=len(names))
+        self.spec = Spec(self.kind, self.shape, names, tuple(learnt_counts.tolist()), *statistics)
 
-    def _split(self, labels: Tensor, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+    def _split(self, labels: Tensor, names: tuple[str, ...], val_fraction: float) -> tuple[Tensor, Tensor]:
         """Indices of training and validation examples."""
         classes = len(names)
         g = generator("validation split", self.split_seed)
         counts = torch.bincount(labels, minlength=classes)
-        val = stratified(labels, quotas(counts, round(self.val_fraction * len(labels))), g)
+        val = stratified(labels, quotas(counts, round(val_fraction * len(labels))), g)
         rest = torch.ones(len(labels), dtype=torch.bool)
         rest[val] = False
         for member in self.without:

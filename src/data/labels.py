@@ -1,5 +1,6 @@
 """Other questions asked of the same images: two classes, a long tail, wrong labels."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,14 +13,20 @@ from src.data.resident import Rows
 Groups = str | Sequence[Sequence[int | str]] | None
 
 
+def members_of(name: str, value: Any) -> Sequence[int | str]:
+    """Return ``value`` if it is a list of class names or indices; ValueError otherwise."""
+    valid = isinstance(value, Sequence) and not isinstance(value, str)
+    if not valid or any(isinstance(m, bool) or not isinstance(m, int | str) for m in value):
+        raise ValueError(f"{name} must be a list of classes, by name or index, got {value!r}")
+    return value
+
+
 def groups_of_classes(name: str, value: Any) -> Groups:
-    """Return ``value`` if it is None, odd_even, or two lists of class indices or names; ValueError otherwise."""
+    """Return ``value`` if it is None, odd_even, or two lists of class names or indices; ValueError otherwise."""
     if value is None or value == "odd_even":
         return value
-    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2:
-        lists = [group for group in value if isinstance(group, Sequence) and not isinstance(group, str) and group]
-        members = [member for group in lists for member in group]
-        if len(lists) == 2 and all(isinstance(m, int | str) and not isinstance(m, bool) for m in members):
+    with contextlib.suppress(ValueError):
+        if isinstance(value, Sequence) and len(value) == 2 and all(members_of(name, group) for group in value):
             return value
     raise ValueError(f"{name} must be null, odd_even or two lists of classes, got {value!r}")
 
@@ -46,11 +53,17 @@ def two_groups(groups: str | Sequence[Sequence[int | str]], names: Sequence[str]
 
 
 def class_index(key: str, member: int | str, names: Sequence[str]) -> int:
-    """The index of a class given by index or name. Raises DataError."""
-    index = names.index(member) if member in names else member
-    if not isinstance(index, int) or not 0 <= index < len(names):
-        raise DataError(f"data.{key}: there is no class {member!r}; the classes are {listed(names, 10)}")
-    return index
+    """The index of a class given by its name, as text or number, or by its index.
+
+    A number is a name where any class has a number for its name, else an index. Raises DataError.
+    """
+    if str(member) in names:
+        return names.index(str(member))
+    numbers = any(name.isdecimal() for name in names)
+    if isinstance(member, int) and 0 <= member < len(names) and not numbers:
+        return member
+    why = ", where numbers are names" if isinstance(member, int) and numbers else ""
+    raise DataError(f"data.{key}: there is no class {member!r}; the classes are {listed(names, 10)}{why}")
 
 
 def places(data: str, names: Sequence[str], known: Sequence[str]) -> Tensor:

@@ -7,13 +7,18 @@ import contextlib
 import functools
 import gzip
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torchvision import datasets
+from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from src.data.base import DataError
-from src.data.images import Arrays, ImageData, Official, StoredImageData, download_or_explain
+from src.data.content import opened
+from src.data.images import ImageData, StoredImageData, download_or_explain
+from src.data.official import Arrays, Official
 
 DIGITS = tuple("0123456789")
 
@@ -25,29 +30,48 @@ class TorchvisionDigits(StoredImageData):
     source: type[datasets.MNIST]
     names: tuple[str, ...]
 
-    def read(self) -> Official:
-        train, test = (self._part(train) for train in (True, False))
-        return Official(train, test, self.names)
+    def file(self, split: str, what: str) -> Path:
+        """The idx file of a split's ``images-idx3`` or ``labels-idx1``."""
+        prefix = {"train": "train", "test": "t10k"}[split]
+        return self.root / self.source.__name__ / "raw" / f"{prefix}-{what}-ubyte"
 
-    def _part(self, train: bool) -> Arrays:
+    def where(self, split: str) -> str:
+        return str(self.file(split, "labels-idx1"))
+
+    def read(self) -> Official:
+        parts = {}
+        for split in ("train", "test"):
+            files = [self.file(split, what) for what in ("images-idx3", "labels-idx1")]
+            if not all(file.exists() for file in files):
+                self._download()
+            parts[split] = self._part(*files)
+        return Official(parts["train"], parts["test"], self.names)
+
+    def _download(self) -> None:
         folders = [self.root / self.source.__name__ / "raw", self.root / self.source.__name__, self.root]
         new = [folder for folder in folders if not folder.exists()]
         try:
-            part = self.source(str(self.root), train=train, download=True)
+            self.source(str(self.root), download=True)
         except (RuntimeError, OSError) as error:
             for folder in new:
                 with contextlib.suppress(OSError):  # torchvision makes them before it downloads
                     folder.rmdir()
             raise download_or_explain(self.name, self.root, error) from error
-        except (ValueError, AssertionError, EOFError) as error:
-            folder = self.root / self.source.__name__ / "raw"
-            raise DataError(f"{self.name}: a file in {folder} is damaged ({error}); delete it and run again") from error
-        if len(part.data) != len(part.targets) or part.data.shape[1:] != (28, 28):
-            folder = self.root / self.source.__name__ / "raw"
-            raise DataError(
-                f"{self.name}: images and labels in {folder} do not belong together; delete it and run again"
-            )
-        return part.data[:, None], part.targets
+
+    def _part(self, images: Path, labels: Path) -> Arrays:
+        pixels, targets = read_idx(images, read_image_file), read_idx(labels, read_label_file)
+        if pixels.shape[1:] != (28, 28):
+            raise DataError(f"{images} has images of {' x '.join(map(str, pixels.shape[1:]))} pixels, not 28 x 28")
+        return pixels[:, None], targets
+
+
+def read_idx(path: Path, read: Callable[[str], Tensor]) -> Tensor:
+    """What torchvision reads from the file. Raises DataError."""
+    with opened(path):  # which refuses what torchvision would wait for
+        try:
+            return read(str(path))
+        except Exception as error:  # it checks little, and a damaged file raises anything
+            raise DataError(f"{path} is damaged ({error or type(error).__name__}); delete it and run again") from error
 
 
 class MNIST(TorchvisionDigits):

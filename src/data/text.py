@@ -10,7 +10,7 @@ from torch import Tensor
 
 from src.checks import integer, number
 from src.data.base import Batch, Data, DataError, Spec, generator
-from src.data.content import described, digest, opened
+from src.data.content import digest, opened
 from src.data.encoded import Encoded, encoded, no_text, numbered, points_of
 
 SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
@@ -32,7 +32,6 @@ class TextData(Data):
     name: str
     device = torch.device("cpu")
     in_memory = True
-    found: str | None = None  # what the fingerprint was taken of, for ``load``
     lookup: Tensor | None = None  # (K,) what a model calls each of the ids that the parts hold, where that differs
 
     def __init__(
@@ -50,21 +49,16 @@ class TextData(Data):
         """The whole text. Raises DataError."""
         raise NotImplementedError
 
-    def fingerprint(self) -> str:
-        self.found = self.found or self.read()
-        return described(kind=self.kind, content=digest(self.found.encode()))
-
-    def ids(self) -> tuple[Tensor, tuple[str, ...]]:
-        """The whole text as ids (N,), and its alphabet. Raises DataError."""
-        text, self.found = self.found or self.read(), None
+    def content(self) -> Encoded:
+        text = self.read()
         if not text:
             raise DataError(f"{self.name}: the text is empty")
         points = points_of(text)
         alphabet, _, ids = numbered(torch.bincount(points))
-        return ids.index_select(0, points), tuple(alphabet)
+        return Encoded(ids.index_select(0, points), tuple(alphabet), digest(text.encode()))
 
     def load(self) -> None:
-        ids, alphabet = self.ids()
+        ids, alphabet, _ = self.taken()
         if len(alphabet) < 2:
             raise DataError(
                 f"{self.name}: a loss needs at least two classes, the text has only the character {alphabet[0]!r}"
@@ -202,25 +196,14 @@ class TextFile(TextData):
     """Any UTF-8 file. One of ``MAPPED_FROM`` bytes or more is encoded once and read through a memory map."""
 
     name = "text_file"
-    encoded: Encoded | None = None  # what the fingerprint was taken of, for ``load``
 
     def __init__(self, *, path: str, **kwargs: float) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]
         self.path = Path(path).expanduser()
         self.in_memory = not self.path.is_file() or self.path.stat().st_size < MAPPED_FROM
 
-    def fingerprint(self) -> str:
-        if self.in_memory:
-            return super().fingerprint()
-        self.encoded = encoded(self.path)
-        return described(kind=self.kind, content=self.encoded[2])
-
-    def ids(self) -> tuple[Tensor, tuple[str, ...]]:
-        if self.in_memory:
-            return super().ids()
-        ids, alphabet, _ = self.encoded or encoded(self.path)
-        self.encoded = None
-        return ids, alphabet
+    def content(self) -> Encoded:
+        return super().content() if self.in_memory else encoded(self.path)
 
     def read(self) -> str:
         try:

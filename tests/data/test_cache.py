@@ -1,5 +1,7 @@
 """Files that are made once: whole or not there, by one process, in a place that can be written."""
 
+import hashlib
+import json
 import multiprocessing
 import os
 import shutil
@@ -9,6 +11,7 @@ import time
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,10 +25,22 @@ from src.runs.files import written_whole
 LABELS, PIXELS = np.arange(5, dtype=np.int64) * 2**40, np.arange(30, dtype=np.uint8).reshape(5, 3, 2)
 
 
+SHAPES: cache.Shapes = {"labels": ("I64", LABELS.shape), "pixels": ("U8", PIXELS.shape)}
+
+
 def write(target: Path, state: str = "now") -> None:
-    shapes: cache.Shapes = {"labels": ("I64", LABELS.shape), "pixels": ("U8", PIXELS.shape)}
-    with written_whole(target) as file:
-        file.write(cache.header(shapes, {"state": state}) + LABELS.tobytes() + PIXELS.tobytes())
+    cache.write(target, SHAPES, {"state": state}, [LABELS.data, PIXELS.tobytes()])
+
+
+def path_of(place: str = "place") -> Path:
+    return Path(
+        os.environ["XDG_CACHE_HOME"], "xent/kind", hashlib.sha256(place.encode()).hexdigest()[:16] + ".safetensors"
+    )
+
+
+def check(kept: cache.Kept) -> None:
+    assert torch.equal(kept.tensors["labels"], torch.from_numpy(LABELS))
+    assert torch.equal(kept.tensors["pixels"], torch.from_numpy(PIXELS))
 
 
 @pytest.fixture(autouse=True)
@@ -38,14 +53,12 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]
 
 
 def test_the_file_is_one_of_safetensors() -> None:
-    path = cache.kept("kind", "place", "now", write)
-    with safe_open(path, framework="np") as file:
-        assert file.metadata() == {"state": "now"}
+    check(cache.kept("kind", "place", "now", write))
+    with safe_open(path_of(), framework="np") as file:
+        assert file.metadata()["state"] == "now"
         np.testing.assert_array_equal(file.get_tensor("labels"), LABELS)
         np.testing.assert_array_equal(file.get_tensor("pixels"), PIXELS)
-    tensors = cache.mapped(path)
-    assert torch.equal(tensors["labels"], torch.from_numpy(LABELS))
-    assert torch.equal(tensors["pixels"], torch.from_numpy(PIXELS))
+    assert path_of().stat().st_mode & 0o777 == 0o600
 
 
 def test_it_is_made_once_and_anew_for_another_state(places: tuple[Path, Path]) -> None:
@@ -56,21 +69,98 @@ def test_it_is_made_once_and_anew_for_another_state(places: tuple[Path, Path]) -
         write(target, state)
 
     for state in ("one", "one", "two", "two"):
-        path = cache.kept("kind", "place", state, make)
-        assert cache.metadata(path)["state"] == state
+        assert cache.kept("kind", "place", state, make).about["state"] == state
     assert made == ["one", "two"]
-    assert [p.name for p in places[0].rglob("*") if p.is_file()] == [path.name]  # no lock, no half file
-    assert path != cache.kept("kind", "elsewhere", "one", write)
+    assert [p for p in places[0].rglob("*") if p.is_file()] == [path_of()]  # no lock, no half file
+    cache.kept("kind", "elsewhere", "now", write)
+    assert path_of("elsewhere").exists()
 
 
-@pytest.mark.parametrize("cut", [1, 40, 100])
-def test_a_file_that_is_not_whole_is_made_anew(cut: int) -> None:
-    path = cache.kept("kind", "place", "now", write)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) - cut])
-    assert cache.metadata(path) == {}
-    assert cache.kept("kind", "place", "now", write) == path
-    assert path.read_bytes() == whole
+def test_a_file_that_is_not_whole_is_made_anew() -> None:
+    cache.kept("kind", "place", "now", write)
+    raw = path_of().read_bytes()
+    for cut in range(0, len(raw), 37):
+        path_of().write_bytes(raw[:cut])
+        check(cache.kept("kind", "place", "now", write))
+        assert path_of().read_bytes() == raw
+
+
+def test_every_flipped_bit_is_noticed() -> None:
+    """In the tensors, their digests, and all the rest of the header."""
+    cache.kept("kind", "place", "now", write)
+    raw = path_of().read_bytes()
+    for place in range(len(raw)):
+        odd = bytearray(raw)
+        odd[place] ^= 1 << place % 8
+        path_of().write_bytes(odd)
+        assert cache.whole(path_of(), "now") is None, place
+    check(cache.kept("kind", "place", "now", write))
+
+
+def headers() -> dict[str, bytes]:
+    """What is no header of ours."""
+    tensor = {"dtype": "I64", "shape": [5], "data_offsets": [0, 40]}
+    about = cache.sealed({"state": "now"}, {"labels": "0"})
+    entries: dict[str, Any] = {
+        "no tensor": {},
+        "a dtype": {"labels": tensor | {"dtype": "F8"}},
+        "a list for a dtype": {"labels": tensor | {"dtype": ["I64"]}},
+        "negative offsets": {"labels": tensor | {"data_offsets": [-40, 0]}},
+        "offsets that overlap": {"labels": tensor, "pixels": tensor},
+        "no shape": {"labels": {"dtype": "I64", "data_offsets": [0, 40]}},
+        "a negative shape": {"labels": tensor | {"shape": [-1, -5]}},
+        "a huge shape": {"labels": tensor | {"shape": [2**62, 2**62]}},
+        "a text for a tensor": {"labels": "I64"},
+        "another name": {"labels": tensor, "__metadata__": "now"},
+    }
+    found = {name: json.dumps({"__metadata__": about} | value).encode() for name, value in entries.items()}
+    found |= {
+        "nothing": b"",
+        "a list": b"[]",
+        "deep": b"[" * 10**5 + b"]" * 10**5,
+        "no JSON": b"{",
+        "no UTF-8": b"\xff",
+    }
+    return found | {"a long number": b'{"a": ' + b"1" * 5000 + b"}"}
+
+
+@pytest.mark.parametrize("name", headers())
+def test_a_header_that_is_none_of_ours_is_made_anew(name: str) -> None:
+    path_of().parent.mkdir(parents=True, mode=0o700)
+    head = headers()[name]
+    for length in (len(head), 2**63 - 1, 2**27):
+        path_of().write_bytes(length.to_bytes(8, "little") + head + LABELS.tobytes())
+        path_of().chmod(0o600)
+        path_of().parents[1].chmod(0o700)
+        check(cache.kept("kind", "place", "now", write))
+
+
+@pytest.mark.parametrize("mode", [0o602, 0o620, 0o666])
+def test_what_others_may_write_is_made_anew(mode: int) -> None:
+    cache.kept("kind", "place", "now", write)
+    path_of().chmod(mode)
+    assert cache.whole(path_of(), "now") is None
+    check(cache.kept("kind", "place", "now", write))
+    assert path_of().stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_others_may_write_to_is_left_alone(places: tuple[Path, Path]) -> None:
+    (places[0] / "xent").mkdir(parents=True)
+    (places[0] / "xent").chmod(0o777)
+    check(cache.kept("kind", "place", "now", write))
+    assert list((places[0] / "xent").iterdir()) == []
+    assert (places[1] / f"xent-{os.getuid()}/kind").is_dir()
+
+
+def test_without_a_home_nothing_is_made_in_the_current_folder(
+    places: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as where there is no home
+    monkeypatch.chdir(tmp_path)
+    for named in ("", "relative"):
+        monkeypatch.setenv("XDG_CACHE_HOME", named)
+        check(cache.kept("kind", "place", "now", write))
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["tmp"]
 
 
 def make_slowly(target: Path) -> None:
@@ -82,9 +172,7 @@ def make_slowly(target: Path) -> None:
 
 def ask(together: Barrier) -> None:
     together.wait()
-    torch.testing.assert_close(
-        cache.mapped(cache.kept("kind", "place", "now", make_slowly))["pixels"][0, 0, 1].item(), 1
-    )
+    check(cache.kept("kind", "place", "now", make_slowly))
 
 
 def test_of_many_processes_one_makes_it(places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,9 +202,8 @@ def test_a_killed_process_leaves_nothing_that_is_taken_for_whole(places: tuple[P
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL
-    path = cache.kept("kind", "place", "now", write)
-    assert torch.equal(cache.mapped(path)["labels"], torch.from_numpy(LABELS))
-    assert [p for p in places[0].rglob("*") if p.is_file()] == [path]
+    check(cache.kept("kind", "place", "now", write))
+    assert [p for p in places[0].rglob("*") if p.is_file()] == [path_of()]
 
 
 def test_what_cannot_be_made_leaves_nothing(places: tuple[Path, Path]) -> None:
@@ -144,21 +231,21 @@ def test_a_full_disk_is_told(places: tuple[Path, Path], monkeypatch: pytest.Monk
 def test_where_the_cache_cannot_be_written_the_temporary_folder_serves(places: tuple[Path, Path]) -> None:
     """A file in the folder's place: a test that runs as root may write everywhere else."""
     places[0].write_text("a file")
-    path = cache.kept("kind", "place", "now", write)
+    check(cache.kept("kind", "place", "now", write))
     top = places[1] / f"xent-{os.getuid()}"
-    assert path.parent == top / "kind"
+    assert (top / "kind" / path_of().name).exists()
     assert top.stat().st_mode & 0o077 == 0  # nobody else reads it
-    assert cache.kept("kind", "place", "now", write_half) == path
+    check(cache.kept("kind", "place", "now", write_half))
 
 
 def test_what_is_there_is_read_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = cache.kept("kind", "place", "now", write)
+    cache.kept("kind", "place", "now", write)
 
     def refuse(target: Path) -> None:
         raise PermissionError("read-only")
 
     monkeypatch.setattr(cache, "locked", refuse)
-    assert cache.kept("kind", "place", "now", write) == path
+    check(cache.kept("kind", "place", "now", write))
     with pytest.raises(DataError, match=r"cache/xent/kind and .*/kind cannot be written: .* XDG_CACHE_HOME"):
         cache.kept("kind", "place", "later", write)
 

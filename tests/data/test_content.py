@@ -100,7 +100,12 @@ def test_nothing_is_read_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         data.fingerprint()
         data.load()
         assert reads == [1]
-        assert data.found is None  # memory is free again
+        assert data._content is None  # memory is free again
+        read_first = data.fingerprint()
+        assert reads == [1]
+        data.load()  # reads again
+        assert reads == [1, 1]
+        assert data.fingerprint() == read_first
 
 
 def test_moved_text_is_the_same_and_one_character_makes_another(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from src.data.base import DataError, generator, quotas, stratified
 from src.data.images import ImageData
+from src.data.official import Official
 from src.data.pixels import augmented, channel_statistics, cut_out
 from src.data.resident import Rows
 from tests.data.settings import digits, examples, image_settings
@@ -131,10 +132,10 @@ class Ramp(ImageData):
 
     name = "ramp"
 
-    def read(self) -> Any:
+    def read(self) -> Official:
         image = torch.arange(1, 49, dtype=torch.uint8).reshape(1, 6, 8)
         images, labels = image.expand(4096, 1, 6, 8).contiguous(), torch.arange(4096) % 2
-        return (images, labels), (images[:10], labels[:10]), ("even", "odd")
+        return Official((images, labels), (images[:10], labels[:10]), ("even", "odd"))
 
 
 def crops(image: Tensor, pad: int) -> Tensor:

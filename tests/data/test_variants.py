@@ -10,7 +10,7 @@ from scipy import stats
 
 from src.data.base import DataError, generator
 from src.data.images import ImageData
-from src.data.labels import long_tail, noisy, two_groups
+from src.data.labels import class_index, long_tail, noisy, two_groups
 from src.data.mnist import MNIST5k
 from src.losses.bce import BinaryCrossEntropyLoss
 from src.metrics.scores import Scores
@@ -185,3 +185,39 @@ def test_without_a_class_training_alone_loses_it() -> None:
     assert some.spec.class_names == whole.spec.class_names
     for split in ("val", "test"):
         torch.testing.assert_close(examples(some, split), examples(whole, split))
+
+
+FROM_ONE = tuple(map(str, range(1, 13)))
+ANIMALS = ("cat", "dog", "eel")
+
+
+@pytest.mark.parametrize(
+    ("member", "names", "expected"),
+    [
+        (2, FROM_ONE, "2"),  # index 2 is the class 3
+        ("2", FROM_ONE, "2"),
+        (12, FROM_ONE, "12"),
+        (2, sorted(FROM_ONE), "2"),  # as a folder has them: 1, 10, 11, 12, 2, ...
+        (2, ANIMALS, "eel"),
+        ("dog", ANIMALS, "dog"),
+        (1, ("1", "dog"), "1"),
+        (-1, ("-1", "dog"), "-1"),
+    ],
+)
+def test_a_number_is_a_name_where_there_is_one(member: int | str, names: tuple[str, ...], expected: str) -> None:
+    assert names[class_index("without", member, names)] == expected
+
+
+@pytest.mark.parametrize(
+    ("member", "names"),
+    [(0, FROM_ONE), (13, FROM_ONE), (0, ("1", "dog")), (1, ("01", "02")), (3, ANIMALS), (-1, ANIMALS), ("1", ANIMALS)],
+)
+def test_a_number_that_could_be_meant_in_two_ways_is_refused(member: int | str, names: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match=f"data.without: there is no class {member!r}; the classes are {names[0]}, "):
+        class_index("without", member, names)
+
+
+@pytest.mark.parametrize("without", [3, "3", [True], [0.5], [[3]], [None]])
+def test_without_is_a_list_of_classes(without: Any) -> None:
+    with pytest.raises(ValueError, match="without must be a list of classes, by name or index, got"):
+        MNIST5k(**image_settings(without=without))

@@ -5,6 +5,7 @@ Where a constructor has ``num_classes`` or ``class_counts`` (examples of each cl
 facts of the data: whoever builds the loss passes them, and they are in no option file.
 """
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -41,20 +42,20 @@ def distribution(targets: Tensor, logits: Tensor) -> Tensor:
     return (targets if targets.is_floating_point() else is_class(logits, targets)).to(logits.dtype)
 
 
-def log_complement(logits: Tensor) -> Tensor:
-    """(N, K) -> (N, K): log(1 - p_k) for p = softmax(logits), K >= 2, without cancellation.
+def log_complement(log_p: Tensor) -> Tensor:
+    """(N, K) -> (N, K): log(1 - p_k) for log_p = log_softmax(logits), K >= 2, without cancellation.
 
     1 - p rounds to 0 where p is near 1, so the top class takes the logsumexp of the others; the rest have p <= 1/2.
+    Of the logits themselves that sum would carry the rounding of their size.
     """
-    is_top = is_class(logits, logits.argmax(-1))
-    others = logits.masked_fill(is_top, -torch.inf).logsumexp(-1, keepdim=True)
+    is_top = is_class(log_p, log_p.argmax(-1))
+    others = log_p.masked_fill(is_top, -torch.inf).logsumexp(-1, keepdim=True)
     # p of the top class is replaced before log1p, not after: the gradient of an unused infinity is NaN.
-    p = logits.softmax(-1).masked_fill(is_top, 0.0)
-    return torch.where(is_top, others - logits.logsumexp(-1, keepdim=True), torch.log1p(-p))
+    return torch.where(is_top, others, torch.log1p(-log_p.exp().masked_fill(is_top, 0.0)))
 
 
 def weights_of_classes(class_weights: ClassWeights, beta: float, class_counts: Sequence[int] | None) -> Tensor | None:
-    """(K,) weights w with mean 1 over the training split, sum_k n_k w_k / N = 1; None where classes are not weighted.
+    """(K,) float64 weights w of mean 1 over the training split, sum_k n_k w_k / N = 1; None if all weigh the same.
 
     A list gives the weights up to that scale. ``balanced``: w_k ~ 1 / n_k, so w_k = N / (K n_k).
     ``effective_number``: w_k ~ (1 - beta) / (1 - beta^n_k), Cui et al. 2019, arXiv:1901.05555; beta = 0 weighs all the
@@ -72,11 +73,12 @@ def weights_of_classes(class_weights: ClassWeights, beta: float, class_counts: S
     if class_weights == "balanced":
         raw = [1 / k for k in n]
     elif class_weights == "effective_number":
-        raw = [(1 - beta) / (1 - beta**k) for k in n]
+        log_beta = math.log(beta) if beta else -math.inf
+        raw = [(1 - beta) / -math.expm1(k * log_beta) for k in n]  # 1 - beta^k would round where beta is near 1
     else:
         raw = positives("class_weights", class_weights, length=len(n))
     scale = sum(n) / sum(k * w for k, w in zip(n, raw, strict=True))
-    return torch.tensor([w * scale for w in raw])
+    return torch.tensor([w * scale for w in raw], dtype=torch.float64)
 
 
 class LogitLoss(nn.Module):
@@ -131,11 +133,12 @@ class WeightedLoss(ClassificationLoss):
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         if self.class_weight is None:
             return self.unweighted(logits, targets)
+        weight = self.class_weight.to(upcast(logits).dtype)
         if not targets.is_floating_point():
-            return self.class_weight[targets] * self.unweighted(logits, targets)
+            return weight[targets] * self.unweighted(logits, targets)
         # Linear in q: sum_k q_k w_k loss(z, k) is the mean weight times the loss for the distribution q w / mean.
-        mean = (targets * self.class_weight).sum(-1, keepdim=True)
-        return mean.squeeze(-1) * self.unweighted(logits, targets * self.class_weight / mean)
+        mean = (targets * weight).sum(-1, keepdim=True)
+        return mean.squeeze(-1) * self.unweighted(logits, targets * weight / mean)
 
 
 class DistillationLoss(LogitLoss):

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from src.checks import number
-from src.losses.base import ClassWeights, WeightedLoss, distribution, upcast
+from src.losses.base import ClassWeights, WeightedLoss, is_class, upcast
 
 
 class BinaryCrossEntropyLoss(WeightedLoss):
@@ -46,12 +46,16 @@ class BinaryCrossEntropyLoss(WeightedLoss):
 
     def unweighted(self, logits: Tensor, targets: Tensor) -> Tensor:
         z = upcast(logits)
-        q = self._questions(z, targets) * (1 - self.smoothing) + self.smoothing / 2
-        return F.binary_cross_entropy_with_logits(z, q, reduction="none").sum(-1)
+        yes, rest = self._answers(z, targets)
+        # softplus(z) - q z cancels for q near 1: with t = z or -z, of the likelier answer, it is softplus(-t) + rest t
+        t = torch.where(yes, 1.0, -1.0) * z
+        rest = rest * (1 - self.smoothing) + self.smoothing / 2
+        return (rest * t - F.logsigmoid(t)).sum(-1)
 
     @staticmethod
-    def _questions(z: Tensor, targets: Tensor) -> Tensor:
-        """Targets as the answers q (N, outputs) in [0, 1] to each logit's question."""
-        if z.shape[-1] == 1:
-            return (targets[..., 1:] if targets.is_floating_point() else targets.unsqueeze(-1)).to(z.dtype)
-        return distribution(targets, z)
+    def _answers(z: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | float]:
+        """(N, outputs) the likelier answer to each logit's question, and the probability of the other, at most 1/2."""
+        if targets.is_floating_point():
+            q = (targets[..., 1:] if z.shape[-1] == 1 else targets).to(z.dtype)
+            return q > 0.5, torch.minimum(q, 1 - q)
+        return (targets.unsqueeze(-1) == 1 if z.shape[-1] == 1 else is_class(z, targets)), 0.0

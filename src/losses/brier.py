@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from src.losses.base import ClassificationLoss, distribution, upcast
+from src.losses.base import ClassificationLoss, is_class, upcast
 
 
 class BrierLoss(ClassificationLoss):
@@ -18,5 +18,8 @@ class BrierLoss(ClassificationLoss):
     soft_targets = True
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        p = upcast(logits).softmax(-1)
-        return (p - distribution(targets, p)).square().sum(-1)
+        p = upcast(logits).log_softmax(-1).exp()
+        if targets.is_floating_point():
+            return (p - targets).square().sum(-1)
+        others = p.masked_fill(is_class(p, targets), 0.0)
+        return others.square().sum(-1) + others.sum(-1).square()  # 1 - p_y, which would round, is their sum

@@ -28,11 +28,12 @@ class KnowledgeDistillationLoss(DistillationLoss):
 
     def terms(self, student: Tensor, teacher: Tensor, targets: Tensor) -> dict[str, Tensor]:
         z = upcast(student)
-        t = upcast(teacher.detach()).to(z.dtype)
-        log_p = (z / self.temperature).log_softmax(-1)
-        log_q = (t / self.temperature).log_softmax(-1)
-        divergence = (log_q.exp() * (log_q - log_p)).sum(-1)
+        log_p = z.log_softmax(-1)
+        # In float64: the divergence is of the size 1 / T^2, a sum of terms of the size 1 / T, and T^2 magnifies their
+        # rounding.
+        soft_p, soft_q = ((x.double() / self.temperature).log_softmax(-1) for x in (log_p, teacher.detach()))
+        divergence = (soft_q.exp() * (soft_q - soft_p)).sum(-1).to(z.dtype)
         return {
-            "hard": -(1 - self.alpha) * expectation(z.log_softmax(-1), targets),
+            "hard": -(1 - self.alpha) * expectation(log_p, targets),
             "soft": self.alpha * self.temperature**2 * divergence,
         }

@@ -27,6 +27,7 @@ class DualFocalLoss(ClassificationLoss):
         log_p = z.log_softmax(-1)
         not_below = z >= z.gather(-1, targets.unsqueeze(-1))
         log_p_j = log_p.masked_fill(not_below, -torch.inf).amax(-1)
-        # log(1 - p_y + p_j): the power is taken in the logarithm, as in focal loss.
-        weight = (self.gamma * torch.logaddexp(of_class(log_complement(z), targets), log_p_j)).exp()
-        return -weight * of_class(log_p, targets)
+        # log(1 - p_y + p_j): the power is taken in the logarithm, as in focal loss. logaddexp has no second derivative
+        # where p_j = 0.
+        parts = torch.stack([of_class(log_complement(log_p), targets), log_p_j], -1)
+        return -(self.gamma * parts.logsumexp(-1)).exp() * of_class(log_p, targets)

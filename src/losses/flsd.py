@@ -24,8 +24,7 @@ class SampleDependentFocalLoss(ClassificationLoss):
         self.threshold = number("threshold", threshold, low=0, high=1)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        z = upcast(logits)
-        log_p = of_class(z.log_softmax(-1), targets)
-        log_wrong = of_class(log_complement(z), targets)
+        log_probs = upcast(logits).log_softmax(-1)
+        log_p, log_wrong = of_class(log_probs, targets), of_class(log_complement(log_probs), targets)
         hard = log_p.exp() < self.threshold
         return -torch.where(hard, self.gamma_hard * log_wrong, self.gamma_easy * log_wrong).exp() * log_p

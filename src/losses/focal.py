@@ -26,7 +26,7 @@ class FocalLoss(WeightedLoss):
         self.gamma = number("gamma", gamma, low=0)
 
     def unweighted(self, logits: Tensor, targets: Tensor) -> Tensor:
-        z = upcast(logits)
+        log_p = upcast(logits).log_softmax(-1)
         # The power is taken in the logarithm: for gamma < 1 its derivative at 1 - p = 0 is infinite.
-        weight = (self.gamma * log_complement(z)).exp()
-        return -expectation(weight * z.log_softmax(-1), targets)
+        weight = (self.gamma * log_complement(log_p)).exp()
+        return -expectation(weight * log_p, targets)

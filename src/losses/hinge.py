@@ -29,6 +29,6 @@ class HingeLoss(ClassificationLoss):
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         z = upcast(logits)
-        lead = self.margin + z - z.gather(-1, targets.unsqueeze(-1))
-        excess = lead.masked_fill(is_class(z, targets), -torch.inf).relu()
+        lead = z - z.gather(-1, targets.unsqueeze(-1))  # first: beside large logits the margin would lose its digits
+        excess = (self.margin + lead).masked_fill(is_class(z, targets), -torch.inf).relu()
         return excess.amax(-1) if self.multiclass == "crammer_singer" else excess.sum(-1)

@@ -32,5 +32,6 @@ class LogitAdjustedLoss(ClassificationLoss):
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         z = upcast(logits)
+        z = z - z.amax(-1, keepdim=True).detach()  # or the prior would lose its digits beside large logits
         frequencies = self.class_counts.to(z.dtype) / self.class_counts.sum()
         return -of_class((z + self.tau * frequencies.log()).log_softmax(-1), targets)

@@ -25,7 +25,9 @@ class LogitNormLoss(ClassificationLoss):
 
     def log_probs(self, logits: Tensor) -> Tensor:
         z = upcast(logits)
-        norm = z.norm(dim=-1, keepdim=True).clamp_min(SMALLEST_NORM)
+        # torch's norm has no second derivative at 0
+        norm = z.square().sum(-1, keepdim=True).clamp_min(SMALLEST_NORM**2).sqrt()
+        z = z - z.amax(-1, keepdim=True).detach()  # or a small tau would magnify the rounding of large logits
         return (z / (self.tau * norm)).log_softmax(-1)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from src.losses.base import LogitLoss
+from src.losses.base import LogitLoss, upcast
 
 
 @torch.no_grad()
@@ -29,7 +29,7 @@ def generate(
     for _ in range(length):
         scores = model(ids[:, -context:])[:, -1]
         log_p = loss.log_probs(scores)
-        log_p = (scores if log_p is None else log_p).float() / temperature
+        log_p = upcast(scores if log_p is None else log_p) / temperature
         if top_k is not None and top_k < log_p.shape[-1]:
             log_p = log_p.masked_fill(log_p < log_p.topk(top_k).values[:, -1:], -torch.inf)
         drawn = torch.multinomial(log_p.softmax(-1).cpu(), 1, generator=g)

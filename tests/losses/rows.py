@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import rel_entr
 from scipy.stats import entropy
 from torch import Tensor
 
@@ -40,6 +39,7 @@ from tests.losses.references import (
     confidence_penalty_minimiser,
     cross_entropy,
     distillation,
+    divergence,
     dual_focal,
     focal,
     hinge,
@@ -106,6 +106,7 @@ class Row:
     boundary:   legal extreme arguments that must give the reference's values, and finite ones at huge logits.
     minimiser:  eta (K,) -> the probabilities that the link reads off the population's minimiser; None: not known in
                 closed form. ``recovers``: whether these are eta itself.
+    magnifies:  own arguments -> by how much these may magnify the rounding of what is summed up.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Row:
     shift_invariant: bool = True
     recovers: bool = True
     minimiser: Callable[[Array], Array] | None = None
+    magnifies: Callable[[Kwargs], float] = lambda kwargs: 1.0
 
     def arguments(self, classes: int = 5, **changes: Any) -> dict[str, Any]:
         return {**self.kwargs, **self.facts(classes), **changes}
@@ -236,7 +238,7 @@ ROWS = [
         name="kl",
         cls=KullbackLeiblerLoss,
         kwargs={},
-        reference=lambda z, q: rel_entr(q, softmax(z)).sum(-1),
+        reference=lambda z, q: divergence(q, z),
         at_zero=lambda k: np.log(k),
         minimiser=lambda eta: eta,
     ),
@@ -349,7 +351,9 @@ ROWS = [
         name="logit_norm",
         cls=LogitNormLoss,
         kwargs={"tau": 0.04},
-        reference=lambda z, q, tau: cross_entropy(z / (tau * np.sqrt((z**2).sum(-1, keepdims=True))), q),
+        reference=lambda z, q, tau: cross_entropy(
+            z / (tau * np.maximum(1e-7, np.sqrt((z**2).sum(-1, keepdims=True)))), q
+        ),
         at_zero=lambda k: np.log(k),
         bad={"tau": [0, -0.1, "abc", None]},
         boundary=[{"tau": 0.001}, {"tau": 100}],
@@ -369,6 +373,7 @@ ROWS = [
         boundary=[{"penalty": 0}, {"penalty": 10}, {"width": 1e-3}, {"width": 100}],
         soft=False,
         minimiser=lambda eta: eta,
+        magnifies=lambda kwargs: max(1.0, 0.01 / kwargs.get("width", 0.4)),  # the kernel's exponent
     ),
     Row(
         name="distillation",
@@ -380,5 +385,6 @@ ROWS = [
         bad={"alpha": [-0.01, 1.01, "abc", None], "temperature": [0, -1, "abc", float("inf")]},
         boundary=[{"alpha": 0}, {"alpha": 1}, {"temperature": 0.5}, {"temperature": 100}],
         recovers=False,
+        magnifies=lambda kwargs: max(1.0, kwargs.get("temperature", 4.0) ** 2 / 8),
     ),
 ]

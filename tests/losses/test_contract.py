@@ -134,6 +134,50 @@ def test_gradient(row: Row) -> None:
 
 
 @each
+def test_second_derivative(row: Row) -> None:
+    z, y = batch()
+    loss = row.build()
+    z = z[:4].requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda logits: loss(logits, y[:4]), (z,))
+    if row.soft:
+        q = distributions()[:4]
+        assert torch.autograd.gradgradcheck(lambda logits: loss(logits, q), (z,))
+
+
+EDGES = torch.tensor(
+    [
+        *([0.0] * 5, [3.7] * 5, [-1e4] * 5),  # all equal
+        *([2.0, 2.0, 0.0, -1.0, -1.0], [-1.0, -1.0, 0.0, 2.0, 2.0]),  # ties with the target, above and below
+        *([1e4, -1e4, -1e4, -1e4, 1e4], [-1e4, 1e4, 0.0, 0.0, 0.0], [1e4, 0.0, 0.0, 0.0, 0.0]),
+        *(
+            [30.0, 0.0, 0.0, 0.0, 0.0],
+            [0.0, 800.0, 0.0, 0.0, 0.0],
+        ),  # p rounds to 1 in float32; in float64, on the other
+    ],
+    dtype=torch.float64,
+)
+
+
+@each
+@pytest.mark.parametrize("targets", [0, 4, "soft"])
+def test_derivatives_are_finite_at_the_edges(row: Row, targets: int | str) -> None:
+    """The gradient and the Hessian of an example, at ties, at extremes, and where all logits are equal."""
+    if targets == "soft" and not row.soft:
+        return
+    y = torch.tensor(ETA)[None] if targets == "soft" else torch.tensor([targets])
+    for kwargs in [{}, *row.boundary]:
+        loss = row.build(**kwargs)
+        for z in EDGES:
+            logits = z[None].clone().requires_grad_()
+            (gradient,) = torch.autograd.grad(loss(logits, y).sum(), logits, create_graph=True)
+            rows = [torch.autograd.grad(slope, logits, retain_graph=True)[0][0] for slope in gradient[0]]
+            hessian = torch.stack(rows)
+            assert gradient.isfinite().all(), (kwargs, z, gradient)
+            assert hessian.isfinite().all(), (kwargs, z, hessian)
+            torch.testing.assert_close(hessian, hessian.T)
+
+
+@each
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_finite_at_huge_logits(row: Row, dtype: torch.dtype) -> None:
     for kwargs in [{}, *row.boundary]:

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,22 +19,41 @@ from pytorch_lightning.callbacks import Callback, Checkpoint
 
 from src import ranks
 from src.callbacks.plan import Plan, steps_taken
-from src.runs.files import written_whole
+from src.runs.files import DamagedError, first_line, opened, written_whole
+from src.runs.folder import RunFolder
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
-FORMAT = 2  # of a checkpoint; another one is not gone on from
+FORMAT = 3  # of a checkpoint; another one is not gone on from
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """A checkpoint is there whole or not at all, whenever the process dies."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         with written_whole(Path(path)) as file:
             torch.save(checkpoint, file)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return load(Path(path))
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A checkpoint, on the CPU. Raises FileNotFoundError, and DamagedError where one bit is not as it was written.
+
+    torch writes a CRC-32 beside each part of its zip file, and does not look at it when it reads.
+    """
+    with opened(path) as file:
+        try:
+            with zipfile.ZipFile(file) as parts:
+                bad = parts.testzip()
+            if bad is not None:
+                raise DamagedError(path, f"the checksum of its part {bad} is another one")
+            file.seek(0)
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except DamagedError:
+            raise
+        except Exception as error:  # whatever zipfile and torch make of other bytes
+            raise DamagedError(path, f"no checkpoint of xent ({first_line(error)[:100]})") from error
 
 
 class Interrupted(BaseException):
@@ -92,14 +112,14 @@ class ExactCheckpoint(Checkpoint):
 
     It saves where nothing is pending: after a batch that ended an optimizer step, or, where that batch is followed by
     validation, after the validation. Lightning calls Checkpoint callbacks last, so all others have done their part.
-    ``best.ckpt`` is the one with the highest validation accuracy, if ``keep_best``.
+    ``best.ckpt`` is the one with the highest validation accuracy, if ``keep_best``. ``about`` says which run it is of.
 
     Where there are several ranks, a signal to any of them stops all at the same step: about once a second they ask each
     other, at a step that all of them know. In the test they follow the first.
     """
 
-    def __init__(self, folder: Path, plan: Plan, keep_best: bool) -> None:
-        self.folder, self.plan, self.keep_best = folder, plan, keep_best
+    def __init__(self, folder: RunFolder, about: dict[str, Any], plan: Plan, keep_best: bool) -> None:
+        self.folder, self.about, self.plan, self.keep_best = folder, about, plan, keep_best
         self.best: float | None = None
         self.finished = False
         self.signum: int | None = None
@@ -134,14 +154,16 @@ class ExactCheckpoint(Checkpoint):
         better = self.keep_best and (self.best is None or accuracy > self.best)
         self.best = accuracy if better else self.best
         if better:  # before last.ckpt, which remembers this accuracy: a crash in between writes it once more
-            trainer.save_checkpoint(self.folder / "best.ckpt")
+            self.folder.check_held()
+            trainer.save_checkpoint(self.folder.best)
         self._save(trainer)
         self.ask_next = step
         if self._asked(step) and not self.finished:
             self._stop()
 
     def _save(self, trainer: pl.Trainer) -> None:
-        trainer.save_checkpoint(self.folder / "last.ckpt")
+        self.folder.check_held()
+        trainer.save_checkpoint(self.folder.last)
 
     def _asked(self, step: int) -> bool:
         """Whether a signal came, to any rank."""
@@ -163,7 +185,7 @@ class ExactCheckpoint(Checkpoint):
             self._stop()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"format": FORMAT, "best": self.best, "finished": self.finished}
+        return {"format": FORMAT, "run": self.about, "best": self.best, "finished": self.finished}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = state_dict["best"]

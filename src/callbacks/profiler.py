@@ -1,12 +1,14 @@
 """Where a run's time goes."""
 
+import shutil
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import torch
 from pytorch_lightning.profilers import SimpleProfiler
 from torch.profiler import profile, record_function, schedule
 
-from src.runs.files import write_text
+from src.runs.files import write_text, written_whole
 
 ACTIVE = 10  # steps in the trace: some MB
 ROWS = 50
@@ -55,6 +57,6 @@ class RunProfiler(SimpleProfiler):
         device = "cuda" if torch.cuda.is_available() else "cpu"
         table = tracer.key_averages().table(sort_by=f"self_{device}_time_total", row_limit=ROWS)
         write_text(self.folder / "operators.txt", table)
-        partial = self.folder / ".partial.json.gz"
-        tracer.export_chrome_trace(str(partial))
-        partial.replace(self.folder / "trace.json.gz")
+        with NamedTemporaryFile(suffix=".json.gz") as made, written_whole(self.folder / "trace.json.gz") as file:
+            tracer.export_chrome_trace(made.name)
+            shutil.copyfileobj(made, file)

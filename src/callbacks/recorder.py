@@ -1,6 +1,7 @@
 """Writes what a run measures: metrics.csv exactly, timing.csv and TensorBoard beside it."""
 
 import csv
+import hashlib
 import io
 import os
 import tempfile
@@ -15,13 +16,15 @@ from pytorch_lightning.strategies import FSDPStrategy
 from src import ranks
 from src.callbacks.plan import Plan, steps_taken
 from src.callbacks.utilisation import Utilisation
+from src.runs.files import DamagedError, opened
+from src.runs.folder import RunFolder
 
 COLUMNS = ("step", "epoch", "samples_seen", "tag", "value")
 Values = dict[str, float | None]
 
 
 class Table:
-    """An append-only CSV file. Its length is part of the checkpoint: what was written later is cut off on resume.
+    """An append-only CSV file. Length and SHA-256 are part of the checkpoint: what was written later is cut on resume.
 
     Ranks other than the first write into the void.
     """
@@ -29,24 +32,41 @@ class Table:
     def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
         self.path = path
         self.file: BinaryIO = path.open("ab") if ranks.rank() == 0 else tempfile.TemporaryFile()  # noqa: SIM115
+        self.sha256 = hashlib.sha256()
         if self.file.tell() == 0:
             self.append([columns])
 
     def append(self, rows: Any) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
-        self.file.write(text.getvalue().encode())
+        content = text.getvalue().encode()
+        self.file.write(content)
+        self.sha256.update(content)
 
-    def length(self) -> int:
-        """Bytes written, all of them on disk."""
+    def state_dict(self) -> dict[str, Any]:
+        """Length and checksum of what was written, all of it on disk."""
         self.file.flush()
         os.fsync(self.file.fileno())
-        return self.file.tell()
+        return {"length": self.file.tell(), "sha256": self.sha256.hexdigest()}
 
-    def cut(self, length: int) -> None:
+    def cut(self, state: dict[str, Any]) -> None:
+        """Go back to the file of ``state``, which ``check_table`` has seen to be its beginning."""
         self.file.flush()
-        self.file.truncate(length)
-        self.file.seek(length)
+        self.file.truncate(state["length"])
+        self.file.seek(0, os.SEEK_END)
+        self.sha256 = prefix_sha256(self.path, state["length"]) if ranks.rank() == 0 else hashlib.sha256()
+
+
+def prefix_sha256(path: Path, length: int) -> Any:
+    """The running SHA-256 of a file's first ``length`` bytes. Raises FileNotFoundError and DamagedError."""
+    with opened(path) as file:
+        return hashlib.sha256(file.read(length))
+
+
+def check_table(path: Path, state: dict[str, Any]) -> None:
+    """Raise FileNotFoundError or DamagedError where a table does not begin with what a checkpoint's ``state`` tells."""
+    if prefix_sha256(path, state["length"]).hexdigest() != state["sha256"]:
+        raise DamagedError(path, "it does not hold the rows that were there when the checkpoint was written")
 
 
 class Recorder(Callback):
@@ -56,10 +76,10 @@ class Recorder(Callback):
     to timing.csv. ``latest`` has the last value of each tag.
     """
 
-    def __init__(self, folder: Path, plan: Plan, batch_size: int, utilisation: Utilisation) -> None:
+    def __init__(self, folder: RunFolder, plan: Plan, batch_size: int, utilisation: Utilisation) -> None:
         self.plan, self.batch_size, self.utilisation = plan, batch_size, utilisation
-        self.metrics = Table(folder / "metrics.csv", COLUMNS)
-        self.timing = Table(folder / "timing.csv", COLUMNS)
+        self.metrics = Table(folder.metrics, COLUMNS)
+        self.timing = Table(folder.timing, COLUMNS)
         self.latest: Values = {}
         self.scores: Any = None
         self.loaded: dict[str, Any] | None = None
@@ -77,8 +97,8 @@ class Recorder(Callback):
         """Go back to the loaded checkpoint: rows written after it are cut off."""
         if self.loaded is None:
             return
-        self.metrics.cut(self.loaded["length"])
-        self.timing.cut(self.loaded["timing_length"])
+        self.metrics.cut(self.loaded["metrics"])
+        self.timing.cut(self.loaded["timing"])
         task.train_scores.restore(self.loaded["scores"][ranks.rank()])
         self.latest = self.loaded["latest"]
         self.recorded_at = self.loaded["recorded_at"]
@@ -129,10 +149,15 @@ class Recorder(Callback):
     def _prefixed(split: str, values: Values) -> Values:
         return {f"{split}/{name}": value for name, value in values.items()}
 
+    def sync(self) -> None:
+        """Have all rows on disk."""
+        self.metrics.state_dict()
+        self.timing.state_dict()
+
     def state_dict(self) -> dict[str, Any]:
         return {
-            "length": self.metrics.length(),
-            "timing_length": self.timing.length(),
+            "metrics": self.metrics.state_dict(),
+            "timing": self.timing.state_dict(),
             "scores": ranks.gathered(self.scores.snapshot()),  # each rank's sums, of its share
             "latest": dict(self.latest),
             "recorded_at": self.recorded_at,

@@ -24,7 +24,7 @@ PACKAGES = {
     **{"data": "src.data", "model": "src.models", "loss": "src.losses"},
     **{"optimizer": "src.tasks", "scheduler": "src.tasks"},
 }
-BESIDE = ("choices", "identity", "identity_facts", "facts")  # what config.yaml holds beside the configuration
+BESIDE = ("choices", "identity", "identity_facts", "facts", "name")  # what config.yaml holds beside the configuration
 SPECIAL = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")  # keys by which Hydra makes objects
 
 _named: set[str] = set()  # by this process's command line, which it says as much of as sys.argv does

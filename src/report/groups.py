@@ -79,7 +79,7 @@ def settings_of(run: Run) -> Plain:
     """The keys that can change a run's numbers, but for the seed, flat."""
     flat: Plain = {}
     for key, value in run.config.items():
-        if key not in ("choices", "identity", "identity_facts", "facts", "ablation", *NEUTRAL):
+        if key not in ("choices", "identity", "identity_facts", "facts", "name", "ablation", *NEUTRAL):
             flat |= {f"{key}.{name}": v for name, v in value.items()} if isinstance(value, dict) else {key: value}
     return {key: value for key, value in flat.items() if key not in NEUTRAL and not key.endswith("._target_")}
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import re
@@ -159,22 +160,54 @@ def first_line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes ``path``'s place once it is complete and on disk; what fails half-way is deleted."""
+    """A file to write that takes ``path``'s place once it is complete and on disk; what fails half-way is deleted.
+
+    Raises OSError where it cannot be written, whatever a library makes of that.
+    """
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("wb") as file:
+        partial.unlink(missing_ok=True)  # of a process that was killed
+        number = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        with os.fdopen(number, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        partial.unlink(missing_ok=True)  # on a full disk, result.json needs its room
-        raise
-    partial.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+            os.fsync(number)
+            if not os.path.samestat(os.fstat(number), partial.lstat()):
+                raise FileExistsError(errno.EEXIST, "another process writes the same file", str(path))
+        partial.replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)  # on a full disk, result.json needs its room
+        cause = _cause(error)
+        if cause is None or cause is error:
+            raise
+        raise OSError(cause.errno, cause.strerror, str(path)) from error
+    synced(path.parent)  # the new name itself
+
+
+def _cause(error: BaseException | None) -> OSError | None:
+    """The system's error that a library's is about: torch says "unexpected pos 9664 vs 9558" of a full disk."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error if isinstance(error, OSError) and error.errno else None
+
+
+def synced(folder: Path) -> None:
+    """Have the names in a folder on disk."""
+    number = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the new name itself
+        os.fsync(number)
     finally:
-        os.close(folder)
+        os.close(number)
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's content, in hex. Raises FileNotFoundError and DamagedError."""
+    with opened(path) as file:
+        digest = hashlib.sha256()
+        while part := file.read(2**20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

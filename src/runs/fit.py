@@ -10,10 +10,9 @@ import torch
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import Profiler
-from safetensors.torch import save_model
 
 from src import ranks
-from src.callbacks.checkpoint import ExactCheckpoint, RandomState
+from src.callbacks.checkpoint import ExactCheckpoint, RandomState, load
 from src.callbacks.early_stopping import EarlyStopping
 from src.callbacks.guard import FiniteGuard
 from src.callbacks.plan import Plan, Validations
@@ -31,8 +30,8 @@ from src.runs.events import EventFiles
 from src.runs.files import written_whole
 from src.runs.folder import RunFolder
 from src.runs.pictures import pictures
-from src.runs.rebuild import Rebuilt
-from src.runs.resume import read_checkpoint
+from src.runs.rebuild import Rebuilt, weights_of
+from src.runs.resume import about, read_checkpoint
 from src.runs.strategy import SharedBuffers, spread
 from src.runs.teacher import build_task
 from src.tasks.stepping import STEP, Stepping
@@ -54,7 +53,11 @@ class Fit:
         self.plan = Plan.of(cfg["trainer"], data.steps_per_epoch(), cfg["checkpoint"]["every_n_steps"])
         self.task = self._task()
         self.samples = self._samples()
-        self.checkpoint = None if cfg["overwrite"] else read_checkpoint(folder, cfg, self.task)
+        self.checkpoint: Plain | None = None
+
+    def resume(self) -> None:
+        """Read the checkpoint, if there is one to resume from. The folder must be held."""
+        self.checkpoint = None if self.cfg["overwrite"] else read_checkpoint(self.folder, self.cfg, self.task)
 
     def _task(self) -> SupervisedTask:
         cfg, spec = self.cfg, self.data.spec
@@ -86,9 +89,9 @@ class Fit:
         """Train to the end and test. Raises Interrupted on a signal."""
         cfg, checkpoint = self.cfg, self.checkpoint
         used = Utilisation(self.task.model, self.data.spec, cfg["trainer"]["precision"])
-        self.recorder = Recorder(self.folder.path, self.plan, self.data.batch_size, used)
+        self.recorder = Recorder(self.folder, self.plan, self.data.batch_size, used)
         self.predictions = Predictions(self.data.spec.kind == "text")
-        keeper = ExactCheckpoint(self.folder.checkpoints, self.plan, cfg["checkpoint"]["best"])
+        keeper = ExactCheckpoint(self.folder, about(cfg), self.plan, cfg["checkpoint"]["best"])
         trainer = self._trainer(keeper)
         self.data.to(trainer.strategy.root_device)
         self.task.compile(cfg["compile"])
@@ -219,14 +222,14 @@ class Fit:
 
         Every rank tests; rank 0 writes and has the result.
         """
-        last = torch.load(self.folder.last, map_location="cpu", weights_only=True)
+        last = load(self.folder.last)
         best = self.cfg["checkpoint"]["best"]
-        chosen = torch.load(self.folder.best, map_location="cpu", weights_only=True) if best else last
+        chosen = load(self.folder.best) if best else last
         self._set_weights(chosen)
         parameters, steps = sum(p.numel() for p in self.task.model.parameters()), last["global_step"]
         if ranks.rank() == 0:
             with written_whole(self.folder.weights) as file:
-                save_model(self.task.model, file.name)
+                file.write(weights_of(self.task.model))
         self.predictions.temperature = testing.fitted_temperature(trainer, self.task, self.cfg, self.data)
         self._set_weights(chosen)
         loader = testing.eval_loader(self.cfg, self.data, "test")
@@ -235,7 +238,7 @@ class Fit:
             return {}
         self.predictions.write(self.folder.predictions)
         self.recorder.record(trainer, steps, {f"test/{name}": value for name, value in tested["metrics"].items()})
-        self.recorder.metrics.length()
+        self.recorder.sync()
         if self.samples:
             self.samples.write(self.task, steps)
         stopped = [f"stopped early, at step {steps} of {self.plan.steps}"] if steps < self.plan.steps else []

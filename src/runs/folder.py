@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import fnmatch
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,12 +10,30 @@ from pathlib import Path
 from typing import Any
 
 from src.config.errors import UserError
-from src.runs.files import DamagedError, read_json, read_yaml, write_json, write_yaml
+from src.runs.files import DamagedError, read_json, read_yaml, sha256_of, synced, write_json, write_yaml
+from src.runs.identity import digest
 
 Plain = dict[str, Any]
 
 # Keys of config.yaml without which a run cannot be tested again.
 TESTED_WITH = ("data", "model", "loss", "trainer", "teacher", "seed", "compile", "calibration", "samples", "facts")
+# All that a run, and evaluate.py on it, writes: folder -> names or patterns of its files. WandB's folder is its own.
+WRITTEN = {
+    "": (
+        *("config.yaml", "result.json", "metrics.csv", "timing.csv", "train.log", "weights.safetensors"),
+        *("predictions.npz", "samples.txt", "events.out.tfevents.*"),
+    ),
+    "checkpoints": ("last.ckpt", "best.ckpt"),
+    "evaluations": ("*.json", "*.csv", "*.png"),
+    "figures": (
+        *("confusion.png", "reliability.png", "confidence.png", "mistakes.png", "nll_by_position.png"),
+        "events.out.tfevents.*",
+    ),
+    "profile": ("hooks.txt", "operators.txt", "trace.json.gz"),
+}
+WANDB = "wandb"
+LOCK = ".lock"
+ANEW = "train anew with overwrite=true"
 
 BUSY = "another process is training this very run"
 
@@ -26,29 +45,69 @@ def family(cfg: Plain, choices: Plain) -> Path:
 
 
 @contextlib.contextmanager
-def held(path: Path, busy: str) -> Iterator[None]:
-    """Make the folder ``path`` and hold it alone, until the process dies at the latest. Raises UserError ``busy``."""
+def held(path: Path, busy: str) -> Iterator[int]:
+    """Make the folder ``path`` and hold it alone, until the process dies at the latest; the lock's file descriptor.
+
+    A folder that was made for this and stays empty goes again. Raises UserError: ``busy``, or why it cannot be held.
+    """
     try:
+        new = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
         path.mkdir(parents=True, exist_ok=True)
+        # a pipe under this name is not waited for, and what a link leads to is not made
+        number = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     except OSError as error:
-        raise UserError(f"runs: {path} cannot be made: {error.strerror}") from None
-    with (path / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(busy) from None
-        yield
+        raise UserError(f"runs: {path} cannot be made or locked: {error.strerror}") from None
+    try:
+        _lock(number, path, busy)
+        yield number
+    finally:
+        if path in new:
+            with contextlib.suppress(OSError):  # it is used by now, or gone
+                if os.listdir(path) == [LOCK]:  # noqa: PTH208
+                    (path / LOCK).unlink()
+                    for folder in new:
+                        folder.rmdir()
+        os.close(number)
+
+
+def _lock(number: int, path: Path, busy: str) -> None:
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(busy) from None
+    except OSError as error:
+        raise UserError(
+            f"runs: the file system of {path} has no locks ({error.strerror}), so that two processes could write one"
+            " run: name a folder on another one, runs=FOLDER"
+        ) from None
+    if not is_file_of(number, path / LOCK):
+        raise UserError(busy)  # whoever held it has removed it just now
+
+
+def is_file_of(number: int, path: Path) -> bool:
+    """Whether the open file is, still, what has the name ``path``."""
+    try:
+        return os.path.samestat(os.fstat(number), path.lstat())
+    except OSError:
+        return False
 
 
 def is_held(path: Path) -> bool:
     """Whether a process holds the folder ``path``, or may do so: a lock that cannot be read tells nothing."""
     try:
-        with (path / ".lock").open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        number = os.open(path / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     except OSError:
         return True
+    try:
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # no locks on this file system: there, nobody holds one
+    finally:
+        os.close(number)
     return False
 
 
@@ -59,6 +118,9 @@ class RunFolder:
         self.path = path
         self.config = path / "config.yaml"
         self.result = path / "result.json"
+        self.metrics = path / "metrics.csv"
+        self.timing = path / "timing.csv"
+        self.log = path / "train.log"
         self.weights = path / "weights.safetensors"
         self.figures = path / "figures"
         self.profile = path / "profile"
@@ -66,21 +128,44 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.last = self.checkpoints / "last.ckpt"
         self.best = self.checkpoints / "best.ckpt"
+        self._lock: int | None = None
 
     def read_result(self) -> Plain:
         """What result.json says; {} where there is none. Raises UserError if it is damaged."""
         try:
             result = read_json(self.result)
-            if not isinstance(result, dict):
+            if not isinstance(result, dict) or not isinstance(result.get("run", {}), dict):
                 raise DamagedError(self.result, "it holds no result of a run")
+            if sealed(result) != result:
+                raise DamagedError(self.result, "its content is not that of its checksum")
         except FileNotFoundError:
             return {}
         except DamagedError as error:
-            raise UserError(f"{error}; train anew with overwrite=true") from None
+            raise UserError(f"{error}; {ANEW}") from None
         return result
 
     def write_result(self, result: Plain) -> None:
-        write_json(self.result, result)
+        """Write result.json, with the SHA-256 of itself and of the files that it describes, as ``run.sha256``."""
+        described = (self.config, *self._tables(result))
+        sums = {path.name: sha256_of(path) for path in described if path.exists()}
+        run = {**result.get("run", {}), "sha256": {**sums, self.result.name: ""}}
+        write_json(self.result, sealed(result | {"run": run}))
+
+    def _tables(self, result: Plain) -> tuple[Path, ...]:
+        """The files that are complete once a run is finished."""
+        return (self.weights, self.predictions, self.metrics, self.timing) if result["status"] == "finished" else ()
+
+    def check(self, result: Plain, *paths: Path) -> None:
+        """Raise UserError where a file is not what ``result``, of this folder's result.json, says that it was."""
+        try:
+            for path in paths:
+                known = result.get("run", {}).get("sha256", {}).get(path.name)
+                if known is not None and sha256_of(path) != known:
+                    raise DamagedError(path, "its content is not what the run wrote (its SHA-256 in result.json)")
+        except FileNotFoundError as error:
+            raise UserError(f"{error.filename} is missing; {ANEW}") from None
+        except DamagedError as error:
+            raise UserError(f"{error}; put it back, or {ANEW}") from None
 
     def read_config(self) -> Plain:
         """What config.yaml holds. Raises UserError where this is no run's folder."""
@@ -107,27 +192,90 @@ class RunFolder:
         if lacking or "temperature" not in result.get("metrics", {}).get("test", {}):
             what = f"{self.config} has no {lacking[0]}" if lacking else f"{self.result} has no temperature"
             raise UserError(f"{what}: damaged, or written by another version of xent")
+        self.check(result, self.config)
         return config, result
 
     def write_config(self, config: Plain) -> None:
         write_yaml(self.config, config)
 
     def clear(self) -> None:
-        """Delete all that a run wrote; the lock stays."""
-        for item in self.path.iterdir():
-            if item.is_dir():
-                shutil.rmtree(item)
-            elif item.name != ".lock":
-                item.unlink()
+        """Delete all that a run wrote; the lock stays, and no link is followed.
+
+        What says that the run is finished, or where to resume it, goes first: after a kill in between it is one that is
+        to be trained. Raises UserError, with nothing deleted, where there is anything else.
+        """
+        folders, files = self._contents()
+        first = [path for path in (self.result, self.last) if path in files]
+        last = [path for path in (self.config,) if path in files]
+        try:
+            for path in [*first, *sorted({*files} - {*first, *last}), *last]:
+                path.unlink()
+                if path in first:
+                    synced(path.parent)
+            for folder in folders:
+                if folder.name == WANDB:
+                    shutil.rmtree(folder)
+                else:
+                    folder.rmdir()
+        except OSError as error:
+            raise UserError(f"{error.filename or self.path} cannot be deleted: {error.strerror}") from None
+
+    def _contents(self) -> tuple[list[Path], list[Path]]:
+        """Folders and files that a run wrote. Raises UserError where there is anything else."""
+        folders, files = [], []
+        for below, names in WRITTEN.items():
+            place = self.path / below
+            if below and place not in folders:
+                continue
+            with os.scandir(place) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    path = place / entry.name
+                    plain = entry.name.removeprefix(".").removesuffix(".partial")  # of a write that was killed
+                    name = plain if entry.name == f".{plain}.partial" else entry.name
+                    if entry.is_dir(follow_symlinks=False) and not below and name in (*WRITTEN, WANDB):
+                        folders.append(path)
+                    elif entry.is_file(follow_symlinks=False) and any(fnmatch.fnmatchcase(name, p) for p in names):
+                        files.append(path)
+                    elif below or entry.name != LOCK:
+                        raise UserError(
+                            f"{path} is nothing that a run writes: nothing in {self.path} is deleted; move it away"
+                        )
+        return folders, files
 
     def check_place(self) -> None:
-        """Raise UserError if the folder could not be made."""
-        existing = next(parent for parent in (self.path, *self.path.parents) if parent.exists())
+        """Raise UserError if the folder could not be made, or a file of it not be written on."""
+        try:
+            existing = next(parent for parent in (self.path, *self.path.parents) if parent.exists())
+        except OSError as error:
+            raise UserError(f"runs: {self.path} cannot be made: {error.strerror}") from None
         if not existing.is_dir():
             raise UserError(f"runs: {self.path} cannot be made, {existing} is a file")
-        if not os.access(existing, os.W_OK):
-            raise UserError(f"runs: {self.path} cannot be made, {existing} is not writable")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            made = "is" if existing == self.path else f"cannot be made, {existing} is"
+            raise UserError(f"runs: {self.path} {made} not writable")
+        for path in (self.path / LOCK, self.metrics, self.timing, self.log, self.checkpoints):
+            if path.exists() and not os.access(path, os.W_OK):
+                raise UserError(f"runs: {path} is not writable")
 
-    def locked(self) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
         """Make the folder and hold it alone. Raises UserError if another process does."""
-        return held(self.path, f"{self.path}: {BUSY}")
+        with held(self.path, f"{self.path}: {BUSY}") as self._lock:
+            try:
+                yield
+            finally:
+                self._lock = None
+
+    def check_held(self) -> None:
+        """Raise OSError where the folder that this process holds was deleted meanwhile, or another is in its place."""
+        if self._lock is not None and not is_file_of(self._lock, self.path / LOCK):
+            raise FileNotFoundError(f"the run's folder {self.path} was deleted while it was trained")
+
+
+def sealed(result: Plain) -> Plain:
+    """The result with its own checksum, where ``run.sha256`` has a place for it."""
+    sums = result.get("run", {}).get("sha256")
+    if not isinstance(sums, dict) or "result.json" not in sums:
+        return result
+    bare = result | {"run": result["run"] | {"sha256": sums | {"result.json": ""}}}
+    return result | {"run": result["run"] | {"sha256": sums | {"result.json": digest(bare)}}}

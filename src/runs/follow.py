@@ -38,7 +38,9 @@ def follow(team: Team) -> int:
         machine.set_threads(cfg["trainer"])
         machine.keep_memory()
         data = build.build_data(cfg)
-        Fit(cfg, data, find_teacher(cfg), RunFolder(Path(folder)), team.device).run()
+        fit = Fit(cfg, data, find_teacher(cfg), RunFolder(Path(folder)), team.device)
+        fit.resume()
+        fit.run()
         dist.destroy_process_group()
     except Interrupted as stop:
         return 128 + stop.signum

@@ -14,6 +14,12 @@ NEUTRAL = (
     *("trainer.log_every_n_steps", "trainer.accelerator", "checkpoint.every_n_steps", "data.root", "data.path"),
     "data.resident",
 )
+# What a message calls the facts of an identity that no key holds.
+FACTS = {
+    "facts.fingerprint": "the content of the data (its SHA-256)",
+    "facts.teacher": "the teacher's weights (their SHA-256)",
+    "facts.device": "the device",
+}
 # Keys of data that say where they are, or how they are cut up to be tested: the examples are the same.
 PLACES = ("root", "path", "resident", "eval_batch_size")
 
@@ -23,13 +29,41 @@ def identity(cfg: Plain, facts: Plain) -> str:
 
     ``facts`` are those that no key holds: the data's fingerprint, threads and device as resolved.
     """
+    return digest(named(cfg, facts))[:8]
+
+
+def named(cfg: Plain, facts: Plain) -> Plain:
+    """All that a run's identity is a hash of: its keys but for the neutral ones and the seed, and its facts."""
     kept = {}
     for key, value in cfg.items():
         if isinstance(value, dict):
             value = {name: item for name, item in value.items() if f"{key}.{name}" not in NEUTRAL}
         if key not in NEUTRAL:
             kept[key] = value
-    return digest({"config": kept, "facts": facts})[:8]
+    return {"config": kept, "facts": facts}
+
+
+def differences(there: Plain, here: Plain) -> list[str]:
+    """What differs between two runs, by ``named``: "loss.gamma is 2 there and 3 here"."""
+    one, other = _flat(as_floats(there)), _flat(as_floats(here))
+    found = []
+    for key in sorted(one.keys() | other.keys()):
+        if repr(one.get(key)) != repr(other.get(key)):
+            name = key.removeprefix("config.")
+            found.append(f"{FACTS.get(name, name)} is {_short(one.get(key))} there and {_short(other.get(key))} here")
+    return found
+
+
+def _flat(value: Plain, prefix: str = "") -> Plain:
+    flat: Plain = {}
+    for key, item in value.items():
+        flat |= _flat(item, f"{prefix}{key}.") if isinstance(item, dict) else {f"{prefix}{key}": item}
+    return flat
+
+
+def _short(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else "missing" if value is None else str(value)
+    return f"{text[:12]}..." if len(text) > 40 else text
 
 
 def digest(value: Plain) -> str:

@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -21,11 +21,23 @@ class Screen(logging.StreamHandler[TextIO]):
             super().handleError(record)
 
 
+class LogFile(logging.FileHandler):
+    """train.log, until the disk is full: the run itself says so."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
     """Send the project's log and all warnings to stdout and, with times, to ``path``; hush Lightning's chatter."""
     log = logging.getLogger("xent")
-    screen, file = Screen(sys.stdout), logging.FileHandler(path)
+    screen, file = Screen(sys.stdout), LogFile(path, encoding="utf-8", errors="backslashreplace")
     screen.setLevel(logging.DEBUG if os.environ.get("XENT_DEBUG") == "1" else logging.INFO)
     screen.setFormatter(logging.Formatter("%(message)s"))
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

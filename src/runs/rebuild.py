@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_model
+from safetensors.torch import load_model, save
+from torch import nn
 
 from src.config.errors import UserError
 from src.config.trust import check_stored
@@ -34,6 +35,7 @@ def rebuild(path: Path) -> Rebuilt:
     if not folder.weights.is_file():
         status = folder.read_result().get("status", "not started")
         raise UserError(f"{path} has no weights.safetensors: that run is {status}; finish it with resume={path}")
+    folder.check(folder.read_result(), folder.config, folder.weights)
     check_stored(path, config, ("model", "loss"))
     facts: dict[str, Any] = config["facts"]
     plain: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
@@ -48,6 +50,19 @@ def rebuild(path: Path) -> Rebuilt:
         raise UserError(f"{folder.weights} is damaged or of another model: {first_line(error)}") from error
     weights_hash = hashlib.sha256(folder.weights.read_bytes()).hexdigest()
     return Rebuilt(model.eval().requires_grad_(False), loss, spec, weights_hash)
+
+
+def weights_of(model: nn.Module) -> bytes:
+    """A safetensors file of the network's tensors, tied ones once, as ``load_model`` reads them.
+
+    By the library's ``save_model``, but into memory: that one writes under a name of its own choice, to no purpose
+    synced, and for the user's eyes alone.
+    """
+    kept: dict[Any, str] = {}  # where a tensor is -> its first name
+    state = model.state_dict()
+    for name, tensor in sorted(state.items()):
+        kept.setdefault((tensor.device, tensor.data_ptr(), tensor.shape) if tensor.numel() else name, name)
+    return save({name: state[name].contiguous() for name in kept.values()})
 
 
 def first_line(error: Exception) -> str:

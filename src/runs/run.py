@@ -1,5 +1,7 @@
 """One run from its configuration to its result. The one rule: a command finishes the run that it names."""
 
+import contextlib
+import errno
 import logging
 import time
 from pathlib import Path
@@ -9,7 +11,7 @@ from torch import nn
 
 import src.torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 from src.callbacks.checkpoint import Interrupted
-from src.config.errors import UserError
+from src.config.errors import UserError, printable
 from src.config.trust import BESIDE, agrees, check_stored
 from src.runs import build, machine, show, speed
 from src.runs.fit import Fit
@@ -17,11 +19,13 @@ from src.runs.folder import RunFolder, family
 from src.runs.follow import follow
 from src.runs.identity import identity, slug
 from src.runs.logs import logging_to
+from src.runs.resume import check_same_run
 from src.runs.teacher import find_teacher
 from src.runs.team import Team
 
 Plain = dict[str, Any]
 log = logging.getLogger("xent")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def execute(cfg: Plain, choices: Plain, typed: list[str]) -> int:
@@ -44,7 +48,7 @@ def execute(cfg: Plain, choices: Plain, typed: list[str]) -> int:
 
 def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team) -> int:
     """Rank 0's part, which is all there is in a run of one process."""
-    choices, device, threads = cfg["choices"], team.device, cfg["trainer"]["threads"]
+    device, threads = team.device, cfg["trainer"]["threads"]
     data = build.build_data(cfg)
     build.check_fit(cfg, data)
     teacher = find_teacher(cfg)
@@ -52,12 +56,15 @@ def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team) ->
     facts = {"fingerprint": build.fingerprint(data), "device": device}
     if teacher:
         facts["teacher"] = teacher.weights_hash
-    run_id = identity({key: value for key, value in cfg.items() if key != "choices"}, facts)
-    folder = resumed or RunFolder(place(cfg, choices, typed, run_id))
+    run_id = identity({key: value for key, value in cfg.items() if key not in BESIDE}, facts)
+    folder = resumed or RunFolder(place(cfg, typed, run_id))
+    # a copy of a resumed folder stays a copy
+    name = cfg.get("name") or folder.path.parent.name
+    cfg = cfg | {"name": name, "identity": run_id, "identity_facts": facts}
     folder.check_place()
     if folder.path.exists():
         with folder.locked():
-            status = settled(folder, cfg)
+            status = settled(folder, cfg, resumed is not None)
         if status is not None:
             return status
     fit = Fit(cfg, data, teacher, folder, device)
@@ -66,18 +73,29 @@ def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team) ->
     if cfg["x_axis"] != "step" and cfg["logger"] != "tensorboard":
         log.warning("x_axis is ignored: logger=%s draws its curves over steps", cfg["logger"])
     with folder.locked():
-        status = settled(folder, cfg)  # another process may have finished it meanwhile
+        status = settled(folder, cfg, resumed is not None)  # another process may have begun or finished it meanwhile
         if status is not None:
             return status
-        if cfg["overwrite"] or not folder.last.exists():
-            folder.clear()
-        folder.write_config(cfg | {"identity": run_id, "identity_facts": facts, "facts": build.facts_of(data.spec)})
-        with logging_to(folder.path / "train.log"):
+        fit.resume()
+        begin(folder, cfg | {"facts": build.facts_of(data.spec)}, anew=fit.checkpoint is None)
+        with logging_to(folder.log):
             if cfg["trainer"]["strategy"] and device == "cpu" and has_batch_norm(fit.task.model):
                 log.warning("each rank's BatchNorm sees its own share of a batch: SyncBatchNorm needs GPUs")
             chosen = speed.chosen(cfg, why, folder.read_result())
             on = machine.describe(device, threads) | {"ranks": team.world} | chosen
             return finish(fit, folder, cfg, on, team)
+
+
+def begin(folder: RunFolder, config: Plain, anew: bool) -> None:
+    """Write config.yaml, into a folder that holds nothing else where the run is trained ``anew``. Raises UserError."""
+    if anew:
+        folder.clear()
+    try:
+        folder.write_config(config)
+        folder.checkpoints.mkdir(exist_ok=True)
+        folder.log.open("a").close()
+    except OSError as error:
+        raise UserError(f"{folder.path} cannot be written: {fault(error)}") from error
 
 
 def has_batch_norm(model: nn.Module) -> bool:
@@ -99,37 +117,55 @@ def finish(fit: Fit, folder: RunFolder, cfg: Plain, on: Plain, team: Team) -> in
         return result
 
     def fail(reason: str) -> None:
-        write("failed", error=reason)
         log.error("the run failed: %s", reason)
+        try:
+            write("failed", error=reason)
+        except OSError as error:
+            log.error("nor can result.json be written: %s", fault(error))
         log.error("folder: %s\n%s", folder.path, after_failure(folder))
 
-    write("running")
     try:
+        write("running")
         team.start((cfg, str(folder.path)), fail)
         measured = fit.run()
+        said = show.ending(folder.path, write("finished", **measured), cfg["logger"])
     except Interrupted as stop:
-        write("interrupted")
+        with contextlib.suppress(OSError):  # then it says that it is running, and no process holds it
+            write("interrupted")
         log.warning("%s; the same command goes on from there", stop)
         return 128 + stop.signum
     except Exception as error:
-        fail(team.give_up(error))
+        reason = team.give_up(error)
+        fail(f"the disk is full ({reason})" if isinstance(error, OSError) and error.errno in FULL else reason)
         log.debug("", exc_info=True)
         return 1
-    log.info("%s", show.ending(folder.path, write("finished", **measured), cfg["logger"]))
+    log.info("%s", said)
     return 0
 
 
-def settled(folder: RunFolder, cfg: Plain) -> int | None:
-    """The exit status where nothing is to be trained: the run is finished, or failed. None where it is."""
+def fault(error: OSError) -> str:
+    return f"the disk is full ({error.strerror})" if error.errno in FULL else error.strerror or str(error)
+
+
+def settled(folder: RunFolder, cfg: Plain, resumed: bool) -> int | None:
+    """The exit status where nothing is to be trained: the run is finished, or failed. None where it is.
+
+    Raises UserError where the folder holds another run, or what is damaged; only ``overwrite`` does not look.
+    """
+    if cfg["overwrite"]:
+        if resumed:  # or the folder would hold a run that its name is not of
+            check_same_run(folder, {}, cfg)
+        return None
     result = folder.read_result()
+    check_same_run(folder, result, cfg)
     status = result.get("status")
-    if status == "finished" and not cfg["overwrite"]:
+    if status == "finished":
         print(
             f"this run is finished (train it anew: overwrite=true)\n{show.ending(folder.path, result, cfg['logger'])}"
         )
         return 0
-    if status == "failed" and not (cfg["retry_failed"] or cfg["overwrite"]):
-        print(f"this run failed: {result['error']}\nfolder: {folder.path}\n{after_failure(folder)}")
+    if status == "failed" and not cfg["retry_failed"]:
+        print(f"this run failed: {printable(result['error'])}\nfolder: {folder.path}\n{after_failure(folder)}")
         return 1
     return None
 
@@ -140,11 +176,24 @@ def after_failure(folder: RunFolder) -> str:
     return f"train on from its last checkpoint: retry_failed=true; {anew}" if folder.last.exists() else anew
 
 
-def place(cfg: Plain, choices: Plain, typed: list[str], run_id: str) -> Path:
-    """The run's folder: that of the same identity where there is one, however its command was worded."""
-    home = family(cfg, choices)
-    same = sorted(home.glob(f"*-{run_id}")) if home.is_dir() else []
-    return (same[0] if same else home / f"{slug(choices, typed)}-{run_id}") / f"seed{cfg['seed']}"
+def place(cfg: Plain, typed: list[str], run_id: str) -> Path:
+    """The run's folder: that of the same identity where there is one, however its command was worded.
+
+    A copy, or what was renamed, is not that: its config.yaml holds another name.
+    """
+    home, own = family(cfg, cfg["choices"]), f"{slug(cfg['choices'], typed)}-{run_id}"
+    there = sorted(path.name for path in home.glob(f"*-{run_id}")) if home.is_dir() else []
+    name = own if own in there else next((name for name in there if is_original(home / name, run_id)), own)
+    return home / name / f"seed{cfg['seed']}"
+
+
+def is_original(folder: Path, run_id: str) -> bool:
+    """Whether the folder of a run's seeds holds, under the name that it was given, a run of this identity."""
+    for path in sorted(folder.glob("seed*/config.yaml")):
+        with contextlib.suppress(UserError):
+            stored = RunFolder(path.parent).read_config()
+            return (stored.get("name"), stored.get("identity")) == (folder.name, run_id)
+    return False
 
 
 def reopen(folder: RunFolder, cfg: Plain, typed: list[str]) -> tuple[Plain, Plain]:
@@ -157,4 +206,5 @@ def reopen(folder: RunFolder, cfg: Plain, typed: list[str]) -> tuple[Plain, Plai
         raise UserError(f"resume takes its configuration from the folder; leave out {' '.join(extra)}")
     choices = stored["choices"]
     plain = {key: value for key, value in stored.items() if key not in BESIDE}
+    plain["name"] = stored.get("name")
     return cfg | plain | {"retry_failed": cfg["retry_failed"], "overwrite": cfg["overwrite"]}, choices

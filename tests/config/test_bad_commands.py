@@ -253,7 +253,7 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     (TEXT.replace("data.path=text", "data.path=."), nothing, "cannot be read"),
     # folders
     ("runs=plain/runs", a_file("plain", b"x"), "plain is a file"),
-    ("resume=nowhere", nothing, "nowhere is no run's folder: it has no readable config.yaml"),
+    ("resume=nowhere", nothing, "nowhere is no run's folder: it has no config.yaml"),
     ("resume=.", nothing, "no run's folder"),
 ]
 

@@ -73,7 +73,7 @@ def assert_same_run(a: Path, b: Path) -> None:
     """Everything but the clock, on which it also depends how many steps Lightning sees as one of its batches."""
     first, second = (torch.load(run / "checkpoints/last.ckpt", weights_only=True) for run in (a, b))
     for checkpoint in (first, second):
-        checkpoint["callbacks"]["Recorder"].pop("timing_length")
+        checkpoint["callbacks"]["Recorder"].pop("timing")
         for count in ("state_dict", "batch_progress"):
             checkpoint["loops"]["fit_loop"].pop(f"epoch_loop.{count}")
     assert_same(first, second, "checkpoint")
@@ -99,7 +99,7 @@ def snapshots_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
     def save_and_copy(self: ExactCheckpoint, *args: Any) -> None:
         save(self, *args)
         snapshots.append(folder / f"snapshot{len(snapshots)}")
-        shutil.copytree(self.folder.parent, snapshots[-1])
+        shutil.copytree(self.folder.path, snapshots[-1])
 
     with monkeypatch.context() as patch:
         patch.setattr(ExactCheckpoint, "_save", save_and_copy)

@@ -8,8 +8,9 @@ python report.py runs/a out=reports/a               write somewhere else
 import sys
 from pathlib import Path
 
-from src.config.entry import check_once, guarded
+from src.config.entry import guarded
 from src.config.errors import UserError, suggestion
+from src.config.words import check_once
 
 KEYS = ("baseline", "out")
 

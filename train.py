@@ -12,14 +12,15 @@ import hydra
 from omegaconf import DictConfig
 
 from src.config import schema
-from src.config.entry import CONF, Command, check_once, command, guarded, resolve
+from src.config.entry import CONF, Command, command, guarded, resolve
+from src.config.words import check_line
 from src.garbage import uncollected
 from src.sweep.jobs import as_sweep, is_sweep
 
 
 def main() -> int:
     """Run what the command line says; the exit status."""
-    check_once(sys.argv[1:])
+    check_line(sys.argv[1:])
     schema.register()
     many = is_sweep(sys.argv[1:])
     composed: list[Command] = []
@@ -39,7 +40,7 @@ def main() -> int:
 
 def run(asked: Command) -> int:
     """Train, or finish, or show the one run; the exit status. Raises UserError."""
-    cfg = resolve(asked.cfg)
+    cfg = resolve(asked.cfg, asked.typed)
     with uncollected():
         from src.runs.run import execute  # torch and Lightning take seconds: only for a configuration that is right
 

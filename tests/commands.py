@@ -13,7 +13,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
 from src.config import schema
-from src.config.entry import Command, chosen, key_of, resolve
+from src.config.entry import Command, chosen, resolve
+from src.config.words import key_of
 from src.runs.run import execute
 from tests.conftest import ROOT
 
@@ -36,7 +37,7 @@ def train(*words: str) -> int:
     if "torch._dynamo" in sys.modules:
         torch._dynamo.reset()  # a compiler that has seen nothing yet, as in a process of its own
     command = composed(*words)
-    return execute(resolve(command.cfg), command.choices, command.typed)
+    return execute(resolve(command.cfg, command.typed), command.choices, command.typed)
 
 
 def only_run(runs: Path) -> Path:

@@ -1,6 +1,8 @@
 """What can be told of a configuration before torch is imported. Each fault is a UserError."""
 
+import ast
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from src import checks
@@ -18,21 +20,85 @@ PROVIDED = {
 }
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "auto")
 
+OPTIONAL = ("ablation", "needs")  # keys that a configuration may lack
+ANY = ast.Name(id="Any")
+
 Plain = dict[str, Any]
 
 
 def check(cfg: Plain) -> None:
     """Check a resolved configuration in plain containers. Raises UserError."""
-    known = {field.name for field in dataclasses.fields(Config)}
-    for key in cfg:
-        if key not in known:
-            raise UserError(f"unknown key '{key}' at the top level.{suggestion(key, known)}")
+    check_keys(Config, cfg)
     for group, provided in PROVIDED.items():
         check_target(group, cfg[group], provided)
     try:
         check_values(cfg)
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+def check_keys(kind: type, values: Any, place: str = "") -> None:
+    """Check keys and types against those of a dataclass, at every depth. Raises UserError."""
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    if not isinstance(values, dict):
+        raise UserError(f"{place} takes no value; its keys are {', '.join(f'{place}.{name}' for name in known)}")
+    for key in values:
+        if key not in known:
+            where = f"in {place}" if place else "at the top level"
+            raise UserError(f"unknown key '{key}' {where}.{suggestion(key, known)} Valid: {', '.join(known)}")
+    for name, field in known.items():
+        key = f"{place}.{name}" if place else name
+        if name not in values:
+            if name in OPTIONAL:
+                continue
+            raise UserError(f"{key} is missing")
+        if dataclasses.is_dataclass(field.default_factory):
+            check_keys(field.default_factory, values[name], key)
+        else:
+            check_type(key, type_of(field), values[name])
+
+
+def type_of(field: dataclasses.Field[Any]) -> ast.expr:
+    return ast.parse(str(field.type), mode="eval").body
+
+
+def check_type(key: str, annotation: ast.expr, value: Any) -> None:
+    """Raise UserError where ``value`` is not of the type that ``key`` takes."""
+    if value == "???":
+        raise UserError(f"{key} has no value: this needs {key}=...")
+    if not accepts(annotation, value):
+        raise UserError(f"{key} must be {describe(annotation)}, got {'null' if value is None else repr(value)}")
+
+
+def take_as_typed(cfg: Plain, typed: Mapping[str, str]) -> None:
+    """Give the keys that want a text the one that was ``typed``, where Hydra read it as a number: runs=1e3."""
+    for key, text in typed.items():
+        *path, name = key.split(".")
+        node: Any = cfg
+        for part in path:
+            node = node.get(part) if isinstance(node, dict) else None
+        annotation = wanted(cfg, path, name)
+        if not isinstance(node, dict) or name not in node or annotation is None:
+            continue  # the key is unknown, which is told later
+        if accepts(annotation, text) and not accepts(annotation, node[name]):
+            node[name] = text
+
+
+def wanted(cfg: Plain, path: list[str], name: str) -> ast.expr | None:
+    """The annotation of a key, of the schema or of a group's constructor; None where there is none."""
+    kind: Any = Config
+    for part in path:
+        if part in PROVIDED:
+            target = cfg[part].get("_target_") if isinstance(cfg.get(part), dict) else None
+            try:
+                parameters = signature(str(target))
+            except TargetNotFoundError:
+                return None
+            return parameters[name].annotation if name in parameters else None
+        kind = next((field.default_factory for field in dataclasses.fields(kind) if field.name == part), None)
+        if not dataclasses.is_dataclass(kind):
+            return None
+    return next((type_of(field) for field in dataclasses.fields(kind) if field.name == name), None)
 
 
 def check_target(group: str, node: Any, provided: frozenset[str]) -> None:
@@ -51,11 +117,7 @@ def check_target(group: str, node: Any, provided: frozenset[str]) -> None:
         if key not in open_to_user:
             valid = ", ".join(open_to_user) or "it takes none"
             raise UserError(f"unknown key '{key}' in {group} ({target}).{suggestion(key, open_to_user)} Valid: {valid}")
-        annotation = open_to_user[key].annotation
-        if value == "???":
-            raise UserError(f"{group}.{key} has no value: this {group} needs {group}.{key}=...")
-        if annotation is not None and not accepts(annotation, value):
-            raise UserError(f"{group}.{key} must be {describe(annotation)}, got {value!r}")
+        check_type(f"{group}.{key}", open_to_user[key].annotation or ANY, value)
     missing = [name for name, p in open_to_user.items() if p.required and name not in node]
     if missing:
         raise UserError(f"{group} ({target}) needs {', '.join(f'{group}.{name}=...' for name in missing)}")

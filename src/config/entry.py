@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
@@ -19,37 +20,23 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config import trust
-from src.config.check import PROVIDED, Plain, check
+from src.config.check import PROVIDED, Plain, check, take_as_typed
 from src.config.errors import UserError, printable, suggestion
-from src.config.schema import TrainerConf
+from src.config.schema import TrainerConf, keys_below
+from src.config.words import GROUPS, texts
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
-def resolve(cfg: DictConfig) -> Plain:
-    """A composed configuration as plain containers, checked. Raises UserError."""
-    plain = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
-    assert isinstance(plain, dict)
-    plain.pop("ablation")  # which other runs there are says nothing of this one
-    trust.name(trust.targets_of(plain))  # type: ignore[arg-type]
+def resolve(cfg: DictConfig, typed: Iterable[str] = ()) -> Plain:
+    """What the words ``typed`` were composed to as plain containers, checked. Raises UserError."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    plain.pop("ablation", None)  # which other runs there are says nothing of this one
+    take_as_typed(plain, texts(typed))
+    trust.name(trust.targets_of(plain))
     if not plain["resume"]:  # else the run's folder has the configuration
-        check(plain)  # type: ignore[arg-type]
-    return plain  # type: ignore[return-value]
-
-
-def key_of(word: str) -> str:
-    return word.lstrip("+~").partition("=")[0]
-
-
-def check_once(words: Iterable[str]) -> None:
-    """Raise UserError where a key is there twice: Hydra would take the last value, and say nothing."""
-    first: dict[str, str] = {}
-    for word in words:
-        if word.startswith("-") or ("=" not in word and not word.startswith("~")):
-            continue  # a flag, or what it takes
-        if (key := key_of(word)) in first:
-            raise UserError(f"{key} is there twice: {first[key]} and {word}")
-        first[key] = word
+        check(plain)
+    return plain
 
 
 @dataclass(frozen=True)
@@ -72,8 +59,7 @@ def command(cfg: DictConfig) -> Command:
 
 def chosen(choices: Mapping[str, str | None]) -> dict[str, str | None]:
     """The option of each of our groups; None where there is none."""
-    groups = ("data", "model", "loss", "optimizer", "scheduler", "trainer", "speed", "experiment", "ablation", "debug")
-    return {group: None if choices.get(group) in (None, "null") else choices[group] for group in groups}
+    return {group: None if choices.get(group) in (None, "null") else choices[group] for group in GROUPS}
 
 
 def guarded(main: Callable[[], int]) -> int:
@@ -99,12 +85,6 @@ def guarded(main: Callable[[], int]) -> int:
             time.sleep(30)
             return 2
         print(f"xent: {printable(message(error))}", file=sys.stderr)
-        return 2
-    except ValueError as error:
-        if not str(error).startswith("Config group override"):  # Hydra's, of data=null
-            raise
-        groups = ", ".join(sorted(folder.name for folder in CONF.iterdir() if folder.is_dir()))
-        print(f"xent: a group takes the name of an option, not null (groups: {groups})", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -157,6 +137,8 @@ def _bad_key(cause: OmegaConfBaseException) -> str:
         place = f"in {prefix}" if prefix else "at the top level"
         nearest = suggestion(name, siblings) or _elsewhere(name)
         return f"unknown key '{name}' {place}.{nearest} Valid: {', '.join(siblings) or 'none'}"
+    if nested := keys_below(key):
+        return f"{key} takes no value; its keys are {', '.join(f'{key}.{name}' for name in nested)}"
     return f"{key}: {_first_line(cause)}"
 
 

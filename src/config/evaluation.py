@@ -15,8 +15,9 @@ from omegaconf import OmegaConf
 from src.checks import choice, integer, number
 from src.config import schema, trust
 from src.config.check import PROVIDED, check_target
-from src.config.entry import CONF, check_once, key_of
+from src.config.entry import CONF
 from src.config.errors import UserError, suggestion
+from src.config.words import check_once, key_of
 
 Plain = dict[str, Any]
 

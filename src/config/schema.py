@@ -1,58 +1,25 @@
 """The top level of every configuration: which keys there are, and of which type. Hydra merges the YAML files into it.
 
-Group options (data, model, ...) are free-form here; their keys are checked against constructors in check.py.
+Group options (data, model, ...) are free-form here; their keys are checked against constructors in check.py. Hydra only
+learns which keys there are: it would convert a value to a type, 1e3 for a folder to 1000.0, before anyone can look.
 """
 
+from __future__ import annotations  # types as they are written: check.py reads them
+
+import dataclasses
+import functools
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from hydra.core.config_store import ConfigStore
-
-
-class Accelerator(Enum):
-    """Where to train."""
-
-    auto = "auto"
-    cpu = "cpu"
-    gpu = "gpu"
-
-
-class Strategy(Enum):
-    """How several devices share a run."""
-
-    ddp = "ddp"
-    fsdp = "fsdp"
-
-
-class Criterion(Enum):
-    """What the temperature is fitted to."""
-
-    nll = "nll"
-    ece_grid = "ece_grid"
-
-
-class LoggerKind(Enum):
-    """Who draws the curves; metrics.csv is always written."""
-
-    tensorboard = "tensorboard"
-    csv = "csv"
-    wandb = "wandb"
-
-
-class XAxis(Enum):
-    """What TensorBoard's curves are drawn over; metrics.csv always has both."""
-
-    step = "step"
-    samples_seen = "samples_seen"
 
 
 @dataclass
 class TrainerConf:
     """How long and on what to train. Values and comments: conf/trainer/."""
 
-    accelerator: Accelerator = Accelerator.auto
-    strategy: Strategy | None = None
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    strategy: Literal["ddp", "fsdp"] | None = None
     devices: int = 1
     num_nodes: int = 1
     precision: str = "32-true"
@@ -94,7 +61,7 @@ class EarlyStoppingConf:
 class CalibrationConf:
     """Temperature scaling after training."""
 
-    criterion: Criterion = Criterion.nll
+    criterion: Literal["nll", "ece_grid"] = "nll"
 
 
 @dataclass
@@ -118,21 +85,12 @@ class AblationConf:
     needs: list[str] = field(default_factory=list)  # keys that the user has to type
 
 
-@dataclass
-class JobsSweeperConf:
-    """Makes the list of jobs of a sweep or an ablation."""
-
-    _target_: str = "hydra_plugins.xent.JobsSweeper"
-
-
-@dataclass
-class ProcessesLauncherConf:
-    """Runs each job as a process of its own."""
-
-    _target_: str = "hydra_plugins.xent.ProcessesLauncher"
-    jobs: int | None = None  # runs at a time; None: one for each GPU, or, on a CPU, one for each core
-    devices: list[int] | None = None  # GPUs to share out, by index; None: all that this process sees
-    on_error: str = "continue"  # after a failed run: continue, or stop (start no more)
+# Runs each job as a process of its own. jobs: runs at a time; None: one for each GPU, or, on a CPU, one for each core.
+# devices: GPUs to share out, by index; None: all that this process sees. on_error: after a failed run, go on or stop.
+LAUNCHER = {
+    **{"_target_": "hydra_plugins.xent.ProcessesLauncher"},
+    **{"jobs": None, "devices": None, "on_error": "continue"},
+}
 
 
 @dataclass
@@ -155,8 +113,8 @@ class Config:
     checkpoint: CheckpointConf = field(default_factory=CheckpointConf)
     calibration: CalibrationConf = field(default_factory=CalibrationConf)
     samples: SamplesConf = field(default_factory=SamplesConf)
-    logger: LoggerKind = LoggerKind.tensorboard
-    x_axis: XAxis = XAxis.step
+    logger: Literal["tensorboard", "csv", "wandb"] = "tensorboard"  # who draws the curves
+    x_axis: Literal["step", "samples_seen"] = "step"  # of TensorBoard's curves; metrics.csv always has both
     profiler: bool = False
     runs: str = "runs"
     resume: str | None = None
@@ -165,9 +123,28 @@ class Config:
     retry_failed: bool = False
 
 
+@functools.cache
+def keys_of(kind: type) -> type:
+    """A dataclass with the keys and defaults of ``kind``, nested ones too, that takes any value."""
+    fields: list[tuple[str, Any, Any]] = []
+    for one in dataclasses.fields(kind):
+        inner = one.default_factory
+        if dataclasses.is_dataclass(inner):
+            fields.append((one.name, keys_of(inner), field(default_factory=keys_of(inner))))
+        else:
+            fields.append((one.name, Any, one.default))
+    return dataclasses.make_dataclass(kind.__name__, fields)
+
+
+def keys_below(key: str) -> list[str]:
+    """The keys inside of a key of the top level: decay of ema. [] where there are none."""
+    kind = next((one.default_factory for one in dataclasses.fields(Config) if one.name == key), None)
+    return [one.name for one in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+
+
 def register() -> None:
     """Make the schema known to Hydra."""
     store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
-    store.store(group="hydra/sweeper", name="jobs", node=JobsSweeperConf)
-    store.store(group="hydra/launcher", name="processes", node=ProcessesLauncherConf)
+    store.store(name="schema", node=keys_of(Config))
+    store.store(group="hydra/sweeper", name="jobs", node={"_target_": "hydra_plugins.xent.JobsSweeper"})
+    store.store(group="hydra/launcher", name="processes", node=LAUNCHER)

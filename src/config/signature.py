@@ -174,6 +174,8 @@ def describe(annotation: ast.expr) -> str:
             return "a list"
         case ast.Constant(value=None):
             return "null"
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
+            return "one of " + ", ".join(str(ast.literal_eval(option)) for option in getattr(inner, "elts", [inner]))
         case ast.Name(id=name):
             return WORDS.get(name, name)
     return ast.unparse(annotation)

@@ -12,9 +12,9 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config.check import PROVIDED, check_target, check_values
+from src.config.check import PROVIDED, check_keys, check_target, check_values
 from src.config.errors import UserError
-from src.config.schema import Config
+from src.config.schema import Config, keys_of
 
 Plain = dict[str, Any]
 
@@ -101,7 +101,8 @@ def check_stored(place: Path, config: Plain, groups: Iterable[str] = tuple(PACKA
                 check_trusted(group, node["_target_"])
             check_target(group, node, PROVIDED[group])
         typed = {key: value for key, value in config.items() if key not in (*BESIDE, *PACKAGES)}
-        full: Any = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(Config), typed), enum_to_str=True)
+        full: Any = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(keys_of(Config)), typed))
+        check_keys(Config, full)
         check_values(full | {group: config.get(group) or {} for group in PACKAGES})
     except UserError as error:
         raise UserError(f"{place / 'config.yaml'}: {error}") from None

@@ -1,10 +1,13 @@
 """The list of jobs: the words of each run's command, composed and checked before the first starts."""
 
+import itertools
+import math
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+from urllib.parse import quote, unquote
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -12,12 +15,14 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config.entry import chosen, key_of, message, resolve
+from src.config.check import check_keys
+from src.config.entry import chosen, message, resolve
 from src.config.errors import UserError
+from src.config.schema import AblationConf
+from src.config.words import check_words, is_below, key_of, parsed, variants
 
 Plain = dict[str, Any]
-FLAGS = ("-m", "--multirun")
-WHERE = ("--config", "-cd", "-cn", "-cp")  # Hydra's flags that only say where configurations are
+MANY, MOST = 100, 20_000  # jobs that are announced before they are composed, and the most that one command takes
 
 
 class Job(list[str]):
@@ -42,13 +47,14 @@ class Job(list[str]):
 
 def is_sweep(words: Sequence[str]) -> bool:
     """Whether a command line asks for many runs: -m, or an ablation; not where it only asks to be shown something."""
-    flags = {word for word in words if word.startswith("-") and not word.startswith(WHERE)}
-    keys = {key_of(word) for word in words if not word.endswith("=null")}
-    return not flags - set(FLAGS) and (bool(flags) or ("ablation" in keys and "hydra.mode" not in keys))
+    given = parsed(words)
+    shown = any((given.help, given.hydra_help, given.cfg, given.info, given.shell_completion))
+    keys = {key_of(word) for word in given.overrides if not word.endswith("=null")}
+    return not shown and (given.multirun or ("ablation" in keys and "hydra.mode" not in keys))
 
 
 def as_sweep(words: Sequence[str]) -> list[str]:
-    """A sweep's command line with -m, and each plain value as a sweep over this one value: ``loss.gamma=choice(3)``.
+    """A sweep's command line with -m, and each plain value in the form of a sweep, from which ``as_typed`` has it back.
 
     Hydra applies plain words to the default options before there are jobs, and would refuse data.root for mnist_5k
     where each job has data=mnist.
@@ -59,47 +65,57 @@ def as_sweep(words: Sequence[str]) -> list[str]:
         try:
             override: Override = parser.parse_override(word)
         except HydraException:
-            return word  # Hydra will say what is wrong with it
+            return word  # a flag, or what it takes
         fixed = override.is_sweep_override() or override.is_delete() or override.is_hydra_override()
         key, _, value = word.partition("=")
-        return word if fixed or not value or is_below(key_of(word), ["ablation"]) else f"{key}=choice({value})"
+        return word if fixed or is_below(key_of(word), ["ablation"]) else f"{key}=tag(typed,choice('{quote(value)}'))"
 
-    flag = [] if set(FLAGS) & set(words) else ["-m"]
+    flag = [] if parsed(words).multirun else ["-m"]
     return [*flag, *(word if word.startswith("-") else rewritten(word) for word in words)]
 
 
 def as_typed(words: Iterable[str]) -> list[str]:
-    """The words that ``as_sweep`` made these of, or others that mean the same."""
-    return [re.sub(r"=choice\((.*)\)$", r"=\1", word, flags=re.DOTALL) for word in words]
+    """The words that ``as_sweep`` made these of."""
+    marked = re.compile(r"(.*?)=tag\(typed,choice\('(.*)'\)\)")
+    return [f"{found[1]}={unquote(found[2])}" if (found := marked.fullmatch(word)) else word for word in words]
 
 
 def jobs_of(master: DictConfig, loader: ConfigLoader, typed: Sequence[str], threads: int | None) -> list[Job]:
-    """The jobs that a command asks for, in order. Raises UserError where none of them could run.
+    """The jobs that a command asks for, in order. Raises UserError where one of them could not run.
 
     ``master`` is the configuration without the jobs' words; ``threads`` are those of a job that sets none.
     """
+    typed = as_typed(typed)
     name = chosen(master.hydra.runtime.choices)["ablation"]
     if any(key_of(word) == "ablation" and word != f"ablation={name}" for word in typed):
         raise UserError("one command runs one ablation: ablation=NAME")
     if any(key_of(word) == "resume" for word in typed):
         raise UserError("resume=FOLDER finishes one run; a sweep is finished by its own command")
     own = [word for word in typed if not is_below(key_of(word), ["ablation"])]
-    lists = expand(own, loader) if name is None else expand_ablation(name, master.ablation, own, loader)
-    jobs = [Job(words) for words in dict.fromkeys(map(tuple, lists))]
-    composer = Composer(master, loader, threads)
-    for job in jobs:
-        composer.compose(job)
-    faults = [job.fault for job in jobs if job.fault]
-    if len(faults) == len(jobs):
-        raise UserError(faults[0])
+    lists = iter(expand(own, loader)) if name is None else expand_ablation(name, master.ablation, own, loader)
+    jobs = [Job(words) for words in dict.fromkeys(map(tuple, itertools.islice(lists, MOST + 1)))]
+    check_count(len(jobs))
+    compose_all(jobs, Composer(master, loader, threads))
     name_jobs(jobs)
+    baseline = master.ablation.baseline if name else None
+    if name and baseline not in (labels := {job.label: None for job in jobs}) and not own:
+        raise UserError(f"conf/ablation/{name}.yaml: ablation.baseline={baseline} is none of {', '.join(labels)}")
     return jobs
+
+
+def check_count(count: int) -> None:
+    if count > MOST:
+        raise UserError(
+            f"{count:,} runs are asked for, and one command takes {MOST:,}: cut the sweep into parts, such as one for"
+            " each loss"
+        )
 
 
 def expand(words: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
     """Hydra's grammar of sweeps: "a=1,2 b=range(3)" are six lists of words; the last word varies fastest."""
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(words))
-    return [list(job) for job in BasicSweeper.split_arguments(overrides, None)[0]]
+    lists = [variants(override, MOST) for override in check_words(words, loader)]
+    check_count(math.prod(map(len, lists)))
+    return [list(job) for job in itertools.product(*lists)]
 
 
 def expand_ablation(name: str, ablation: Any, typed: list[str], loader: ConfigLoader) -> Iterator[list[str]]:
@@ -107,10 +123,11 @@ def expand_ablation(name: str, ablation: Any, typed: list[str], loader: ConfigLo
 
     What is typed goes to every job, and replaces a line's words for the same key or for a key below it.
     """
+    check_keys(AblationConf, OmegaConf.to_container(ablation), "ablation")
     for key in ("baseline", "runs", "seeds"):
-        if OmegaConf.is_missing(ablation, key) or not ablation[key]:
+        if not ablation[key]:
             raise UserError(f"conf/ablation/{name}.yaml: ablation.{key} has no value")
-    for key in ablation.needs:
+    for key in ablation.get("needs", []):
         if key not in map(key_of, typed):
             raise UserError(f"ablation={name} needs {key}=...; conf/ablation/{name}.yaml says of what")
     if min(ablation.seeds) < 0:
@@ -125,11 +142,6 @@ def expand_ablation(name: str, ablation: Any, typed: list[str], loader: ConfigLo
                 yield [f"ablation={name}", *words, *seed_words]
 
 
-def is_below(key: str, keys: Iterable[str]) -> bool:
-    """Whether ``key`` is one of ``keys``, or inside of one: loss.gamma is inside of loss."""
-    return any(key == other or key.startswith(f"{other}.") for other in keys)
-
-
 class Composer:
     """Composes and checks jobs; those that differ in the seed alone are composed once (80 ms each)."""
 
@@ -139,7 +151,7 @@ class Composer:
 
     def compose(self, job: Job) -> None:
         """Fill in what the job's words say: configuration and choices, or the fault."""
-        seed = next((word for word in job if word.startswith("seed=") and word.removeprefix("seed=").isdigit()), None)
+        seed = next((word for word in job if re.fullmatch(r"seed=(0|[1-9]\d*)", word)), None)
         rest = tuple(word for word in job if word != seed)
         if rest not in self.composed:
             self.composed[rest] = self._load(list(rest))
@@ -159,9 +171,27 @@ class Composer:
             choices = chosen(cfg.hydra.runtime.choices)
             with open_dict(cfg):
                 del cfg["hydra"]
-            return resolve(cfg), choices
+            return resolve(cfg, words), choices
         except (UserError, HydraException, OmegaConfBaseException) as error:
             return message(error)
+
+
+def compose_all(jobs: Sequence[Job], composer: Composer) -> None:
+    """Compose each job, and say how far it is where that takes long. Raises UserError for what could not run."""
+    if len(jobs) > MANY:
+        print(f"{len(jobs):,} runs are asked for; each is checked before the first starts", flush=True)
+    said = time.monotonic()
+    for number, job in enumerate(jobs):
+        composer.compose(job)
+        if time.monotonic() > said + 5:
+            print(f"{number + 1:,} of {len(jobs):,} are checked", flush=True)
+            said = time.monotonic()
+    faults = [job for job in jobs if job.fault]
+    if len(faults) == len(jobs):
+        raise UserError(str(faults[0].fault))
+    if faults:
+        which = " ".join(word for word in faults[0] if not word.startswith("trainer.threads="))
+        raise UserError(f"{len(faults)} of {len(jobs)} runs could not run, so none starts. {which}: {faults[0].fault}")
 
 
 def name_jobs(jobs: list[Job]) -> None:

@@ -19,8 +19,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from src.config import schema
-from src.config.entry import CONF, check_once, key_of
+from src.config.entry import CONF
 from src.config.errors import UserError, suggestion
+from src.config.words import check_once, key_of
 from src.runs.folder import family, held
 from src.sweep.jobs import Composer, Job
 from src.sweep.screen import say

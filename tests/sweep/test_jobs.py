@@ -83,11 +83,11 @@ def test_jobs_of_a_plain_sweep() -> None:
     made = jobs("-m", "loss=ce,focal", "seed=range(3)", "optimizer.lr=1e-3,1e-2", "model.widths=[8,9]")
     expected = [
         [f"loss={loss}", f"seed={seed}", f"optimizer.lr={lr}", "model.widths=[8,9]", "trainer.threads=1"]
-        for loss, seed, lr in itertools.product(("ce", "focal"), range(3), (0.001, 0.01))
+        for loss, seed, lr in itertools.product(("ce", "focal"), range(3), ("1e-3", "1e-2"))
     ]
     assert [list(job) for job in made] == expected
     assert all(job.cfg["trainer"]["threads"] == 1 for job in made)
-    assert made[-1].title == "focal lr=0.01 seed=2"
+    assert made[-1].title == "focal lr=1e-2 seed=2"
     assert {job.label for job in made} == {"ce", "focal"}
 
 
@@ -118,12 +118,12 @@ def test_folder_name_says_loss_its_values_and_learning_rate() -> None:
     assert slug(made[0].choices, jobs("ablation=mnist_losses", "trainer.max_steps=2")[0]) == "ce-max_steps2"
 
 
-def test_the_fault_of_one_job_is_its_own() -> None:
-    made = jobs("-m", "loss=ce,focall,focal", "optimizer.lr=1e-3,fast")
-    faults = {(job.choices.get("loss"), job.title): job.fault for job in made}
-    assert [job.fault is None for job in made] == [True, False, False, False, True, False]
-    assert "Did you mean focal" in str(faults[(None, "focall lr=0.001")])
-    assert faults[(None, "ce lr=fast")] == "optimizer.lr must be a number, got 'fast'"
+def test_the_fault_of_one_job_stops_all_before_the_first_starts() -> None:
+    expected = "^1 of 3 runs could not run, so none starts. loss=focall: unknown loss 'focall'. Did you mean focal"
+    with pytest.raises(UserError, match=expected):
+        jobs("-m", "loss=ce,focall,focal")
+    with pytest.raises(UserError, match=r"^2 of 4 runs .* loss=ce loss.gamma=1: unknown key 'gamma' in loss"):
+        jobs("-m", "loss=ce,focal", "loss.gamma=1,2")
 
 
 @pytest.mark.parametrize(
@@ -137,6 +137,21 @@ def test_the_fault_of_one_job_is_its_own() -> None:
         (("-m", "resume=a,b"), "resume=FOLDER finishes one run"),
         (("ablation=mnist_losses", "ablation.seeds=[-1]"), r"ablation.seeds must be integers >= 0, got \[-1\]"),
         (("ablation=mnist_losses", "ablation.runs=[]"), "ablation.runs has no value"),
+        (("ablation=mnist_losses", "ablation.seeds=[a]"), r"ablation.seeds must be a list, got \['a'\]"),
+        (("ablation=mnist_losses", "ablation.baseline=fokal"), "ablation.baseline=fokal is none of ce, smoothed_ce"),
+        (("-m", "seed=range(0)"), "seed=range\\(0\\) has no values, so there is nothing to run"),
+        (
+            ("-m", "loss=glob(zz*)"),
+            "loss=glob\\(zz\\*\\) has no values, so there is nothing to run. There is no option",
+        ),
+        (("-m", "seed=0,0"), "seed=0,0 has 0 twice, which would be the same run"),
+        (("-m", "loss=focal", "loss.gamma=1,1.0"), "loss.gamma=1,1.0 has 1.0 twice"),
+        (("-m", "seed=range(1000000000000)"), "seed=range\\(1000000000000\\) has more than 20,000 values"),
+        (
+            ("-m", "seed=range(1000)", "loss.x=range(1000)"),
+            "1,000,000 runs are asked for, and one command takes 20,000",
+        ),
+        (("-m", "optimizer.lr=interval(0,1)"), "a sweep takes a,b or range"),
     ],
 )
 def test_the_fault_of_all_jobs_is_the_sweep_s(words: tuple[str, ...], expected: str) -> None:
@@ -163,8 +178,12 @@ def test_what_asks_for_a_sweep(line: str, answer: bool) -> None:
 
 
 def test_plain_words_are_left_to_the_jobs() -> None:
-    words = ("loss.gamma=3", "seed=0,1", "ablation=x", "hydra.launcher.jobs=2", "~model.widths", "a=b=c", "resume=")
-    assert as_sweep(words) == ["-m", "loss.gamma=choice(3)", *words[1:]]
-    assert as_typed(as_sweep(words)[1:]) == list(words)
-    assert as_typed(as_sweep(["seed=choice(0,1)"])[1:]) == ["seed=0,1"]
-    assert as_sweep(["-m", "+x=[1,2]", "y='a b'"]) == ["-m", "+x=choice([1,2])", "y=choice('a b')"]
+    kept = ["seed=0,1", "ablation=x", "hydra.launcher.jobs=2", "~model.widths", "a=b=c", "seed=choice(0,1)"]
+    plain = ["loss.gamma=3", "resume=", "+x=[1,2]", "y='a b'", "z=null", "runs='a=b\\'c'", "p=1e3", "q='ü→'", "s='\n'"]
+    rewritten = as_sweep([*kept, *plain])
+    assert rewritten[: len(kept) + 1] == ["-m", *kept]
+    assert not set(rewritten) & set(plain)
+    assert as_typed(rewritten[1:]) == [*kept, *plain]
+    assert as_sweep(["-m", "seed=0"])[0] == "-m" and len(as_sweep(["-m", "seed=0"])) == 2
+    (job, _) = jobs("-m", "data.mixup=null", "samples.prompt='a\nb'", "seed=0,1")
+    assert (job.cfg["data"]["mixup"], job.cfg["samples"]["prompt"]) == (None, "a\nb")

@@ -22,21 +22,12 @@ def main() -> int:
         print(__doc__)
         return 0
     folders, options = parse(words)
-    from src.report.words import verdicts  # scipy and matplotlib take a second: only for a command that is right
-    from src.report.write import write_report
+    from src.report.escape import line  # scipy and matplotlib take a second: only for a command that is right
+    from src.report.write import told, write_report
 
     written = write_report(folders, options.get("baseline"), Path(options["out"]) if "out" in options else None)
-    for comparison in written.comparisons:
-        print(comparison.section.title)
-        for warning in comparison.section.warnings + comparison.notes:
-            print(f"  warning: {warning}")
-        for verdict in verdicts(comparison):
-            print(f"  {verdict.metric}: {verdict.headline}")
-    if not written.comparisons:
-        print("no finished run to compare; report.md lists what was found")
-    if written.unfinished:
-        print(written.unfinished)
-    print(f"report: {written.out / 'report.html'} (and report.md, report.csv, tensorboard/)")
+    for text in told(written):
+        print(line(text))
     return 0
 
 

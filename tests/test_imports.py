@@ -33,7 +33,18 @@ RULES = {
     "tasks": {"torch", "pytorch_lightning", "src.checks", "src.losses.base", "src.metrics", "src.tasks"},
     "config": {"hydra", "omegaconf", "yaml", "src.checks", "src.config"},
     "report": {
-        *("numpy", "scipy", "matplotlib", "PIL", "yaml", "jinja2", "tensorboard", "src.report", "src.checks"),
+        *(
+            "numpy",
+            "scipy",
+            "matplotlib",
+            "PIL",
+            "yaml",
+            "jinja2",
+            "markupsafe",
+            "tensorboard",
+            "src.report",
+            "src.checks",
+        ),
         *("src.config.errors", "src.runs.files", "src.runs.folder", "src.runs.identity"),
     },
     "tune": {

@@ -12,13 +12,21 @@ sum over the mean number of tokens in a window.
 """
 
 import hashlib
+import io
+import math
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from src.report.metrics import BOUNDS
+from src.runs.files import DamagedError, first_line, opened
+
 BINS = 15
+LARGEST = 2**32  # bytes of the arrays
 Floats = NDArray[np.float64]
 
 
@@ -33,23 +41,69 @@ class Examples:
 def read_examples(path: Path, temperature: float | None, block: int | None) -> Examples:
     """Read predictions.npz. ``temperature``: of the ..._ts metrics; ``block``: tokens in a window, None for images.
 
-    Raises OSError, ValueError or KeyError where the file is missing or damaged.
+    Raises FileNotFoundError where there is none, DamagedError where it is not what a test writes.
     """
-    with np.load(path) as file:
-        arrays = {name: file[name] for name in file.files}
-    targets = arrays["targets"]
-    values = _of_tokens(arrays) if block else _of_images(arrays, temperature)
+    arrays = read_arrays(path)
+    try:
+        values = _of_tokens(arrays) if block else _of_images(arrays, temperature)
+    except (ValueError, KeyError) as error:
+        raise DamagedError(path, f"it has no {error}" if isinstance(error, KeyError) else str(error)) from None
     if block:
         values = {name: windows(value, block) for name, value in values.items()}
-    digest = hashlib.sha256(targets.astype(np.int64).tobytes()).hexdigest()[:8]
+    digest = hashlib.sha256(arrays["targets"].astype(np.int64).tobytes()).hexdigest()[:8]
     return Examples({name: value.astype(np.float32) for name, value in values.items()}, digest)
 
 
-def _of_images(arrays: dict[str, NDArray], temperature: float | None) -> dict[str, Floats]:  # type: ignore[type-arg]
-    targets = arrays["targets"]
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz. Raises FileNotFoundError and DamagedError."""
+    with opened(path) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                if sum(member.file_size for member in archive.infolist()) > LARGEST:
+                    raise ValueError(f"it holds more than {LARGEST:,} bytes")
+                return {member.removesuffix(".npy"): _array(archive.read(member)) for member in archive.namelist()}
+        except Exception as error:  # whatever zipfile, its decompressors and numpy make of strange bytes
+            raise DamagedError(path, first_line(error)) from None
+
+
+def _array(content: bytes) -> NDArray[Any]:
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
+        raise ValueError(f"an array of the shape {shape} in {len(content)} bytes")  # before numpy makes room for it
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _column(arrays: dict[str, NDArray[Any]], name: str, low: float, high: float, like: str = "targets") -> Floats:
+    """A number for each example, within bounds. Raises KeyError and ValueError."""
+    values = arrays[name]
+    if values.dtype.kind not in "fiub" or values.ndim != 1 or len(values) != len(arrays[like]) or not len(values):
+        raise ValueError(f"{name} is no list of a number for each example")
+    values = values.astype(np.float64)
+    if not ((values >= low) & (values <= high)).all():
+        raise ValueError(f"{name} has numbers that are not from {low:g} to {high:g}")
+    return values
+
+
+def _table(arrays: dict[str, NDArray[Any]], name: str) -> tuple[Floats, NDArray[np.int64]]:
+    """A number for each example and class, and the classes (targets). Raises KeyError and ValueError."""
+    values = arrays[name]
+    if values.dtype.kind != "f" or values.ndim != 2 or not values.shape[1] or np.isnan(values).any():
+        raise ValueError(f"{name} is no table of a number for each example and class")
+    targets = _column(arrays, "targets", 0, values.shape[1] - 1, like=name).astype(np.int64)
+    return values.astype(np.float64), targets
+
+
+def _of_images(arrays: dict[str, NDArray[Any]], temperature: float | None) -> dict[str, Floats]:
     if "log_probs" not in arrays:
-        return {"accuracy": (arrays["scores"].argmax(1) == targets).astype(float)}
-    log_probs = arrays["log_probs"].astype(np.float64)
+        scores, targets = _table(arrays, "scores")
+        return {"accuracy": (scores.argmax(1) == targets).astype(float)}
+    log_probs, targets = _table(arrays, "log_probs")
+    if not np.allclose(np.exp(log_probs).sum(1), 1, atol=1e-3):
+        raise ValueError("log_probs has rows whose probabilities do not add up to 1")
     values = _scores(log_probs, targets)
     if temperature:
         cooled = log_probs / temperature
@@ -69,11 +123,13 @@ def _scores(log_probs: Floats, targets: NDArray[np.int64]) -> dict[str, Floats]:
     return _calibrated(right, -log_probs[rows, targets], brier, p[rows, guess])
 
 
-def _of_tokens(arrays: dict[str, NDArray]) -> dict[str, Floats]:  # type: ignore[type-arg]
-    right = arrays["correct"].astype(float)
+def _of_tokens(arrays: dict[str, NDArray[Any]]) -> dict[str, Floats]:
+    _column(arrays, "targets", 0, math.inf)
+    right = _column(arrays, "correct", 0, 1)
     if "nll" not in arrays:
         return {"accuracy": right}
-    nll, brier, confidence = (arrays[name].astype(np.float64) for name in ("nll", "brier", "confidence"))
+    nll = _column(arrays, "nll", *BOUNDS["nll"])
+    brier, confidence = _column(arrays, "brier", *BOUNDS["brier"]), _column(arrays, "confidence", *BOUNDS["ece"])
     return _calibrated(right, nll, brier, confidence)
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from src.report.compare import Comparison
 from src.report.diagrams import Bins, reliability_axes, reliability_grid
 from src.report.groups import Group
-from src.report.read import read_curves
+from src.report.read import SPEED
 from src.report.style import CYCLE, canvas, fitted, numbers, styled
 
 POOLED = "ece, pooled"  # less than the mean of the seeds' ece: chance gaps of different seeds cancel
@@ -35,12 +36,14 @@ class Curve:
 
 def curves_of(group: Group) -> dict[str, Curve]:
     """Tag (val/...) -> curve, of the group's finished runs."""
-    read = [read_curves(run.folder / "metrics.csv", "val/") for run in group.finished.values()]
+    read = [{tag: curve for tag, curve in run.curves.items() if tag != SPEED} for run in group.finished.values()]
     found = {}
     for tag in set.intersection(*(set(curves) for curves in read)) if read else ():
         values = [dict(zip(*curves[tag], strict=True)) for curves in read]
         steps = sorted(set.intersection(*(set(of_run) for of_run in values)))
-        table = np.array([[of_run[step] for step in steps] for of_run in values])
+        table = np.array([[of_run[step] for step in steps] for of_run in values]).reshape(len(values), len(steps))
+        finite = np.abs(table).max(0, initial=0) < 1e30  # a run that diverges for a while has gaps in its curve
+        steps, table = list(itertools.compress(steps, finite)), table[:, finite]
         if steps:
             found[tag] = Curve(steps, *(f(table, 0).tolist() for f in (np.mean, np.min, np.max)))
     return found

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from src.report.read import Run
-from src.runs.identity import NEUTRAL
+from src.runs.identity import NEUTRAL, same_data
 
 Plain = dict[str, Any]
 LR = "optimizer.lr"
@@ -56,7 +56,7 @@ class Section:
 
 def sections_of(runs: Sequence[Run]) -> list[Section]:
     """The readable runs, by question. Runs of one ablation with one data set and model answer one question; other runs
-    do if their data and model have the same keys."""
+    do if their data are the same, wherever they lie, and their model has the same keys."""
     by_question: dict[str, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         if run.config and run.status != "duplicate":
@@ -71,7 +71,8 @@ def sections_of(runs: Sequence[Run]) -> list[Section]:
 
 def _question(run: Run) -> str:
     choices, ablation = run.choices, run.choices.get("ablation")
-    own = None if ablation else (run.config["data"], run.config["model"])
+    content = run.config["identity_facts"]["fingerprint"]  # an ablation's lines may shape it in several ways
+    own = content if ablation else (same_data(run.config), run.config["model"])
     return repr((choices["data"], choices["model"], ablation, own))
 
 
@@ -171,6 +172,12 @@ def _name_sections(sections: Sequence[Section]) -> None:
             if key.startswith(("data.", "model.")) and any(repr(other.get(key)) != repr(value) for other in alike)
         ]
         section.title = " · ".join([name, *apart])
+    for title, times in Counter(section.title for section in sections).items():
+        if times > 1:  # what differs is in no key: the content of the data
+            for section in sections:
+                if section.title == title:
+                    content = section.groups[0].runs[0].config["identity_facts"]["fingerprint"]
+                    section.title += f" · data {str(content)[:8]}"
 
 
 def differences_of_origin(runs: Sequence[Run]) -> list[str]:

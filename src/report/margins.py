@@ -1,21 +1,31 @@
 """TensorBoard runs of the mean and the band of each loss, with a chart that shows the band."""
 
+import contextlib
+import itertools
 import re
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from src.report.figures import Curve
 
+EVENTS = "events.out.tfevents.{}.report"
+
 
 def write_margins(folder: Path, curves: Mapping[str, Mapping[str, Curve]]) -> None:
     """Write ``folder/<label>``: label -> tag -> curve. The mean has the tag itself, so that it lies over the runs' own
     curves; tag_low and tag_high are the lowest and the highest seed."""
-    shutil.rmtree(folder, ignore_errors=True)
+    for old in folder.glob(f"*/{EVENTS.format('*')}"):  # of the last report; what else lies there is somebody's
+        old.unlink()
+        with contextlib.suppress(OSError):
+            old.parent.rmdir()
+    names: set[str] = set()
     for label, by_tag in curves.items():
         if by_tag:
-            write_run(folder / re.sub(r"[^\w.+=-]+", "_", label), by_tag)
+            plain = re.sub(r"[^\w.+=-]+", "_", label)[:100].lstrip(".") or "_"
+            name = next(n for n in (plain, *(f"{plain}_{i}" for i in itertools.count(2))) if n.lower() not in names)
+            names.add(name.lower())
+            write_run(folder / name, by_tag)
 
 
 def write_run(folder: Path, curves: Mapping[str, Curve]) -> None:
@@ -23,9 +33,9 @@ def write_run(folder: Path, curves: Mapping[str, Curve]) -> None:
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.record_writer import RecordWriter
 
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     now = time.time()
-    with (folder / f"events.out.tfevents.{int(now)}.report").open("wb") as file:
+    with (folder / EVENTS.format(int(now))).open("wb") as file:
         writer = RecordWriter(file)
         writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
         writer.write(Event(wall_time=now, summary=layout(sorted(curves))).SerializeToString())

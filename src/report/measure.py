@@ -5,45 +5,13 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from zipfile import BadZipFile
 
 import numpy as np
 
-from src.report.examples import Examples, read_examples
 from src.report.groups import Group
+from src.report.metrics import Metric
 from src.report.read import Run
 from src.report.statistics import Estimate, Floats, Indices, contrast, estimate
-
-
-@dataclass(frozen=True)
-class Metric:
-    """``better``: -1 where less is better, 1 where more is, 0 where neither. ``judged``: part of the verdict.
-
-    It is ``factor`` times the mean of ``source`` over seeds, and e raised to that if ``exponential``: then differences
-    are ratios.
-    """
-
-    name: str
-    better: int = -1
-    judged: bool = False
-    source: str = ""
-    factor: float = 1.0
-    exponential: bool = False
-
-
-METRICS = (
-    Metric("accuracy", 1, judged=True),
-    Metric("nll", judged=True),
-    Metric("perplexity", source="nll", exponential=True),
-    Metric("bits_per_char", source="nll", factor=1 / math.log(2)),
-    Metric("brier", judged=True),
-    Metric("ece", judged=True),
-    Metric("overconfidence", 0),
-    Metric("temperature", 0),
-    Metric("nll_ts"),
-    Metric("brier_ts"),
-    Metric("ece_ts"),
-)
 
 
 @dataclass(frozen=True)
@@ -63,6 +31,7 @@ class Span:
         return replace(self, value=-self.value, low=-self.high, high=-self.low)
 
 
+ALONE = "intervals are over seeds alone"
 UNKNOWN = Span(math.nan, math.nan, math.nan, 0, math.nan)
 
 
@@ -77,19 +46,11 @@ class Measurements:
         self.runs = runs
         self.index = {id(run): i for i, run in enumerate(runs)}
         self.notes: list[str] = []
-        self.examples = [self._examples(run) for run in runs]
+        self.examples = [run.examples for run in runs]
+        self.notes += [f"{run.folder}: no predictions.npz; {ALONE}" for run in runs if run.examples is None]
         if len({read.test_set for read in self.examples if read}) > 1:
-            self.notes.append("the runs were not tested on the same examples: intervals are over seeds alone")
+            self.notes.append(f"the runs were not tested on the same examples: {ALONE}")
             self.examples = [None for _ in runs]
-
-    def _examples(self, run: Run) -> Examples | None:
-        facts = run.config["facts"]
-        block = facts["input_shape"][0] if facts["kind"] == "text" else None
-        try:
-            return read_examples(run.folder / "predictions.npz", run.metric("test", "temperature"), block)
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            self.notes.append(f"{run.folder}: no readable predictions.npz ({error}); intervals are over seeds alone")
-            return None
 
     def known(self, metric: Metric) -> bool:
         """Whether any run has it."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from src.report import figures, tables
+from src.report import escape, figures, tables
 from src.report.compare import Comparison
 from src.report.read import Run
 from src.report.tables import Table
@@ -129,10 +129,10 @@ def render(template: str, views: Sequence[View], lost: Sequence[Run], **more: An
     """``template``: report.html or report.md. ``lost``: runs that belong to no section."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
-        autoescape=template.endswith(".html"),
+        autoescape=True,  # in Markdown nothing is left to escape after `finalize`
+        finalize=escape.html if template.endswith(".html") else escape.markdown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
     return environment.get_template(template).render(views=views, lost=tables.unfinished(lost), **more)

@@ -1,31 +1,38 @@
-"""Runs as they lie in their folders, whatever became of them."""
+"""Runs as they lie in their folders, whatever became of them: the one place where a report reads and checks them."""
 
-import csv
 import functools
-import json
-import os
+import math
 import re
+import shlex
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
+import numpy as np
 
 from src.config.errors import UserError
-from src.runs.files import YamlLoader
+from src.report import schema
+from src.report.examples import Examples, read_examples
+from src.report.find import search
+from src.runs.files import DamagedError, first_line, parse_yaml, read_bytes, read_json, read_text, read_yaml
 from src.runs.folder import is_held
 
 Plain = dict[str, Any]
+Curves = dict[str, tuple[list[int], list[float]]]
+LONGEST = 2**30  # bytes of a metrics.csv
+SPEED = "train/examples_per_second"
+TAG = re.compile(rb"[\w./-]+")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run. ``status``: finished, failed, interrupted, running, killed, unreadable, missing, duplicate.
+    """One run. ``status``: finished, failed, interrupted, running, killed, damaged, missing, duplicate.
 
-    ``label`` and ``baseline`` are what its ablation calls it and compares with, ``command`` is the ablation's; None for
-    a run of no ablation.
+    Of a finished run everything holds what ``schema`` says. ``examples``: None where predictions.npz is not there.
+    ``curves``: tag -> steps and values, of validation and of the training's speed. ``label`` and ``baseline`` are what
+    its ablation calls it and compares with, ``command`` is the ablation's; None for a run of no ablation.
     """
 
     folder: Path
@@ -34,6 +41,8 @@ class Run:
     seed: int | None = None
     config: Plain = field(default_factory=dict)
     result: Plain = field(default_factory=dict)
+    examples: Examples | None = None
+    curves: Curves = field(default_factory=dict)
     label: str | None = None
     baseline: str | None = None
     command: str | None = None
@@ -43,85 +52,79 @@ class Run:
         return self.config["choices"]
 
     def metric(self, split: str, name: str) -> float | None:
-        return self.result["metrics"][split].get(name)
+        value = self.result["metrics"][split].get(name)
+        return None if value is None or math.isnan(value) else float(value)
 
 
 def find_runs(folders: Sequence[Path]) -> list[Run]:
-    """All runs in and below ``folders``, sorted by path. Raises UserError where there is none."""
-    paths: dict[Path, Path] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"{folder} is no folder")
-        paths |= {path.resolve(): path for path in _files_of_runs(folder)}
-    runs, seen, missing = {}, set(), []
-    for path in sorted(paths.values()):
-        if path.name == "sweep.yaml":
-            continue
-        run = read_run(path.parent)
+    """All runs in and below ``folders``, sorted by path, each once however many links lead to it. Raises UserError
+    where there is none."""
+    found = search(folders)
+    sweeps = [path for path in found.marks if path.name == "sweep.yaml"]
+    runs = {path.parent.resolve(): read_run(path.parent) for path in sorted(set(found.marks) - set(sweeps))}
+    lost = [Run(folder, "damaged", why) for folder, why in found.unseen.items()]
+    seen = set()
+    for place, run in runs.items():
         key = (run.config.get("identity"), run.seed)
         if run.status == "finished" and key in seen:
-            run = replace(run, status="duplicate", note="the same configuration and seed as one above")
+            runs[place] = replace(run, status="duplicate", note="the same configuration and seed as one above")
         seen.add(key)
-        runs[path.parent.resolve()] = run
-    for path in sorted(paths.values()):
-        if path.name == "sweep.yaml":
-            missing += join_sweep(path, runs)
-    if not runs and not missing:
+    for path in sweeps:
+        lost += join_sweep(path, runs)
+    if not runs and not lost:
         raise UserError(f"no runs in {', '.join(map(str, folders))}: no folder there has a config.yaml or result.json")
-    return [*runs.values(), *missing]
-
-
-def _files_of_runs(folder: Path) -> Iterator[Path]:
-    """A config.yaml or result.json for each run's folder, and each sweep.yaml."""
-    for name, below, files in os.walk(folder):
-        found = next((file for file in ("config.yaml", "result.json", "sweep.yaml") if file in files), None)
-        if found:
-            yield Path(name, found)
-        if found in ("config.yaml", "result.json"):
-            below.clear()
+    return [*runs.values(), *lost]
 
 
 def join_sweep(path: Path, runs: dict[Path, Run]) -> list[Run]:
     """Give the runs of an ablation what its sweep.yaml says of them; the jobs that have no run."""
     try:
-        sweep = yaml.load(path.read_text(), YamlLoader)
-        jobs, of_all = sweep["jobs"], {"baseline": sweep["baseline"], "command": sweep.get("command")}
-        wanted = [(job["label"], job["seed"], job["folder"], " ".join(job["overrides"])) for job in jobs]
-    except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
-        return [Run(path, "unreadable", _first_line(error))]
+        sweep = read_yaml(path)
+        checked(path, schema.sweep, sweep)
+        command = sweep.get("command")
+        # quoted anew, so that what a reader copies into a shell is one command
+        command = command and shlex.join(shlex.split(command))
+        jobs = [(job, (path.parent / job["folder"]).resolve() if job["folder"] else None) for job in sweep["jobs"]]
+    except (OSError, ValueError) as error:
+        return [Run(path, "damaged", reason(error))]
+    of_all = {"baseline": sweep["baseline"], "command": command}
     missing = []
-    for label, seed, folder, words in wanted:
-        place = (path.parent / folder).resolve() if folder else None
+    for job, place in jobs:
+        label, seed = job["label"], job["seed"]
         if place in runs:
             runs[place] = replace(runs[place], label=label, **of_all)
         else:
-            note = f"{label}, seed {seed}: python train.py {words}"
+            note = f"{label}, seed {seed}: python train.py {shlex.join(job['overrides'])}"
             missing.append(Run(path.parent, "missing", note, seed, label=label, **of_all))
     return missing
 
 
 def read_run(folder: Path) -> Run:
-    """What a run's folder says of it."""
+    """What a run's folder says of it; of one that is damaged, why."""
+    config: Plain = {}
     try:
-        config = read_config((folder / "config.yaml").read_text())
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        return Run(folder, "unreadable", f"config.yaml: {_first_line(error)}")
-    seed = config["seed"]
+        config = read_config(folder / "config.yaml")
+        return _read(folder, config)
+    except (OSError, ValueError) as error:
+        return Run(folder, "damaged", reason(error), config.get("seed"), config)
+
+
+def _read(folder: Path, config: Plain) -> Run:
+    path, seed = folder / "result.json", config["seed"]
     try:
-        result = json.loads((folder / "result.json").read_text())
-        status = result["status"]
-        if status == "finished":
-            assert result["metrics"]["test"], "no test metrics"
-            assert result["metrics"]["val"], "no validation metrics"
-            assert result["run"], "no run"
+        result = read_json(path)
     except FileNotFoundError:
         return Run(folder, *_unended(folder, "no result.json yet"), seed, config)
-    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
-        return Run(folder, "unreadable", f"result.json: {_first_line(error)}", seed, config)
-    note = str(result.get("error", "")) if status == "failed" else ""
-    if status == "running":
-        status, note = _unended(folder, "")
-    return Run(folder, status, note, seed, config, result)
+    checked(path, schema.started, result)
+    if result["status"] == "running":
+        return Run(folder, *_unended(folder, ""), seed, config, result)
+    if result["status"] != "finished":
+        note = result.get("error", "") if result["status"] == "failed" else ""
+        return Run(folder, result["status"], note, seed, config, result)
+    checked(path, schema.finished, result)
+    run = Run(folder, "finished", "", seed, config, result)
+    curves = read_curves(folder / "metrics.csv", "val/") | read_curves(folder / "timing.csv", SPEED)
+    return replace(run, examples=_examples(run), curves=curves)
 
 
 def _unended(folder: Path, note: str) -> tuple[str, str]:
@@ -129,37 +132,78 @@ def _unended(folder: Path, note: str) -> tuple[str, str]:
     return ("running", note) if is_held(folder) else ("killed", "no process is training it")
 
 
-def read_config(text: str) -> Plain:
+def _examples(run: Run) -> Examples | None:
+    """Of predictions.npz, if it is of the test that result.json tells of; None where there is none."""
+    facts, path = run.config["facts"], run.folder / "predictions.npz"
+    block = facts["input_shape"][0] if facts["kind"] == "text" else None
+    try:
+        examples = read_examples(path, run.metric("test", "temperature"), block)
+    except FileNotFoundError:
+        return None
+    for name in ("accuracy", "nll"):
+        told, found = run.metric("test", name), examples.values.get(name)
+        mean = math.nan if found is None else float(found.mean(dtype=np.float64))
+        if told is not None and abs(told - mean) > 0.01 * (1 + told):
+            raise DamagedError(path, f"its {name} is {mean:.4g}, that of result.json {told:.4g}")
+    return examples
+
+
+def checked(path: Path, rule: schema.Rule, value: Any) -> None:
+    """Raise DamagedError where ``value``, the content of ``path``, is not what ``rule`` says."""
+    try:
+        rule(value, "")
+    except ValueError as error:
+        raise DamagedError(path, str(error)) from None
+
+
+def reason(error: Exception) -> str:
+    """Why a run cannot be read, in one line that names the file."""
+    if isinstance(error, DamagedError):
+        return f"{error.path.name}: {error.reason}"
+    if isinstance(error, FileNotFoundError):
+        return f"there is no {Path(error.filename).name}"
+    return first_line(error)
+
+
+def read_config(path: Path) -> Plain:
     """config.yaml's content. The runs of a loss differ in one line: the rest is parsed once."""
-    found = re.search(r"^seed: (\d+)$", text, re.MULTILINE)
-    if found is None:
-        raise ValueError("no seed")
-    return _parsed(text.replace(found[0], "seed: 0")) | {"seed": int(found[1])}
+    text = read_text(path)
+    found = re.findall(r"^seed: (\d{1,18})$", text, re.MULTILINE)
+    if len(found) != 1:
+        return _parsed(path.name, text)
+    return _parsed(path.name, re.sub(r"^seed: \d+$", "seed: 0", text, flags=re.MULTILINE)) | {"seed": int(found[0])}
 
 
 @functools.lru_cache(maxsize=256)
-def _parsed(text: str) -> Plain:
-    config = yaml.load(text, YamlLoader)
-    missing = [key for key in ("choices", "identity", "facts") if key not in config]
-    if missing:
-        raise ValueError(f"no {missing[0]}")
+def _parsed(name: str, text: str) -> Plain:
+    path = Path(name)
+    config = parse_yaml(path, text)
+    checked(path, schema.config, config)
     return config
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def read_curves(path: Path, prefix: str) -> Curves:
+    """Steps and values of the tags that start with ``prefix``, from metrics.csv or timing.csv; {} where it is not.
 
-
-def read_curves(path: Path, prefix: str) -> dict[str, tuple[list[int], list[float]]]:
-    """Steps and values of the tags that start with ``prefix``, from metrics.csv or timing.csv; {} where it is not."""
-    curves: dict[str, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
+    Raises DamagedError where a row is none. What follows the last line break is left out: a process may be writing it.
+    """
+    curves: Curves = defaultdict(lambda: ([], []))
     try:
-        with path.open(newline="") as file:
-            wanted = (line for line in file if f",{prefix}" in line)
-            for row in csv.reader(wanted):
-                if len(row) == 5:  # a running process may have half a line on disk
-                    curves[row[3]][0].append(int(row[0]))
-                    curves[row[3]][1].append(float(row[4]))
-    except (OSError, ValueError):
+        content = read_bytes(path, LONGEST)
+    except FileNotFoundError:
         return {}
+    wanted = re.compile(rb"^.*,%b.*$" % re.escape(prefix.encode()), re.MULTILINE)
+    if b"\0" in content:
+        raise DamagedError(path, f"byte {content.index(0)} is 0")
+    for line in wanted.findall(content[: content.rfind(b"\n") + 1]):
+        fields = line.rstrip(b"\r").split(b",")
+        try:
+            step, _, _, tag, value = fields
+            steps, values = curves[tag.decode("ascii")]
+            if not TAG.fullmatch(tag) or not 0 <= int(step) < 2**53:
+                raise ValueError
+            steps.append(int(step))
+            values.append(float(value))
+        except ValueError:
+            raise DamagedError(path, f"a row is {line[:80].decode(errors='replace')!r}") from None
     return dict(curves)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from statistics import fmean, median, stdev
 from typing import Any
 
+from src.report import escape
 from src.report.compare import Comparison
 from src.report.groups import Group, Section, short
-from src.report.read import Run, read_curves
+from src.report.read import SPEED, Run
 from src.report.words import DASH, difference, mean, number, tone
 
 COLUMNS = (
@@ -97,19 +98,13 @@ def cost(section: Section) -> Table:
     for group in section.groups:
         runs = list(group.finished.values())
         if runs:
-            speeds = [median(rates) for run in runs if (rates := _speeds(run))]
+            speeds = [median(run.curves[SPEED][1]) for run in runs if SPEED in run.curves]
             machine = [
                 listed_counts(str(run.result["run"].get(name)) for run in runs) for name in ("device", "threads")
             ]
             cells = [group.label, str(len(runs)), spread([run.result["run"]["seconds"] for run in runs], 1)]
             table.rows.append([Shown(text) for text in [*cells, spread(speeds, 0), *machine]])
     return table
-
-
-def _speeds(run: Run) -> list[float]:
-    return read_curves(run.folder / "timing.csv", "train/examples_per_second").get(
-        "train/examples_per_second", ([], [])
-    )[1]
 
 
 def spread(values: Sequence[float], places: int) -> str:
@@ -193,5 +188,5 @@ def as_csv(comparisons: Sequence[Comparison]) -> str:
                 p = math.nan if math.isnan(cell.adjusted) else d.p if d else math.nan  # where there is no verdict
                 row += [d.n, d.value, d.low, d.high, p, cell.adjusted] if d else [""] * 6
                 wins = "wins" if comparison.best.get(metric.name) == group.label else tone(metric, cell)
-                writer.writerow([*("" if value != value else value for value in row), wins])
+                writer.writerow([*("" if value != value else escape.cell(value) for value in row), wins])
     return text.getvalue()

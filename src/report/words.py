@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from src.report.compare import LEAST_SEEDS, Cell, Comparison
-from src.report.measure import Metric, Span
+from src.report.measure import Span
+from src.report.metrics import Metric
 from src.report.read import Run
 
 COUNTS = ("no", "one", "two")  # of seeds, where they are too few

@@ -1,7 +1,7 @@
 """From folders of runs to the report's files."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from src.report.compare import Comparison, compare
 from src.report.groups import Group, Section, sections_of
 from src.report.margins import write_margins
 from src.report.read import Run, find_runs
-from src.report.words import unfinished
+from src.report.words import unfinished, verdicts
 from src.runs.files import write_text
 
 DEFAULT_BASELINE = "ce"
@@ -44,6 +44,19 @@ def write_report(folders: Sequence[Path], baseline: str | None, out: Path | None
     except OSError as error:
         raise UserError(f"the report cannot be written to {out}: {error.strerror}") from None
     return Written(out, comparisons, unfinished(runs))
+
+
+def told(written: Written) -> Iterator[str]:
+    """The lines that the command prints."""
+    for comparison in written.comparisons:
+        yield comparison.section.title
+        yield from (f"  warning: {warning}" for warning in comparison.section.warnings + comparison.notes)
+        yield from (f"  {verdict.metric}: {verdict.headline}" for verdict in verdicts(comparison))
+    if not written.comparisons:
+        yield "no finished run to compare; report.md lists what was found"
+    if written.unfinished:
+        yield written.unfinished
+    yield f"report: {written.out / 'report.html'} (and report.md, report.csv, tensorboard/)"
 
 
 def find_baseline(section: Section, wanted: str | None) -> Group | None:

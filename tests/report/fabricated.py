@@ -56,7 +56,13 @@ def config_of(kind: Kind, seed: int, ablation: str | None = None) -> Plain:
     choices |= {"trainer": "auto", "experiment": None, "debug": None, "ablation": ablation}  # type: ignore[dict-item]
     identity = hashlib.sha256(json.dumps(config).encode()).hexdigest()[:8]
     facts = {"kind": "image", "input_shape": [1, 28, 28], "class_names": [str(k) for k in range(CLASSES)]}
-    return config | {"seed": seed, "choices": choices, "identity": identity, "facts": facts}
+    return config | {
+        "seed": seed,
+        "choices": choices,
+        "identity": identity,
+        "identity_facts": {"fingerprint": "0" * 64},
+        "facts": facts,
+    }
 
 
 def bins_of(log_probs: NDArray[np.floating], targets: NDArray[np.int64]) -> Plain:

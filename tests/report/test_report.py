@@ -149,7 +149,7 @@ def test_what_did_not_finish_is_told_with_the_command_that_finishes_it(tmp_path:
 
 
 def test_nothing_is_dropped(tmp_path: Path) -> None:
-    """Failed, interrupted, running, missing and unreadable runs are in both pages, and passed over learning rates."""
+    """Failed, interrupted, running, missing and damaged runs are in both pages, and passed over learning rates."""
     runs = [finished(tmp_path, CE, 0, ablation="a"), finished(tmp_path, FOCAL, 0, ablation="a")]
     sweep(tmp_path, [("ce", 0, runs[0]), ("focal", 0, runs[1]), ("focal", 1, None)], "ce")
     finished(tmp_path, Kind("ce", sharpness=9.0, settings={"optimizer.lr": 0.5}), 0, ablation="a")
@@ -159,11 +159,11 @@ def test_nothing_is_dropped(tmp_path: Path) -> None:
     (started(tmp_path, BRIER, 3) / "config.yaml").write_text("[")
     out, *_ = write_report([tmp_path], None, None)
     markdown = (out / "report.md").read_text()
-    for text in ("failed", "interrupted", "killed", "missing", "unreadable", "0.5 ("):
+    for text in ("failed", "interrupted", "killed", "missing", "damaged", "0.5 ("):
         assert text in markdown
         assert text in (out / "report.html").read_text()
     assert "focal, seed 1: python train.py loss=focal seed=1" in markdown
-    assert "FloatingPointError: <nll> \\| is not finite" in markdown
+    assert "FloatingPointError: \\<nll\\> \\| is not finite" in markdown
     assert "FloatingPointError: &lt;nll&gt; | is not finite" in (out / "report.html").read_text()
     assert "2 finished runs compared, 1 at learning rates that were passed over, of 8 found or expected" in markdown
 

@@ -1,0 +1,141 @@
+"""What a run's files must hold, so that whoever reads a ``Run`` may rely on it.
+
+A rule is a function (value, place) that raises ValueError, in words that name the place, where the value is not what it
+should be. Files come from anywhere: damaged, hand-written, or made to do harm.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from src.report.metrics import BOUNDS
+
+BINS = 15
+LARGEST = 2**63  # of integers: beyond it they are no seed, size or count, and not every number type holds them
+Rule = Callable[[Any, str], None]
+
+
+def shown(value: Any) -> str:
+    text = repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def wrong(place: str, expected: str, value: Any) -> ValueError:
+    return ValueError(f"{place} should be {expected}, not {shown(value)}")
+
+
+def text(value: Any, place: str) -> None:
+    if not isinstance(value, str) or not value:
+        raise wrong(place, "a text", value)
+
+
+def whole(low: int) -> Rule:
+    def rule(value: Any, place: str) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= LARGEST:
+            raise wrong(place, f"a whole number from {low}", value)
+
+    return rule
+
+
+def number(low: float, high: float) -> Rule:
+    """A number from ``low`` to ``high``, or one that is none (NaN)."""
+
+    def rule(value: Any, place: str) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise wrong(place, "a number", value)
+        if (abs(value) > LARGEST and isinstance(value, int)) or not (math.isnan(value) or low <= value <= high):
+            raise wrong(place, f"from {low:g} to {high:g}", value)
+
+    return rule
+
+
+def one_of(*options: str) -> Rule:
+    def rule(value: Any, place: str) -> None:
+        if value not in options:
+            raise wrong(place, f"one of {', '.join(options)}", value)
+
+    return rule
+
+
+def maybe(other: Rule) -> Rule:
+    def rule(value: Any, place: str) -> None:
+        if value is not None:
+            other(value, place)
+
+    return rule
+
+
+def sequence(of: Rule, least: int = 0, most: int | None = None) -> Rule:
+    def rule(value: Any, place: str) -> None:
+        if not isinstance(value, list) or len(value) < least or (most is not None and len(value) > most):
+            raise wrong(place, "a list" + (f" of {most}" if most else f" of at least {least}" if least else ""), value)
+        for i, item in enumerate(value):
+            of(item, f"{place}[{i}]")
+
+    return rule
+
+
+def mapping(needed: Mapping[str, Rule], known: Mapping[str, Rule] | None = None, others: Rule | None = None) -> Rule:
+    """A mapping with the keys ``needed``; those of ``known`` if they are there; any other is held to ``others``."""
+
+    def rule(value: Any, place: str) -> None:
+        if not isinstance(value, dict):
+            raise wrong(place or "it", "a mapping", value)
+        for key in needed:
+            if key not in value:
+                raise ValueError(f"{place or 'it'} has no {key}")
+        rules = {**(known or {}), **needed}
+        for key, item in value.items():
+            (rules.get(key) or others or plain)(item, f"{place}.{key}" if place else key)
+
+    return rule
+
+
+def plain(value: Any, place: str) -> None:
+    """Anything but an integer that not every number type holds."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            plain(item, f"{place}.{key}")
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        raise wrong(place, "a number of at most 63 bits", value)
+
+
+settings = mapping({})
+config = mapping(
+    {
+        "choices": mapping(dict.fromkeys(("data", "model", "loss"), text), others=maybe(text)),
+        "identity": text,
+        "identity_facts": mapping({"fingerprint": maybe(text)}),
+        "facts": mapping(
+            {"kind": one_of("image", "text"), "input_shape": sequence(whole(1), 1)}, {"class_names": sequence(text, 1)}
+        ),
+        **dict.fromkeys(("data", "model"), settings),
+        "seed": whole(0),
+    },
+    {"optimizer": mapping({}, {"lr": maybe(number(-math.inf, math.inf))})},
+)
+
+measured = mapping({}, {name: maybe(number(*bounds)) for name, bounds in BOUNDS.items()}, maybe(number(-1e30, 1e30)))
+means = sequence(maybe(number(0, 1)), BINS, BINS)
+bin_table = mapping({"count": sequence(whole(0), BINS, BINS), "confidence": means, "accuracy": means})
+started = mapping({"status": one_of("running", "interrupted", "failed", "finished")}, {"error": text})
+finished = mapping(
+    {
+        "metrics": mapping({"test": measured, "val": measured}),
+        "run": mapping(
+            {"seconds": number(0, 1e12)},
+            {"versions": mapping({}, others=maybe(text)), "commit": maybe(text), "device": maybe(text)},
+        ),
+    },
+    {"bins": maybe(mapping({}, others=maybe(bin_table)))},
+)
+
+sweep = mapping(
+    {
+        "jobs": sequence(
+            mapping({"label": text, "seed": whole(0), "folder": maybe(text), "overrides": sequence(text)}),
+        ),
+        "baseline": maybe(text),
+    },
+    {"command": maybe(text)},
+)

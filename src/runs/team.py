@@ -5,8 +5,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,32 +17,17 @@ from src import ranks
 from src.config import trust
 from src.config.errors import UserError
 from src.lifetime import end_with, running
+from src.runs.started import Started, number
 
 Plain = dict[str, Any]
 PARENT = "XENT_FIRST_RANK"  # in a started rank's environment: the process that started it
 GRACE = 5.0  # seconds in which a fault may be told by who met it
+MEETING = timedelta(minutes=5)  # in which the last rank must have come; on a busy machine imports take a minute
 TROUBLE = "trouble"  # the store's key for what stopped a rank
 
 
-@dataclass(frozen=True)
-class Started:
-    """A rank that somebody else started."""
-
-    rank: int
-    world: int
-    local_rank: int
-    by: str
-
-    @classmethod
-    def find(cls, env: Mapping[str, str]) -> "Started | None":
-        """As torchrun's or srun's variables say; None where this process was started alone."""
-        if "RANK" in env and "WORLD_SIZE" in env:
-            return cls(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env.get("LOCAL_RANK", 0)), "torchrun")
-        if int(env.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
-            keys = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
-            rank, world, local_rank = (int(env[key]) for key in keys)
-            return cls(rank, world, local_rank, "srun")
-        return None
+class LostRankError(Exception):
+    """Another rank ended, or never came. The message says which, and why as far as it is known."""
 
 
 class Team:
@@ -68,7 +53,9 @@ class Team:
             )
         self.store: Any = None  # a dict that all ranks see
         self.children: list[subprocess.Popen[bytes]] = []
-        self.order_given = self.over = self.broken = False
+        self.order_given = self.broken = False
+        self.over = threading.Event()
+        self.watcher: threading.Thread | None = None
 
     def _check(self, started: Started) -> None:
         if not self.distributed:
@@ -83,13 +70,18 @@ class Team:
 
     def __enter__(self) -> Self:
         if self.outside and self.distributed:
-            self.join()
+            try:
+                self.join()
+            except LostRankError as error:
+                raise UserError(str(error)) from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.over = True
+        self.over.set()
+        if self.watcher is not None:
+            self.watcher.join()  # it may not be in torch's code when the interpreter ends
         if self.store is not None and not self.order_given:
             ranks.told(None)
         deadline = time.monotonic() + GRACE
@@ -103,18 +95,52 @@ class Team:
             dist.destroy_process_group()
 
     def join(self) -> None:
-        """Meet the other ranks."""
+        """Meet the other ranks. Raises LostRankError where one of them does not come."""
+        try:
+            self._meet()
+        except dist.DistError as error:
+            raise LostRankError(f"the ranks did not meet: {str(error).splitlines()[0]}") from error
+
+    def _meet(self) -> None:
         if self.outside:
             if "SLURM_STEP_NODELIST" in os.environ:
                 nodes, job = os.environ["SLURM_STEP_NODELIST"], os.environ.get("SLURM_JOB_ID", "0")
                 os.environ.setdefault("MASTER_ADDR", SLURMEnvironment.resolve_root_node_address(nodes))
                 os.environ.setdefault("MASTER_PORT", str(15000 + int(job[-4:])))
-            met = dist.rendezvous("env://", self.rank, self.world)  # type: ignore[attr-defined]
-            self.store = next(met)[0]
+            theirs = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun has one itself
+            self.store = self._store(
+                os.environ["MASTER_ADDR"], number(os.environ, "MASTER_PORT"), self.rank == 0 and not theirs
+            )
+        self.store.set(f"here/{self.rank}", "")
+        if self.rank == 0:
+            self._await()
         # one group for both: objects go between CPUs, gradients between GPUs
         backend = "gloo" if self.device == "cpu" else "cpu:gloo,cuda:nccl"
         group = dist.PrefixStore("group", self.store)  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=group, rank=self.rank, world_size=self.world)
+
+    def _store(self, address: str, port: int, here: bool) -> Any:
+        """A connection to the dict that all ranks see, and where ``here``, the dict."""
+        return dist.TCPStore(  # type: ignore[attr-defined]
+            address, port, self.world, is_master=here, wait_for_workers=False, timeout=MEETING
+        )
+
+    def _await(self) -> None:
+        """Wait for the other ranks in small steps, for a look at how they are in between.
+
+        What torch waits with holds the store, and hears no Ctrl-C.
+        """
+        deadline = time.monotonic() + MEETING.total_seconds()
+        missing = set(range(1, self.world))
+        while missing := {rank for rank in missing if not self.store.check([f"here/{rank}"])}:
+            if reason := self._trouble(self.store):
+                raise LostRankError(f"{reason} before it had met the others")
+            if time.monotonic() > deadline:
+                ranks_missing = ", ".join(map(str, sorted(missing)))
+                raise LostRankError(
+                    f"of the ranks, {ranks_missing} did not come within {MEETING.seconds // 60} minutes"
+                )
+            time.sleep(0.05)
 
     def start(self, order: Any, lost: Callable[[str], None]) -> None:
         """Start the other ranks if nobody did, and give all of them ``order``.
@@ -126,16 +152,15 @@ class Team:
             return
         if not self.outside:
             self._launch()
-        threading.Thread(target=self._watch, args=(lost,), daemon=True).start()
+        self.watcher = threading.Thread(target=self._watch, args=(lost, self.store.clone()), daemon=True)
+        self.watcher.start()
         if not self.outside:
             self.join()
         self.order_given = True
         ranks.told((order, trust.named()))
 
     def _launch(self) -> None:
-        store = dist.TCPStore(  # type: ignore[attr-defined]
-            "127.0.0.1", 0, self.world, is_master=True, wait_for_workers=False
-        )
+        store = self._store("127.0.0.1", 0, True)
         self.store = store
         for rank in range(1, self.world):
             own = {
@@ -152,17 +177,16 @@ class Team:
                 )
             )
 
-    def _watch(self, lost: Callable[[str], None]) -> None:
-        while not self.over:
-            time.sleep(0.5)
-            reason = self._trouble()
-            if reason is None:
+    def _watch(self, lost: Callable[[str], None], store: Any) -> None:
+        """Look after the other ranks, by a connection of its own: the main thread may wait with the other for ever."""
+        while not self.over.wait(0.5):
+            try:
+                reason = self._trouble(store)
+            except dist.DistError:
+                return  # the store's own process is gone, and with it all that could be told
+            # the main thread notices by itself, unless it waits for the lost one
+            if reason is None or self.over.wait(GRACE):
                 continue
-            deadline = time.monotonic() + GRACE
-            while time.monotonic() < deadline:  # the main thread notices by itself, unless it waits for the lost one
-                time.sleep(0.1)
-                if self.over:
-                    return
             for child in self.children:
                 child.kill()
             # the main thread may hold what ``lost`` needs, such as the log's lock
@@ -170,32 +194,38 @@ class Team:
             lost(reason)
             os._exit(1)
 
-    def _trouble(self) -> str | None:
+    def _trouble(self, store: Any) -> str | None:
         """What stopped another rank; None as long as nothing is known."""
-        if self.store is not None and self.store.check([TROUBLE]):
-            return self.store.get(TROUBLE).decode()
+        if store.check([TROUBLE]):
+            return store.get(TROUBLE).decode()
         codes = {rank: child.poll() for rank, child in enumerate(self.children, 1)}
         for rank, code in codes.items():
             if code is not None and code < 0:
                 return f"rank {rank} was killed by {signal.Signals(-code).name}"
-        return next((f"rank {rank} ended with status {code}" for rank, code in codes.items() if code), None)
+        early = not self.order_given  # with nothing done
+        return next(
+            (f"rank {rank} ended with status {code}" for rank, code in codes.items() if code or (early and code == 0)),
+            None,
+        )
 
     def give_up(self, error: Exception) -> str:
         """End the other ranks; what stopped the run: ``error``, or what ended the rank that it only says is gone."""
         self.broken = self.order_given = True
         reason = self._reason(error)
-        self.over = True
+        self.over.set()
         for child in self.children:
             child.kill()
         return reason
 
     def _reason(self, error: Exception) -> str:
+        if isinstance(error, LostRankError):
+            return str(error)
         text = f"{type(error).__name__}: {error}"
         if not self.distributed or not lost_touch(error):
             return text
         deadline = time.monotonic() + GRACE
         while time.monotonic() < deadline:
-            if found := self._trouble():
+            if found := self._trouble(self.store):
                 return found
             time.sleep(0.1)
         return f"another rank is gone ({text.splitlines()[0]})"

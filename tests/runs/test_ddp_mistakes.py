@@ -6,11 +6,14 @@ import pytest
 
 from src.config.errors import UserError
 from src.config.schema import TrainerConf
-from src.runs.team import Started, Team
+from src.runs.started import Started
+from src.runs.team import Team
 from tests.commands import QUIET, train
 from tests.runs.teams import TWO, torchrun
 
 SRUN = {"SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_STEP_NUM_TASKS": "8", "SLURM_NTASKS": "8"}
+
+TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 
 
 @pytest.mark.slow
@@ -58,7 +61,7 @@ def test_mistakes(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
     ("env", "expected"),
     [
         ({}, None),
-        ({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}, Started(3, 4, 1, "torchrun")),
+        (TORCHRUN, Started(3, 4, 1, "torchrun")),
         (SRUN, Started(5, 8, 1, "srun")),
         ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, None),  # a batch script's own process
         ({**SRUN, "SLURM_STEP_NUM_TASKS": "1"}, None),
@@ -66,6 +69,21 @@ def test_mistakes(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
 )
 def test_who_started_a_rank(env: dict[str, str], expected: Started | None) -> None:
     assert Started.find(env) == expected
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        ({**TORCHRUN, "RANK": "first"}, "RANK='first' in the environment is no number"),
+        ({**TORCHRUN, "LOCAL_RANK": "-1"}, "LOCAL_RANK='-1' in the environment is no number"),
+        ({**SRUN, "SLURM_STEP_NUM_TASKS": "8(x2)"}, "is no number"),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "MASTER_ADDR is not: take torchrun"),
+        ({key: value for key, value in TORCHRUN.items() if key != "MASTER_PORT"}, "MASTER_PORT is not"),
+    ],
+)
+def test_what_no_starter_sets_is_refused(env: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Started.find(env)
 
 
 def test_ranks_that_do_not_fit_the_settings_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

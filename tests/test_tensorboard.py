@@ -30,6 +30,7 @@ from docs.screenshots import (
 )
 from src.runs.events import CHARTS, METRICS, PAGE, SHOWN, EventFiles
 from tests.commands import train
+from tests.runs.test_events import png
 
 pytestmark = [
     pytest.mark.slow,
@@ -74,8 +75,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     runs = Runs(folder / "mnist_5k-mlp")
     for name, path in runs.folders.items():
         later = EventFiles(path, unit=1, resumed_at=40)
-        later.image(TAG, runs.pictures[name], 41)
-        later.image("another", runs.pictures[name][:20], 41)
+        later.image(TAG, png(runs.pictures[name]), 41)
+        later.image("another", png(runs.pictures[name][:20]), 41)
     return runs
 
 

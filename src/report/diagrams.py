@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
-from src.report.style import BLUE, CYCLE, GREEN, GREY, INK, SKY, VERMILION, canvas, fitted, numbers, styled
+from src.report.style import BLUE, CYCLE, GREEN, GREY, INK, SKY, VERMILION, axes_at, canvas, fitted, numbers, styled
 
 Bins = Mapping[str, Sequence[Any]]  # result.json's: count, and confidence and accuracy (means, null where empty)
 Array = npt.NDArray[Any]
@@ -44,27 +44,26 @@ def reliability_grid(panels: Mapping[str, Bins], title: str, columns: int = 3, e
     """A reliability diagram for each of ``panels``, name -> bins, under one title and one legend."""
     columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
-    width = max(3.1 * columns, 4.2)
-    figure = canvas(width, 3.6 * rows + 0.6)
-    axes = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[4, 1] * rows)
+    width, height = max(3.1 * columns, 4.2), 3.6 * rows + 0.6
+    figure = Figure(figsize=(width, height))
+    across = (width - 0.85 - 0.55 * (columns - 1)) / columns
     for i, (name, bins) in enumerate(panels.items()):
         row, column = divmod(i, columns)
-        reliability_axes(axes[2 * row, column], axes[2 * row + 1, column], bins, name, ece_name)
+        left, bottom = 0.72 + (across + 0.55) * column, height - 0.24 - 3.55 * (row + 1)
+        axes = axes_at(figure, left, bottom + 1.17, across, 2.13)
+        strip = axes_at(figure, left, bottom + 0.45, across, 0.56)
+        reliability_axes(axes, strip, bins, name, ece_name)
         if column:
-            axes[2 * row, column].set_ylabel("")
-            axes[2 * row + 1, column].set_ylabel("")
-    for unused in range(len(panels), rows * columns):
-        row, column = divmod(unused, columns)
-        axes[2 * row, column].remove()
-        axes[2 * row + 1, column].remove()
+            axes.set_ylabel("")
+            strip.set_ylabel("")
     handles = [
         Patch(label="accuracy", **ACCURACY),
         Line2D([], [], label="mean confidence", **CONFIDENT),
         Patch(label="over-confident", **OVER),
         Patch(label="under-confident", **UNDER),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4 if columns > 1 else 2)
-    figure.suptitle(fitted(title, width - 0.2, 10))
+    figure.legend(handles=handles, loc="lower center", ncols=4 if columns > 1 else 2)
+    figure.suptitle(fitted(title, width - 0.2, 10), y=1 - 0.06 / height)
     return figure
 
 
@@ -113,11 +112,12 @@ def confidence_histogram(confidence: Array, correct: Array) -> Figure:
     Lines mark the accuracy and the mean confidence of all.
     """
     confidence, correct = np.clip(np.asarray(confidence, np.float64), 0, 1), np.asarray(correct, bool)
-    figure = canvas(6.0, 3.8)
+    figure = Figure(figsize=(6.0, 3.8))
+    panels = (axes_at(figure, 0.7, bottom, 5.15, 1.18) for bottom in (2.34, 0.74))
     lines = (("accuracy", correct.mean(), INK, "-"), ("mean confidence", confidence.mean(), VERMILION, "--"))
     groups = (("right", correct, SKY, ""), ("wrong", ~correct, "#F4C7A5", "////"))
     edges = np.linspace(0, 1, 21)
-    for axes, (name, rows, colour, hatch) in zip(figure.subplots(2, 1, sharex=True), groups, strict=True):
+    for axes, (name, rows, colour, hatch) in zip(panels, groups, strict=True):
         n = int(rows.sum())
         heights = np.histogram(confidence[rows], edges)[0] / max(n, 1)
         axes.bar(edges[:-1], heights, 0.05, align="edge", facecolor=colour, edgecolor=GREY, linewidth=0.6, hatch=hatch)
@@ -126,8 +126,9 @@ def confidence_histogram(confidence: Array, correct: Array) -> Figure:
         axes.set(xlim=(0, 1), ylim=(0, 1.05 * heights.max() if n else 1), ylabel=f"share of {name}")
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.set_title(f"{name}: {n:,} of {len(correct):,}" if n else f"{name}: none of {len(correct):,}", loc="left")
+    figure.axes[0].tick_params(labelbottom=False)
     axes.set_xlabel("confidence")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=2)
     return figure
 
 

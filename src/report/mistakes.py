@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from src.report.style import GREEN, GREY, MONO, PALE, VERMILION, canvas, fitted, readable, styled
+from src.report.style import GREEN, GREY, MONO, PALE, VERMILION, axes_at, fitted, readable, styled, width_of
 
 Array = npt.NDArray[Any]
 CONTEXT = 48  # characters shown before the one missed
@@ -25,11 +25,19 @@ def confusion(counts: Array, names: Sequence[str]) -> Figure:
     counts = np.asarray(counts)
     k = len(counts)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    figure = canvas(6.4, 5.6)
-    axes = figure.subplots()
+    named = range(0, k, math.ceil(k / 25))
+    labels = [fitted(names[i], 1.2, 8) for i in named]
+    size = 8 if k <= 12 else 7
+    longest = max(width_of(label, size) for label in labels)
+    upright = max(map(len, labels)) * len(labels) > 30
+    left, bottom = 0.38 + longest, 0.38 + (longest if upright else 0.12)
+    side = min(5.32 - left, 5.5 - bottom)
+    figure = Figure(figsize=(6.4, 5.6))
+    axes = axes_at(figure, left, bottom, side, side)
     # a root: mistakes of a few per cent are what one looks for
     image = axes.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 1), interpolation="nearest")
-    bar = figure.colorbar(image, ax=axes, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1], shrink=0.8, label="share of the row")
+    beside = axes_at(figure, left + side + 0.2, bottom + 0.1 * side, 0.22, 0.8 * side)
+    bar = figure.colorbar(image, beside, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1], label="share of the row")
     bar.ax.set_yticklabels(["0", "1 %", "5 %", "20 %", "50 %", "100 %"])
     if k <= 12:
         for row, column in np.argwhere(counts):
@@ -37,10 +45,7 @@ def confusion(counts: Array, names: Sequence[str]) -> Figure:
             axes.text(
                 column, row, _compact(int(counts[row, column]), k), ha="center", va="center", color=ink, fontsize=8
             )
-    named = range(0, k, math.ceil(k / 25))
-    labels = [fitted(names[i], 1.2, 8) for i in named]
-    size = 8 if k <= 12 else 7
-    axes.set_xticks(named, labels, rotation=0 if max(map(len, labels)) * len(labels) <= 30 else 90, fontsize=size)
+    axes.set_xticks(named, labels, rotation=90 if upright else 0, fontsize=size)
     axes.set_yticks(named, labels, fontsize=size)
     axes.set(xlabel="prediction", ylabel="truth")
     axes.grid(False)
@@ -66,14 +71,24 @@ def image_mistakes(images: Array, truth: Sequence[str], guess: Sequence[str], co
     names = [(fitted(true, 1.0, 7.5), fitted(said, 0.8, 7.5)) for true, said in zip(truth, guess, strict=True)]
     lines = [f"{true} → {said}, {p:.2f}" for (true, said), p in zip(names, confidence, strict=True)]
     short = all(fitted(line, 1.15, 7.5) == line for line in lines)
-    figure = canvas(6.2, (1.4 if short else 1.55) * rows + 0.3)
-    figure.suptitle("truth → guess, confidence", fontsize=8, color=GREY)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, image, line in zip(grid, images, lines, strict=False):
-        axes.imshow(np.clip(image, 0, 1), cmap="gray", vmin=0, vmax=1)
-        axes.set_title(line if short else line.replace(" → ", " →\n", 1), fontsize=7.5)
-    for axes in grid:
-        axes.set_axis_off()
+    scale = 1.16 / max(images.shape[1:3])
+    across, down = images.shape[2] * scale / 2, images.shape[1] * scale / 2
+    wide, above = 6.2 / columns, 0.2 if short else 0.35
+    high = above + 2 * down + 0.04
+    height = high * rows + 0.3
+    figure = Figure(figsize=(6.2, height))
+    figure.suptitle("truth → guess, confidence", fontsize=8, color=GREY, y=1 - 0.05 / height)
+    axes = axes_at(figure, 0, 0, 6.2, height)  # in inches: axes for each image would take ten times as long
+    axes.set_axis_off()
+    for i, (image, line) in enumerate(zip(images, lines, strict=True)):
+        row, column = divmod(i, columns)
+        x, top = (column + 0.5) * wide, height - 0.28 - row * high
+        y = top - above - down
+        where = (x - across, x + across, y - down, y + down)
+        axes.imshow(np.clip(image, 0, 1), extent=where, cmap="gray", vmin=0, vmax=1, aspect="auto")
+        said = line if short else line.replace(" → ", " →\n", 1)
+        axes.text(x, y + down + 0.05, said, ha="center", va="bottom", fontsize=7.5)
+    axes.set(xlim=(0, 6.2), ylim=(0, height))
     return figure
 
 
@@ -84,8 +99,9 @@ def text_mistakes(
     """The given mistakes, a line each: the characters before, the character missed, the guess and its confidence."""
     if not contexts:
         return _none("no character was mistaken")
-    figure = canvas(6.2, 0.21 * (len(contexts) + 1) + 0.15)
-    axes = figure.subplots()
+    height = 0.21 * (len(contexts) + 1) + 0.15
+    figure = Figure(figsize=(6.2, height))
+    axes = axes_at(figure, 0.05, 0.04, 6.1, height - 0.08)
     axes.set_axis_off()
     axes.set(xlim=(0, 1), ylim=(len(contexts) + 0.5, -0.6))
     for x, text, side in (
@@ -113,6 +129,6 @@ def _line(axes: Axes, y: float, context: str, true: str, said: str, p: float) ->
 
 
 def _none(text: str) -> Figure:
-    figure = canvas(6.2, 1.0)
+    figure = Figure(figsize=(6.2, 1.0))
     figure.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
     return figure

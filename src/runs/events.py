@@ -1,10 +1,11 @@
 """What a run shows in TensorBoard: curves, a page of charts, a row of hyper-parameters, pictures and text."""
 
+import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lightning_fabric.utilities.rank_zero import rank_zero_only
+from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.api_pb2 import DataType, Experiment, HParamInfo, MetricInfo, MetricName
@@ -86,11 +87,12 @@ class EventFiles(TensorBoardLogger):
         self.experiment.file_writer.add_summary(Summary(value=scalars), step * self.unit)
 
     @rank_zero_only
-    def image(self, tag: str, picture: np.ndarray, step: int) -> None:
-        """Show a picture, (H, W, 3) of uint8."""
-        assert picture.dtype == np.uint8
-        assert picture.shape[2:] == (3,), picture.shape
-        self.figures.add_image(tag, picture, step * self.unit, dataformats="HWC")
+    def image(self, tag: str, png: bytes, step: int) -> None:
+        """Show a picture."""
+        with Image.open(io.BytesIO(png)) as read:
+            picture = Summary.Image(width=read.width, height=read.height, encoded_image_string=png)
+        writer: Any = self.figures.file_writer
+        writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=picture)]), step * self.unit)
         self.figures.flush()
 
     @rank_zero_only

@@ -112,7 +112,7 @@ def shown(figure: Figure) -> list[str]:
 def test_nothing_is_clipped_or_overlaps_and_the_file_is_small(name: str, tmp_path: Path) -> None:
     figure = FIGURES[name]()
     save(figure, tmp_path / "a.png")
-    assert (tmp_path / "a.png").stat().st_size < 100_000
+    assert (tmp_path / "a.png").stat().st_size < 200_000
     written = texts(figure)
     assert not any(text.get_parse_math() for text in written)  # "$" is a letter
     boxes = [text.get_window_extent() for text in written]
@@ -137,7 +137,7 @@ def bars(axes: Axes, name: str) -> list[tuple[float, float, float]]:
 
 def test_reliability_draws_the_bins() -> None:
     figure = reliability(BINS, FULL, "mnist, ce", 1.25)
-    main, other, strip, _ = figure.axes
+    main, strip, other, _ = figure.axes
     np.testing.assert_allclose(bars(main, "accuracy"), [(2 / 15, 0, 0.2), (7 / 15, 0, 0.8), (14 / 15, 0, 0.65)])
     np.testing.assert_allclose(bars(main, "over"), [(14 / 15, 0.65, 0.3)])
     np.testing.assert_allclose(bars(main, "under"), [(7 / 15, 0.5, 0.3)])
@@ -231,11 +231,20 @@ def test_image_mistakes_show_the_images_in_order() -> None:
     images = RNG.random((6, 4, 4, 3))
     names = [chr(97 + i) for i in range(6)]
     figure = image_mistakes(images, names, names[::-1], [0.984, 0.9, 0.8, 0.7, 0.6, 0.5])
-    drawn = [axes for axes in figure.axes if axes.images]
-    np.testing.assert_array_equal([axes.images[0].get_array() for axes in drawn], images)
-    assert [axes.get_title() for axes in drawn][:2] == ["a → f, 0.98", "b → e, 0.90"]
+    (axes,) = figure.axes
+    np.testing.assert_array_equal([image.get_array() for image in axes.images], images)
+    assert [text.get_text() for text in axes.texts][:2] == ["a → f, 0.98", "b → e, 0.90"]
+    pixels(figure)
+    for number, (image, text) in enumerate(zip(axes.images, axes.texts, strict=True)):
+        place, line = image.get_window_extent(), text.get_window_extent()
+        assert place.width == pytest.approx(place.height) and place.y1 < line.y0 < place.y1 + 10  # above its image
+        assert place.x0 + place.x1 == pytest.approx(line.x0 + line.x1, abs=2)
+        row, column = divmod(number, 5)
+        assert (place.x0 // 124, (figure.bbox.y1 - place.y0) // 170) == (column, row)
     long = image_mistakes(images[:2], names[:2], ["a", "a rather long name"], [0.5, 0.5])
-    assert long.axes[0].get_title() == "a →\na, 0.50"
+    assert long.axes[0].texts[0].get_text() == "a →\na, 0.50"
+    (wide,) = image_mistakes(np.ones((1, 20, 40)), ["a"], ["b"], [0.5]).axes[0].images
+    assert wide.get_window_extent().width == pytest.approx(2 * wide.get_window_extent().height)
     assert "truth → guess, confidence" in shown(figure)
     grey = image_mistakes(np.full((1, 4, 4), 0.5), ["a"], ["b"], [1.0])
     assert (abs(pixels(grey) - 127.5) < 1).all(-1).mean() > 0.1  # half is grey, whatever the image's own range
@@ -302,26 +311,13 @@ def test_the_same_input_gives_the_same_bytes(name: str, tmp_path: Path, monkeypa
         assert image.info == {}  # no date, no version
 
 
-def test_the_file_shows_what_tensorboard_gets(tmp_path: Path) -> None:
+def test_the_file_shows_what_was_drawn_and_tensorboard_gets_the_same_bytes(tmp_path: Path) -> None:
     figure = reliability(BINS, FULL, "t", 1.5)
     rgb = pixels(figure)
     assert rgb.shape == (420, 620, 3) and rgb.dtype == np.uint8
-    save(figure, tmp_path / "a.png")
+    assert save(figure, tmp_path / "a.png") == (tmp_path / "a.png").read_bytes()
     with Image.open(tmp_path / "a.png") as image:
-        difference = np.abs(np.asarray(image.convert("RGB")).astype(int) - rgb)
-    assert difference.mean() < 0.1 and (difference > 20).mean() < 0.001
-
-
-def test_the_palette_keeps_photographs(tmp_path: Path) -> None:
-    """Smooth colour, the hardest case for 256 colours."""
-    ramp = np.stack(np.meshgrid(np.linspace(0, 1, 32), np.linspace(0, 1, 32)), -1)
-    images = np.stack([np.concatenate([ramp, np.full((32, 32, 1), blue)], -1) for blue in np.linspace(0, 1, 25)])
-    figure = image_mistakes(images, ["a"] * 25, ["b"] * 25, [1.0] * 25)
-    rgb = pixels(figure)
-    save(figure, tmp_path / "a.png")
-    with Image.open(tmp_path / "a.png") as image:
-        difference = np.asarray(image.convert("RGB")).astype(int) - rgb
-    assert np.abs(difference).mean() < 8 and (np.abs(difference.mean((0, 1))) < 0.1).all()  # finely mottled, same hue
+        np.testing.assert_array_equal(np.asarray(image), rgb)
 
 
 def test_a_label_is_cut_to_its_width() -> None:

@@ -1,12 +1,14 @@
 """What a run writes for TensorBoard, read from its event files."""
 
 import csv
+import io
 import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams import metadata
 
@@ -135,22 +137,29 @@ def test_axis_is_said_to_be_ignored_where_nothing_is_drawn(tmp_path: Path, caplo
     assert "x_axis is ignored: logger=csv" in caplog.text
 
 
+def png(picture: np.ndarray) -> bytes:
+    written = io.BytesIO()
+    Image.fromarray(picture).save(written, "PNG")
+    return written.getvalue()
+
+
 def test_pictures_and_text_are_beside_the_curves(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     logger = EventFiles(tmp_path, unit=20, resumed_at=None)
     logger.log_metrics({"val/nll": 1.0}, 1)
-    logger.image("reliability", picture, 2)
-    logger.image("reliability", picture, 3)
+    logger.image("reliability", png(picture), 2)
+    logger.image("reliability", png(picture), 3)
     logger.text("samples", "To be", 2)
     logger.save()
     next_second()
     later = EventFiles(tmp_path, unit=20, resumed_at=2)
-    later.image("reliability", picture[:4], 4)
+    later.image("reliability", png(picture[:4]), 4)
     beside = events(tmp_path / "figures")
     assert [(image.step, image.height, image.width) for image in beside.Images("reliability")] == [
         (40, 5, 7),
         (80, 4, 7),
     ]
+    assert beside.Images("reliability")[0].encoded_image_string == png(picture)
     (text,) = beside.Tensors("samples/text_summary")
     assert (text.step, text.tensor_proto.string_val[0]) == (40, b"To be")
     assert events(tmp_path).Tags()["images"] == []

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 
@@ -41,6 +42,16 @@ def integer(name: str, value: Any, *, low: int | None = None, high: int | None =
     if not valid or (low is not None and value < low) or (high is not None and value > high):
         raise ValueError(f"{name} must be an integer{' ' if bounds else ''}{' and '.join(bounds)}, got {value!r}")
     return int(value)
+
+
+def path(name: str, value: Any) -> Path:
+    """Return ``value`` as a path, its ~ the home folder; ValueError if it is no text or there is no such home."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(f"{name} must be a path (in quotes if it could be a number), got {value!r}")
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{name} names a home folder that is not known, got {value!r}") from None
 
 
 def choice(name: str, value: Any, options: Sequence[str]) -> str:

@@ -187,8 +187,11 @@ class Data:
         """How many batches hold the split, the last one possibly short."""
         raise NotImplementedError
 
-    def eval_batch(self, split: str, index: int) -> Batch:
-        """Batch ``index`` of a split, in order, unaugmented."""
+    def eval_batch(self, split: str, index: int, limit: int | None = None) -> Batch:
+        """Batch ``index`` of a split, in order, unaugmented; with ``limit``, of the sample that so many batches hold.
+
+        The sample is drawn evenly over the split and is the same for every run: a split may be sorted by class.
+        """
         raise NotImplementedError
 
     def train_loader(
@@ -202,10 +205,10 @@ class Data:
         return TrainLoader(draw, batches, many)
 
     def eval_loader(self, split: str, limit: int | None = None, rank: int = 0, world: int = 1) -> EvalLoader:
-        """The split's batches, or the first ``limit`` of them."""
+        """The split's batches or, where there are more than ``limit``, those of the sample that so many hold."""
         count = self.eval_batches(split)
-        stop = count if limit is None else min(limit, count)
-        return EvalLoader(lambda index: self.eval_batch(split, index), range(rank, stop, world))
+        cut = None if limit is None or limit >= count else limit
+        return EvalLoader(lambda index: self.eval_batch(split, index, cut), range(rank, cut or count, world))
 
 
 def stratified(labels: Tensor, counts: Tensor, g: torch.Generator) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.checks import choice, integer, number
+from src.checks import choice, integer, number, path
 from src.data.base import Batch, Data, DataError, EvalLoader, Spec, TrainLoader, generator, quotas, stratified
 from src.data.labels import (
     Groups,
@@ -248,20 +248,31 @@ class ImageData(Data):
     def eval_batches(self, split: str) -> int:
         return -(-len(self.splits[split][1]) // self.eval_batch_size)
 
-    def eval_batch(self, split: str, index: int) -> Batch:
-        return self._finish_eval(self._take_eval(split, index))
+    def eval_batch(self, split: str, index: int, limit: int | None = None) -> Batch:
+        return self._finish_eval(self._take_eval(split, index, limit))
 
     def eval_loader(self, split: str, limit: int | None = None, rank: int = 0, world: int = 1) -> EvalLoader:
         loader = super().eval_loader(split, limit, rank, world)
         if self.on_host:
-            taken = Ahead(lambda index: self._take_eval(split, index), loader.batches.stop, self.device)
+            stop = loader.batches.stop
+            cut = None if stop == self.eval_batches(split) else stop
+            taken = Ahead(lambda index: self._take_eval(split, index, cut), stop, self.device)
             loader.take = lambda index: self._finish_eval(taken(index))
         return loader
 
-    def _take_eval(self, split: str, index: int) -> Batch:
+    def _take_eval(self, split: str, index: int, limit: int | None) -> Batch:
         images, labels = self.splits[split]
         rows = slice(index * self.eval_batch_size, (index + 1) * self.eval_batch_size)
-        return images[rows], labels[rows]
+        chosen = rows if limit is None else self._sample(split, limit * self.eval_batch_size)[rows]
+        return images[chosen], labels[chosen]
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019  it is asked for once a batch
+    def _sample(self, split: str, size: int) -> Tensor:
+        """Indices of a stratified sample of a split."""
+        labels = self.splits[split][1]
+        counts = torch.bincount(labels, minlength=self.spec.num_classes).cpu()
+        g = generator("evaluation sample", self.split_seed)
+        return stratified(labels.cpu(), quotas(counts, size), g).to(labels.device)
 
     def _finish_eval(self, taken: Batch) -> Batch:
         x, labels = (part.to(self.device, non_blocking=True) for part in taken)
@@ -277,4 +288,4 @@ class StoredImageData(ImageData):
 
     def __init__(self, *, root: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.root = Path(root).expanduser()
+        self.root = path("root", root)

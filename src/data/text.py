@@ -3,11 +3,11 @@
 import hashlib
 import urllib.request
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from src import checks
 from src.checks import integer, number
 from src.data.base import Batch, Data, DataError, Spec, generator
 from src.data.content import digest, opened
@@ -125,16 +125,20 @@ class TextData(Data):
         windows, rest = divmod(len(self.parts[split]) - 1, self.block_size)
         return -(-windows // self.eval_batch_size) + (rest > 0)
 
-    def eval_batch(self, split: str, index: int) -> Batch:
-        """Blocks one after the other; the characters left over make a last batch of one short block."""
+    def eval_batch(self, split: str, index: int, limit: int | None = None) -> Batch:
+        """Blocks one after the other; the characters left over make a last batch of one short block.
+
+        With ``limit``, so many batches of blocks that lie evenly in the split.
+        """
         part = self.parts[split]
         windows = (len(part) - 1) // self.block_size
         first = index * self.eval_batch_size
+        taken = windows if limit is None else min(windows, limit * self.eval_batch_size)
         if first >= windows:
             start = torch.tensor([[windows * self.block_size]])
             return self._windows(part, start, len(part) - 1 - windows * self.block_size)
-        starts = torch.arange(first, min(first + self.eval_batch_size, windows))[:, None] * self.block_size
-        return self._windows(part, starts, self.block_size)
+        numbers = torch.arange(first, min(first + self.eval_batch_size, taken)) * windows // taken
+        return self._windows(part, numbers[:, None] * self.block_size, self.block_size)
 
     def _windows(self, part: Tensor, starts: Tensor, length: int) -> Batch:
         """(B, 1) starts -> inputs (B, length) and, one character on, targets (B, length)."""
@@ -167,7 +171,7 @@ class TinyShakespeare(TextData):
 
     def __init__(self, *, root: str, **kwargs: float) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]
-        self.root = Path(root).expanduser()
+        self.root = checks.path("root", root)
 
     def read(self) -> str:
         path = self.root / "tiny_shakespeare" / "input.txt"
@@ -199,7 +203,7 @@ class TextFile(TextData):
 
     def __init__(self, *, path: str, **kwargs: float) -> None:
         super().__init__(**kwargs)  # type: ignore[arg-type]
-        self.path = Path(path).expanduser()
+        self.path = checks.path("path", path)
         self.in_memory = not self.path.is_file() or self.path.stat().st_size < MAPPED_FROM
 
     def content(self) -> Encoded:

@@ -210,8 +210,8 @@ class Fit:
         batches = len(testing.eval_loader(self.cfg, self.data, "val"))
         if batches > MANY_BATCHES:
             log.warning(
-                "each validation takes %s batches, and the test the like: trainer.limit_eval_batches=200 takes the"
-                " first 200, a smaller data.val_fraction leaves more to train on",
+                "each validation takes %s batches, and the test the like: trainer.limit_eval_batches=200 draws"
+                " 200 evenly, a smaller data.val_fraction leaves more to train on",
                 f"{batches:,}",
             )
         if self.checkpoint is not None:

@@ -20,7 +20,7 @@ FITTED_ON = 2**26  # log-probabilities that a temperature is fitted on at most (
 
 
 def eval_loader(cfg: Plain, data: Data, split: str) -> EvalLoader:
-    """The split's batches that the configuration wants: all, the first few, or those that the run has by heart."""
+    """The split's batches that the configuration wants: all, a sample, or those that the run has by heart."""
     settings = cfg["trainer"]
     if settings["overfit_batches"]:
         by_heart = range(data.steps_per_epoch() * data.accumulate)

@@ -127,3 +127,14 @@ def test_what_is_no_file_is_refused_at_once(what: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match=f"{path} is {what}"):
         TextFile(path=str(path), **TEXT_SETTINGS).fingerprint()
+
+
+@pytest.mark.parametrize("value", ["~nosuch/x", "~", 3, None, "", "a\0b", ["a"]])
+def test_a_path_that_names_nothing_is_refused(value: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    for made in (lambda: TextFile(path=value, **TEXT_SETTINGS), lambda: MNIST(root=value, **SETTINGS)):
+        with pytest.raises(ValueError, match=r"(path|root) (must be a path|names a home folder that is not known)"):
+            made()

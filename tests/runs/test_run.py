@@ -162,7 +162,7 @@ def test_folder_is_enough_to_predict_the_same_bits(words: tuple[str, ...], tmp_p
     with np.load(run / "predictions.npz") as stored, torch.no_grad():
         log_probs, targets = torch.from_numpy(stored["log_probs"]), torch.from_numpy(stored["targets"])
     count = -(-len(targets) // data.eval_batch("test", 0)[1].numel())
-    batches = [data.eval_batch("test", i) for i in range(count)]
+    batches = list(data.eval_loader("test", count))
     with torch.no_grad():
         own = torch.cat([loss.log_probs(model(x)) for x, _ in batches])
     assert torch.equal(own, log_probs)
@@ -176,7 +176,7 @@ def test_folder_is_enough_to_predict_text(tied: bool, tmp_path: Path) -> None:
     assert train(*GPT, f"model.tied={tied}", f"runs={tmp_path}") == 0
     run = only_run(tmp_path)
     data, loss, model = rebuilt(run)
-    batches = [data.eval_batch("test", i) for i in range(2)]
+    batches = list(data.eval_loader("test", 2))
     with torch.no_grad():
         log_probs = torch.cat([loss.log_probs(model(x).flatten(0, 1)) for x, _ in batches])
     targets = torch.cat([y.flatten() for _, y in batches])

@@ -13,7 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, BinaryIO, NamedTuple, TextIO
 
 import numpy as np
 import torch
@@ -143,7 +143,7 @@ def write(target: Path, shapes: Shapes, about: dict[str, str], parts: Iterable[b
         for part in parts:
             file.write(part)
         file.flush()
-        tensors = mapped(Path(file.name), shapes, file.tell() - sum(sizes))
+        tensors = mapped(file, shapes, file.tell() - sum(sizes))
         digests = {name: tensor_digest(tensor) for name, tensor in tensors.items()}
         file.seek(0)
         file.write(header(shapes, sealed(about, digests)))  # of the same length
@@ -193,7 +193,7 @@ def read_header(path: Path) -> tuple[Shapes, dict[str, str], int]:
     return shapes, about, start
 
 
-def mapped(path: Path, shapes: Shapes, start: int) -> dict[str, Tensor]:
+def mapped(file: Path | BinaryIO, shapes: Shapes, start: int) -> dict[str, Tensor]:
     """A file's tensors, which begin at byte ``start``, in memory that is the file itself: not to be written to.
 
     A read-only map, for the system counts a private one, as safetensors and ``torch.from_file`` make it, against the
@@ -201,7 +201,7 @@ def mapped(path: Path, shapes: Shapes, start: int) -> dict[str, Tensor]:
     """
     tensors = {}
     for name, (code, shape) in shapes.items():
-        array = np.memmap(path, DTYPES[code], "r", start, shape)
+        array = np.memmap(file, DTYPES[code], "r", start, shape)
         tensors[name] = read_only(array)
         start += array.nbytes
     return tensors

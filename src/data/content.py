@@ -52,14 +52,16 @@ def descriptor(path: str | Path) -> int:
     try:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise DataError(f"there is no file {path}") from None
+        raise DataError(f"no file {path}") from None
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
-        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from error
+        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from None
     mode = os.fstat(number).st_mode
     if stat.S_ISREG(mode):
         return number
     os.close(number)
-    kind = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"
+    if stat.S_ISDIR(mode):
+        raise DataError(f"{path} is a folder, not a file")
+    kind = "a pipe" if stat.S_ISFIFO(mode) else "a device"
     raise DataError(f"{path} is {kind}, and data are read more than once: put them into a file")
 
 
@@ -76,7 +78,7 @@ def file_hash(path: str) -> bytes:
     try:
         return hash_of(number)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
     finally:
         os.close(number)
 

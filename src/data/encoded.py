@@ -104,7 +104,7 @@ def code_points(file: BinaryIO, path: Path) -> Iterator[Tensor]:
             if text:
                 yield points_of(text)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def points_of(text: str) -> Tensor:

@@ -71,7 +71,7 @@ def decoded(splits: dict[str, Samples], digests: Digests, size: int) -> Iterator
             try:
                 found = decoding.decoded(file, size)
             except Exception as error:  # a damaged file makes Pillow raise anything
-                raise DataError(f"{path} is no image that can be used ({told(error)}); replace or remove it") from error
+                raise DataError(f"{path} is no image that can be used ({told(error)}); replace or remove it") from None
             if hash_of(file.fileno()) != digest:
                 raise DataError(f"{path} was changed while it was read: run again")
         return found.data

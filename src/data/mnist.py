@@ -70,8 +70,8 @@ def read_idx(path: Path, read: Callable[[str], Tensor]) -> Tensor:
     with opened(path):  # which refuses what torchvision would wait for
         try:
             return read(str(path))
-        except Exception as error:  # it checks little, and a damaged file raises anything
-            raise DataError(f"{path} is damaged ({error or type(error).__name__}); delete it and run again") from error
+        except Exception:  # it checks little, and a damaged file raises anything
+            raise DataError(f"{path} is damaged, or no idx file of its kind; delete it and run again") from None
 
 
 class MNIST(TorchvisionDigits):

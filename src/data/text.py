@@ -207,6 +207,8 @@ class TextFile(TextData):
         self.in_memory = not self.path.is_file() or self.path.stat().st_size < MAPPED_FROM
 
     def content(self) -> Encoded:
+        if not self.path.exists():
+            raise DataError(f"no file {self.path}: name a text with data.path=FILE")
         return super().content() if self.in_memory else encoded(self.path)
 
     def read(self) -> str:

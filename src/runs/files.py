@@ -167,7 +167,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.unlink(missing_ok=True)  # of a process that was killed
-        number = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        number = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         with os.fdopen(number, "wb") as file:
             yield file
             file.flush()
@@ -188,7 +188,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
 def _cause(error: BaseException | None) -> OSError | None:
     """The system's error that a library's is about: torch says "unexpected pos 9664 vs 9558" of a full disk."""
     while error is not None and not isinstance(error, OSError):
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return error if isinstance(error, OSError) and error.errno else None
 
 

@@ -154,7 +154,7 @@ def test_what_cannot_be_read_is_named(images: Path, tmp_path: Path) -> None:
         assert not (tmp_path / "cache").exists()
     path.unlink()
     path.symlink_to("nowhere.png")
-    with pytest.raises(DataError, match=r"there is no file .*train/dog/3.png"):
+    with pytest.raises(DataError, match=r"no file .*train/dog/3.png"):
         folder_data(images)
     path.unlink()
     os.mkfifo(path)

@@ -42,7 +42,8 @@ class TextData(Data):
         self.eval_batch_size = integer("eval_batch_size", eval_batch_size, low=1)
         self.val_fraction = number("val_fraction", val_fraction, above=0, high=0.5)
         self.test_fraction = number("test_fraction", test_fraction, low=0, high=0.4)
-        if self.test_fraction == 0:
+        self.own_test = self.test_fraction > 0
+        if not self.own_test:
             self.notes = ("this data set has no test split of its own: test/ repeats the validation split",)
 
     def read(self) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor
 from src.metrics.calibration import bin_table, ece
 
 BOUNDS = (0.01, 100.0)
+EVENTS = 10  # right answers, and wrong ones, that a temperature is fitted to at least
 GRID = torch.arange(1, 101).double() / 10  # 0.1, 0.2, ... 10, of Mukhoti et al. 2020, arXiv:2002.09437
 
 
@@ -20,12 +21,20 @@ def scaled(log_probs: Tensor, temperature: float) -> Tensor:
     return (log_probs.double() / temperature).log_softmax(-1)
 
 
-def fit_temperature(log_probs: Tensor, targets: Tensor, criterion: str) -> float | None:
-    """The T that suits (N, K) log-probabilities to targets (N,) int; None where the data's nll is not finite.
+class NotFittedError(ValueError):
+    """No temperature suits the data. The message, for the user, says why."""
+
+
+def fit_temperature(log_probs: Tensor, targets: Tensor, criterion: str) -> float:
+    """The T that suits (N, K) log-probabilities to targets (N,) int.
 
     nll: minimises the mean nll over log T by Brent's bounded method, T within 0.01 to 100; it is convex in 1/T, so the
     minimum is the only one. ece_grid: the T of 0.1, 0.2, ... 10 with the least ECE, the nearest to 1 of equals.
-    Source: Guo et al. 2017, arXiv:1706.04599, section 4.2.
+    Raises NotFittedError where fewer than ``EVENTS`` examples are wrong or fewer are right, where the best T is an end
+    of its range, and where the nll is not finite. Were all right, ever smaller T would have ever less nll; with one
+    wrong, that example would choose T.
+    Sources: Guo et al. 2017, arXiv:1706.04599, section 4.2; Peduzzi et al. 1996, A simulation study of the number of
+    events per variable in logistic regression analysis (ten of the rarer outcome for each number that is fitted).
     """
     z = log_probs.double()
 
@@ -38,8 +47,21 @@ def fit_temperature(log_probs: Tensor, targets: Tensor, criterion: str) -> float
         return ece(bin_table(top.exp(), guess == targets)).item()
 
     if not math.isfinite(nll(0.0)):
-        return None
+        raise NotFittedError("the nll of the validation split is not finite")
+    right = int((z.argmax(-1) == targets).sum())
+    wrong = len(targets) - right
+    if min(right, wrong) < EVENTS:
+        raise NotFittedError(
+            f"of {len(targets):,} validation examples {right:,} are right and {wrong:,} wrong, and it takes at least"
+            f" {EVENTS} of each"
+        )
     if criterion == "ece_grid":
-        return min(GRID.tolist(), key=lambda t: (ece_at(t), abs(math.log(t))))
-    low, high = map(math.log, BOUNDS)
-    return math.exp(minimize_scalar(nll, bounds=(low, high), method="bounded", options={"xatol": 1e-6}).x)
+        best = min(GRID.tolist(), key=lambda t: (ece_at(t), abs(math.log(t))))
+        inside = GRID[0] < best < GRID[-1]
+    else:
+        ends = [math.log(bound) for bound in BOUNDS]
+        log_t = minimize_scalar(nll, bounds=ends, method="bounded", options={"xatol": 1e-6}).x
+        best, inside = math.exp(log_t), nll(log_t) < min(map(nll, ends))
+    if not inside:
+        raise NotFittedError(f"the validation split wants one at the end of the range, {best:.3g}")
+    return best

@@ -80,8 +80,10 @@ def measure(bench: Bench, asked: Asked, result: Plain) -> Plain:
 
 def again(bench: Bench, result: Plain, other: bool) -> Plain:
     """The test of result.json once more, or on other data with the run's temperature."""
+    notes: list[str] = []
     if not other:
-        bench.predictions.temperature = testing.fitted_temperature(bench.trainer, bench.task, bench.cfg, bench.data)
+        fitted = testing.fitted_temperature(bench.trainer, bench.task, bench.cfg, bench.data)
+        bench.predictions.temperature, notes = fitted
     loader = testing.eval_loader(bench.cfg, bench.data, "test")
     tested = testing.test(bench.trainer, bench.task, loader, bench.predictions, bench.data.spec)
     report = {
@@ -89,8 +91,9 @@ def again(bench: Bench, result: Plain, other: bool) -> Plain:
         "intervals": {"test": tested["intervals"]},
         "bins": tested["bins"],
         "class_accuracy": tested["class_accuracy"],
+        "notes": notes,
     }
-    return report | ({"notes": []} if other else compared(report, result))
+    return report if other else report | compared(report, result)
 
 
 def compared(report: Plain, result: Plain) -> Plain:
@@ -100,7 +103,7 @@ def compared(report: Plain, result: Plain) -> Plain:
     same = not odd and all(json.loads(json.dumps(report[key])) == result[key] for key in ("bins", "class_accuracy"))
     same = same and report["intervals"]["test"] == result["intervals"]["test"]
     note = "the same as in result.json, bit for bit" if same else f"not the same as in result.json: {', '.join(odd)}"
-    return {"same_as_result": same, "notes": [note]}
+    return {"same_as_result": same, "notes": [*report["notes"], note]}
 
 
 def shift(bench: Bench, asked: Asked) -> Plain:

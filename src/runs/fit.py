@@ -230,7 +230,7 @@ class Fit:
         if ranks.rank() == 0:
             with written_whole(self.folder.weights) as file:
                 file.write(weights_of(self.task.model))
-        self.predictions.temperature = testing.fitted_temperature(trainer, self.task, self.cfg, self.data)
+        self.predictions.temperature, scaling = testing.fitted_temperature(trainer, self.task, self.cfg, self.data)
         self._set_weights(chosen)
         loader = testing.eval_loader(self.cfg, self.data, "test")
         tested = testing.test(trainer, self.task, loader, self.predictions, self.data.spec)
@@ -255,7 +255,7 @@ class Fit:
             "epochs": self.plan.epoch(steps) + 1,
             "tested_at_step": chosen["global_step"],
             "parameters": parameters,
-            "notes": [*self.data.notes, *stopped],
+            "notes": [*self.data.notes, *scaling, *stopped],
         }
 
     def _set_weights(self, checkpoint: Plain) -> None:

@@ -12,10 +12,13 @@ from src.callbacks.predictions import Predictions
 from src.data.base import Data, EvalLoader, Spec, generator
 from src.metrics.calibration import CONFIDENCE, COUNT, RIGHT, adaptive_ece, bin_table, ece, ece_interval
 from src.metrics.selective import aurc, auroc
-from src.metrics.temperature import fit_temperature
+from src.metrics.temperature import NotFittedError, fit_temperature
 
 Plain = dict[str, Any]
 Examples = dict[str, Tensor]
+SAME_EXAMPLES = (
+    "the temperature was fitted to the very examples of test/: nll_ts, ece_ts and brier_ts are better than on new ones"
+)
 FITTED_ON = 2**26  # log-probabilities that a temperature is fitted on at most (half a GB), in batches taken evenly
 
 
@@ -59,17 +62,25 @@ def scores(trainer: pl.Trainer, task: Any, loader: EvalLoader) -> Plain:
     return task.test_scores.compute()
 
 
-def fitted_temperature(trainer: pl.Trainer, task: Any, cfg: Plain, data: Data) -> float | None:
-    """The temperature that suits the validation split; None where the loss gives no probabilities."""
+def fitted_temperature(trainer: pl.Trainer, task: Any, cfg: Plain, data: Data) -> tuple[float | None, list[str]]:
+    """The temperature that suits the validation split, and what a reader must know of it, in sentences.
+
+    None where the loss gives no probabilities, and where no temperature can be fitted.
+    """
     loader = eval_loader(cfg, data, "val")
     _, targets = loader.take(loader.batches[0])
     stride = math.ceil(len(loader) * targets.numel() * data.spec.num_classes / FITTED_ON)
     own: Any = trainer.predict(task, ranks.share(EvalLoader(loader.take, loader.batches[::stride]), trainer))
     parts = ranks.in_order([{name: value.cpu() for name, value in part.items()} for part in own])
     if not parts or "log_probs" not in parts[0]:
-        return ranks.told(None)  # rank 0 fits it; the others have no parts
+        return ranks.told((None, []))  # rank 0 fits it; the others have no parts
     log_probs, truth = (torch.cat([part[name] for part in parts]) for name in ("log_probs", "targets"))
-    return ranks.told(fit_temperature(log_probs, truth, cfg["calibration"]["criterion"]))
+    try:
+        temperature = fit_temperature(log_probs, truth, cfg["calibration"]["criterion"])
+    except NotFittedError as error:
+        return ranks.told((None, [f"no temperature was fitted: {error}; nll_ts, ece_ts and brier_ts are left out"]))
+    same = cfg["trainer"]["overfit_batches"] or not data.own_test
+    return ranks.told((temperature, [SAME_EXAMPLES] if same else []))
 
 
 def ranking(confidence: Tensor | None, right: Tensor) -> Plain:

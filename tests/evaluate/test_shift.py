@@ -12,6 +12,7 @@ from PIL import Image
 
 from src.data.shift import AMOUNTS
 from src.runs import build
+from src.runs.folder import RunFolder
 from src.runs.rebuild import rebuild
 from tests.data.settings import examples
 from tests.evaluate.runs import loaded
@@ -27,7 +28,7 @@ def test_shift(finished: Callable[[str], Path], command: Callable[..., int], cap
     clean, *rows = report["shift"]
     assert clean == {"shift": "clean", "severity": 0} | {key: result[key] for key in list(clean)[2:]}
     made = rebuild(run)
-    data: Any = build.build_data({"data": loaded_data(run)})
+    data: Any = build.build_data(RunFolder(run).read_config() | {"data": loaded_data(run)})
     data.load()
     x, y = examples(data, "test")
     pixels = x.double().numpy() / 255

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
+import evaluate
 from src.data.base import EvalLoader
 from src.metrics.temperature import fit_temperature
 from src.runs import testing
-from tests.commands import only_run, result_of, train
+from tests.commands import laid_over, only_run, result_of, train
 from tests.conftest import ROOT
 from tests.metrics.definitions import adaptive_error, by_definition, roc_area
 from tests.runs.test_run import GPT, MLP, rebuilt
@@ -99,6 +101,36 @@ def test_a_loss_without_probabilities_has_none(tmp_path: Path) -> None:
     assert result["intervals"] == {"test": {"ece": None, "ece_ts": None}}
 
 
+def test_a_small_validation_split_determines_no_temperature(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20 images, most of them right: the run says so, draws one reliability diagram, and can be evaluated."""
+    few = ("data.train_examples=500", "data.val_fraction=0.005", "logger=tensorboard", "figures=true")
+    assert train(*laid_over((*LONG, *few)), f"runs={tmp_path}") == 0
+    folder = only_run(tmp_path)
+    result = result_of(folder)
+    note = "no temperature was fitted: of 20 validation examples .* are right and .* wrong"
+    assert re.match(note, result["notes"][0]) and re.search(f"note: {note}", capsys.readouterr().out)
+    scaled = {name for name, value in result["metrics"]["test"].items() if value is None}
+    assert scaled == {"temperature", "nll_ts", "ece_ts", "brier_ts"}
+    assert result["bins"]["test"] and result["bins"]["test_ts"] is None
+    assert result["intervals"]["test"]["ece"] and result["intervals"]["test"]["ece_ts"] is None
+    assert (folder / "figures/reliability.png").is_file()
+    for asked in ([], ["shift=noise", "severity=1"]):
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", str(folder), *asked])
+        assert evaluate.main() == 0
+    said = capsys.readouterr().out
+    assert "the same as in result.json, bit for bit" in said and re.search(note, said)
+
+
+@pytest.mark.parametrize(("words", "same"), [((), False), (("data.test_fraction=0",), True)])
+def test_a_temperature_fitted_to_the_test_split_is_said(words: tuple[str, ...], same: bool, tmp_path: Path) -> None:
+    assert train(*laid_over((*GPT, *words)), f"runs={tmp_path}") == 0
+    result = result_of(only_run(tmp_path))
+    assert result["metrics"]["test"]["temperature"] is not None
+    assert (testing.SAME_EXAMPLES in result["notes"]) == same
+
+
 def test_a_large_validation_split_is_taken_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten batches of 12 with 5 classes where 250 numbers may be held: every third batch."""
     monkeypatch.setattr(testing, "FITTED_ON", 250)
@@ -112,7 +144,7 @@ def test_a_large_validation_split_is_taken_evenly(monkeypatch: pytest.MonkeyPatc
     loader = EvalLoader(lambda i: (torch.zeros(12), torch.zeros(12)), range(10))
     monkeypatch.setattr(testing, "eval_loader", lambda cfg, data, split: loader)
     data = SimpleNamespace(spec=SimpleNamespace(num_classes=5))
-    assert testing.fitted_temperature(Predicts(), None, {}, data) is None  # type: ignore[arg-type]
+    assert testing.fitted_temperature(Predicts(), None, {}, data) == (None, [])  # type: ignore[arg-type]
     assert taken == [0, 3, 6, 9]
 
 

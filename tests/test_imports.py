@@ -45,15 +45,23 @@ RULES = {
             "src.report",
             "src.checks",
         ),
-        *("src.config.errors", "src.runs.files", "src.runs.folder", "src.runs.identity"),
+        *("src.config.errors", "src.runs.files", "src.runs.folder", "src.runs.identity", "src.runs.lock"),
     },
     "tune": {
         *("hydra", "omegaconf", "optuna", "sqlalchemy"),
-        *("src.config", "src.runs.files", "src.runs.folder", "src.runs.identity", "src.sweep", "src.tune"),
+        *(
+            "src.config",
+            "src.runs.files",
+            "src.runs.folder",
+            "src.runs.identity",
+            "src.runs.lock",
+            "src.sweep",
+            "src.tune",
+        ),
     },
     "sweep": {
         *("hydra", "omegaconf", "src.checks", "src.config", "src.garbage", "src.lifetime"),
-        *("src.runs.files", "src.runs.folder", "src.runs.identity", "src.sweep"),
+        *("src.runs.files", "src.runs.folder", "src.runs.identity", "src.runs.lock", "src.sweep"),
     },
 }
 # modules that are no particular loss, network or data set

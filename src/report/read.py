@@ -17,7 +17,7 @@ from src.report import schema
 from src.report.examples import Examples, read_examples
 from src.report.find import search
 from src.runs.files import DamagedError, first_line, parse_yaml, read_bytes, read_json, read_text, read_yaml
-from src.runs.folder import is_held
+from src.runs.lock import is_held
 
 Plain = dict[str, Any]
 Curves = dict[str, tuple[list[int], list[float]]]

@@ -12,6 +12,7 @@ from src.config.errors import UserError
 from src.data.base import Data, DataError
 from src.runs import build, machine
 from src.runs.folder import RunFolder
+from src.runs.identity import same_data
 from src.runs.rebuild import Rebuilt
 from src.runs.teacher import build_task, find_teacher
 
@@ -56,7 +57,10 @@ class Bench:
 def read_own(cfg: Plain, run: Rebuilt) -> Data:
     """The data that the run was trained on. Raises UserError where they have changed."""
     data = build.build_data(cfg)
+    now = cfg | {"identity_facts": cfg["identity_facts"] | {"fingerprint": build.fingerprint(data)}}
     spec = build.load(data)
+    if spec == run.spec and same_data(now) != same_data(cfg):
+        raise UserError(f"data={cfg['choices']['data']} is not what this run was trained on: its content differs")
     if spec != run.spec:
         raise UserError(
             f"data={cfg['choices']['data']} is not what this run was trained on: {differing(spec, run.spec)} differ"

@@ -1,7 +1,6 @@
-"""A run's folder: its name, its state, and the lock that keeps a second writer out."""
+"""A run's folder: its name, its state, and what is in it."""
 
 import contextlib
-import fcntl
 import fnmatch
 import os
 import shutil
@@ -11,12 +10,16 @@ from typing import Any
 
 from src.config.errors import UserError
 from src.runs.files import DamagedError, read_json, read_yaml, sha256_of, synced, write_json, write_yaml
-from src.runs.identity import digest
+from src.runs.identity import digest, essence
+from src.runs.lock import LOCK, held, is_file_of
 
 Plain = dict[str, Any]
 
 # Keys of config.yaml without which a run cannot be tested again.
-TESTED_WITH = ("data", "model", "loss", "trainer", "teacher", "seed", "compile", "calibration", "samples", "facts")
+TESTED_WITH = (
+    *("data", "model", "loss", "trainer", "teacher", "seed", "compile", "calibration", "samples", "facts"),
+    "identity_facts",
+)
 # All that a run, and evaluate.py on it, writes: folder -> names or patterns of its files. WandB's folder is its own.
 WRITTEN = {
     "": (
@@ -32,7 +35,6 @@ WRITTEN = {
     "profile": ("hooks.txt", "operators.txt", "trace.json.gz"),
 }
 WANDB = "wandb"
-LOCK = ".lock"
 ANEW = "train anew with overwrite=true"
 
 BUSY = "another process is training this very run"
@@ -42,73 +44,6 @@ def family(cfg: Plain, choices: Plain) -> Path:
     """The folder of all runs of an ablation, else of an experiment, else of a data set and a model."""
     name = choices["ablation"] or choices["experiment"] or f"{choices['data']}-{choices['model']}"
     return Path(cfg["runs"]).expanduser() / name
-
-
-@contextlib.contextmanager
-def held(path: Path, busy: str) -> Iterator[int]:
-    """Make the folder ``path`` and hold it alone, until the process dies at the latest; the lock's file descriptor.
-
-    A folder that was made for this and stays empty goes again. Raises UserError: ``busy``, or why it cannot be held.
-    """
-    try:
-        new = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
-        path.mkdir(parents=True, exist_ok=True)
-        # a pipe under this name is not waited for, and what a link leads to is not made
-        number = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-    except OSError as error:
-        raise UserError(f"runs: {path} cannot be made or locked: {error.strerror}") from None
-    try:
-        _lock(number, path, busy)
-        yield number
-    finally:
-        if path in new:
-            with contextlib.suppress(OSError):  # it is used by now, or gone
-                if os.listdir(path) == [LOCK]:  # noqa: PTH208
-                    (path / LOCK).unlink()
-                    for folder in new:
-                        folder.rmdir()
-        os.close(number)
-
-
-def _lock(number: int, path: Path, busy: str) -> None:
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(busy) from None
-    except OSError as error:
-        raise UserError(
-            f"runs: the file system of {path} has no locks ({error.strerror}), so that two processes could write one"
-            " run: name a folder on another one, runs=FOLDER"
-        ) from None
-    if not is_file_of(number, path / LOCK):
-        raise UserError(busy)  # whoever held it has removed it just now
-
-
-def is_file_of(number: int, path: Path) -> bool:
-    """Whether the open file is, still, what has the name ``path``."""
-    try:
-        return os.path.samestat(os.fstat(number), path.lstat())
-    except OSError:
-        return False
-
-
-def is_held(path: Path) -> bool:
-    """Whether a process holds the folder ``path``, or may do so: a lock that cannot be read tells nothing."""
-    try:
-        number = os.open(path / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    try:
-        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False  # no locks on this file system: there, nobody holds one
-    finally:
-        os.close(number)
-    return False
 
 
 class RunFolder:
@@ -129,6 +64,7 @@ class RunFolder:
         self.last = self.checkpoints / "last.ckpt"
         self.best = self.checkpoints / "best.ckpt"
         self._lock: int | None = None
+        self._config_sum: Plain = {}
 
     def read_result(self) -> Plain:
         """What result.json says; {} where there is none. Raises UserError if it is damaged."""
@@ -146,26 +82,35 @@ class RunFolder:
 
     def write_result(self, result: Plain) -> None:
         """Write result.json, with the SHA-256 of itself and of the files that it describes, as ``run.sha256``."""
-        described = (self.config, *self._tables(result))
-        sums = {path.name: sha256_of(path) for path in described if path.exists()}
-        run = {**result.get("run", {}), "sha256": {**sums, self.result.name: ""}}
+        paths = self._tested() if result["status"] == "finished" else []
+        sums = {path.name: sha256_of(path) for path in paths if path.exists()}
+        run = {**result.get("run", {}), "sha256": {**self._config_sum, **sums, self.result.name: ""}}
         write_json(self.result, sealed(result | {"run": run}))
 
-    def _tables(self, result: Plain) -> tuple[Path, ...]:
+    def _tested(self) -> list[Path]:
         """The files that are complete once a run is finished."""
-        return (self.weights, self.predictions, self.metrics, self.timing) if result["status"] == "finished" else ()
+        return [self.weights, self.predictions, self.metrics, self.timing]
 
     def check(self, result: Plain, *paths: Path) -> None:
-        """Raise UserError where a file is not what ``result``, of this folder's result.json, says that it was."""
+        """Raise UserError where a file is not what ``result``, of this folder's result.json, says that it was.
+
+        Without ``paths``, all that are there: what was deleted to save room is no damage.
+        """
         try:
-            for path in paths:
-                known = result.get("run", {}).get("sha256", {}).get(path.name)
+            for path in paths or [path for path in self._tested() if path.exists()]:
+                known = _sums(result).get(path.name)
                 if known is not None and sha256_of(path) != known:
                     raise DamagedError(path, "its content is not what the run wrote (its SHA-256 in result.json)")
         except FileNotFoundError as error:
             raise UserError(f"{error.filename} is missing; {ANEW}") from None
         except DamagedError as error:
             raise UserError(f"{error}; put it back, or {ANEW}") from None
+
+    def check_config(self, result: Plain, config: Plain) -> None:
+        """Raise UserError where config.yaml holds another configuration than it did; paths and the like may differ."""
+        known = _sums(result).get(self.config.name)
+        if known is not None and digest(essence(config)) != known:
+            raise UserError(f"{self.config} is damaged: it is not what the run wrote; put it back, or {ANEW}")
 
     def read_config(self) -> Plain:
         """What config.yaml holds. Raises UserError where this is no run's folder."""
@@ -192,11 +137,11 @@ class RunFolder:
         if lacking or "temperature" not in result.get("metrics", {}).get("test", {}):
             what = f"{self.config} has no {lacking[0]}" if lacking else f"{self.result} has no temperature"
             raise UserError(f"{what}: damaged, or written by another version of xent")
-        self.check(result, self.config)
         return config, result
 
     def write_config(self, config: Plain) -> None:
         write_yaml(self.config, config)
+        self._config_sum = {self.config.name: digest(essence(config))}
 
     def clear(self) -> None:
         """Delete all that a run wrote; the lock stays, and no link is followed.
@@ -272,10 +217,15 @@ class RunFolder:
             raise FileNotFoundError(f"the run's folder {self.path} was deleted while it was trained")
 
 
+def _sums(result: Plain) -> Plain:
+    sums = result.get("run", {}).get("sha256")
+    return sums if isinstance(sums, dict) else {}
+
+
 def sealed(result: Plain) -> Plain:
     """The result with its own checksum, where ``run.sha256`` has a place for it."""
-    sums = result.get("run", {}).get("sha256")
-    if not isinstance(sums, dict) or "result.json" not in sums:
+    sums = _sums(result)
+    if "result.json" not in sums:
         return result
     bare = result | {"run": result["run"] | {"sha256": sums | {"result.json": ""}}}
     return result | {"run": result["run"] | {"sha256": sums | {"result.json": digest(bare)}}}

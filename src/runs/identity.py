@@ -43,12 +43,17 @@ def named(cfg: Plain, facts: Plain) -> Plain:
     return {"config": kept, "facts": facts}
 
 
+def essence(config: Plain) -> Plain:
+    """What config.yaml holds, without the keys that cannot change a number."""
+    return named(config, {}) | {"seed": config.get("seed")}
+
+
 def differences(there: Plain, here: Plain) -> list[str]:
     """What differs between two runs, by ``named``: "loss.gamma is 2 there and 3 here"."""
-    one, other = _flat(as_floats(there)), _flat(as_floats(here))
+    one, other = _flat(there), _flat(here)
     found = []
     for key in sorted(one.keys() | other.keys()):
-        if repr(one.get(key)) != repr(other.get(key)):
+        if repr(as_floats(one.get(key))) != repr(as_floats(other.get(key))):
             name = key.removeprefix("config.")
             found.append(f"{FACTS.get(name, name)} is {_short(one.get(key))} there and {_short(other.get(key))} here")
     return found

@@ -35,8 +35,10 @@ def rebuild(path: Path) -> Rebuilt:
     if not folder.weights.is_file():
         status = folder.read_result().get("status", "not started")
         raise UserError(f"{path} has no weights.safetensors: that run is {status}; finish it with resume={path}")
-    folder.check(folder.read_result(), folder.config, folder.weights)
     check_stored(path, config, ("model", "loss"))
+    result = folder.read_result()
+    folder.check_config(result, config)
+    folder.check(result, folder.weights)
     facts: dict[str, Any] = config["facts"]
     plain: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
     spec = Spec(**plain)

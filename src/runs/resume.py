@@ -41,7 +41,7 @@ def check_same_run(folder: RunFolder, result: Plain, cfg: Plain) -> None:
             f"{folder.path} was begun otherwise: {', '.join(odd)}. Undo that to finish it, or train a new run, without"
             " resume="
         )
-    folder.check(result, folder.config)
+    folder.check_config(result, stored)
 
 
 def _since_checkpoint(folder: RunFolder, there: Plain) -> str:

@@ -160,6 +160,7 @@ def settled(folder: RunFolder, cfg: Plain, resumed: bool) -> int | None:
     check_same_run(folder, result, cfg)
     status = result.get("status")
     if status == "finished":
+        folder.check(result)
         print(
             f"this run is finished (train it anew: overwrite=true)\n{show.ending(folder.path, result, cfg['logger'])}"
         )

@@ -75,7 +75,8 @@ def stored_identity(config: Path, mtime: int) -> tuple[str, Plain]:
     stored = RunFolder(config.parent).read_config()
     settled = {key: stored["trainer"][key] for key in ("threads", "precision")}
     settled |= {"compile": stored["compile"], "speed": stored["choices"].get("speed")}
-    return stored.get("identity", ""), stored.get("identity_facts", {}) | settled
+    original = stored.get("name") in (None, config.parent.parent.name)  # a copy of a run's folder is not that run
+    return stored.get("identity", "") if original else "", stored.get("identity_facts", {}) | settled
 
 
 @functools.cache

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from src.runs.files import write_yaml
-from src.runs.folder import family, held, is_held
+from src.runs.folder import family
+from src.runs.lock import held, is_held
 from src.sweep.jobs import Job
 from src.sweep.outcome import Outcome, find, settled
 from src.sweep.screen import say, table, unfinished

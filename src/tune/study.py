@@ -22,7 +22,8 @@ from src.config import schema
 from src.config.entry import CONF
 from src.config.errors import UserError, suggestion
 from src.config.words import check_once, key_of
-from src.runs.folder import family, held
+from src.runs.folder import family
+from src.runs.lock import held
 from src.sweep.jobs import Composer, Job
 from src.sweep.screen import say
 from src.tune.search import ALL_FAIL, METRICS, Search

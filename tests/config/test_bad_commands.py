@@ -332,13 +332,13 @@ def test_resume_takes_no_other_key(
     check(words, "leave out loss=focal", tmp_path / "here", monkeypatch, capfd, tmp_path / "cache")
 
 
-def test_checkpoint_of_another_model(
+def test_configuration_that_was_changed(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (finished / "result.json").unlink()
     config = finished / "config.yaml"
     config.write_text(config.read_text().replace("- 8", "- 9"))
-    expected = r"last.ckpt is a checkpoint of another model: model.layers.1.bias is \(8,\) there and \(9,\) here"
+    expected = r"config.yaml was changed after the run wrote it \(model.widths is \[8\] there and \[9\] here\): undo"
     check([f"resume={finished}"], expected, tmp_path / "here", monkeypatch, capfd, tmp_path / "cache")
 
 

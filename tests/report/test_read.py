@@ -10,7 +10,7 @@ import yaml
 from src.config.errors import UserError
 from src.report.groups import sections_of
 from src.report.read import find_runs, read_curves
-from src.runs.folder import held
+from src.runs.lock import held
 from tests.report.fabricated import BRIER, CE, COMMIT, FOCAL, HINGE, Kind, ablation_of, ended, finished, started
 
 

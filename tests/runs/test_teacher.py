@@ -1,5 +1,6 @@
 """Distillation from a run's folder: the teacher is rebuilt, checked, and left alone."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from src.losses.distillation import KnowledgeDistillationLoss
 from src.runs import build
 from src.runs.rebuild import rebuild
 from src.runs.teacher import fitted
-from tests.commands import QUIET, composed, only_run, train
+from tests.commands import QUIET, composed, only_run, result_of, train
 
 IMAGES = (*QUIET, "data=mnist_5k", "data.train_examples=300", "model.widths=[16]", "trainer.max_epochs=2")
 TEXT = (
@@ -159,7 +160,21 @@ def test_teacher_of_shorter_blocks(teachers: dict[str, Path]) -> None:
 
 
 def copied(teacher: Path, to: Path) -> Path:
-    return Path(shutil.copytree(teacher, to / "copy"))
+    """A copy that does not know its checksums."""
+    copy = Path(shutil.copytree(teacher, to / "copy"))
+    result = result_of(copy)
+    del result["run"]["sha256"]
+    (copy / "result.json").write_text(json.dumps(result))
+    return copy
+
+
+@pytest.mark.parametrize(("name", "place"), [("config.yaml", b"widths:"), ("weights.safetensors", b"}")])
+def test_teacher_of_which_a_bit_was_flipped(name: str, place: bytes, teachers: dict[str, Path], tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(teachers["images"], tmp_path / "copy"))
+    content = bytearray((copy / name).read_bytes())
+    content[content.rindex(place) + 12] ^= 1
+    (copy / name).write_bytes(content)
+    refused(f"{name} is damaged: .* what the run wrote", *IMAGES, f"teacher={copy}")
 
 
 def test_teacher_of_other_classes(teachers: dict[str, Path], tmp_path: Path) -> None:

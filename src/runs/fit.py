@@ -7,11 +7,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import Profiler
 
 from src import ranks
+from src.callbacks.average import EMAWeightAveraging
 from src.callbacks.checkpoint import ExactCheckpoint, RandomState, load
 from src.callbacks.early_stopping import EarlyStopping
 from src.callbacks.guard import FiniteGuard

@@ -95,7 +95,6 @@ def tried(cfg: Plain, data: Data, teacher: Rebuilt | None, device: str, precisio
         loss = build.build_loss(cfg, data.spec)
         model = build.build_model(cfg, data.spec, loss)
         task = build_task(cfg, data.spec, teacher, model=model, loss=loss).to(place).train()
-        task.on_fit_start()
         inputs, targets = made_up(cfg, data, place)
         if precisions == ["64-true"]:
             task.double()

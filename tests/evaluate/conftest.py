@@ -21,7 +21,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if name not in folders:
             runs = tmp_path_factory.mktemp(name)
             words = [*RUNS[name], f"runs={runs}"]
-            if name == "distillation":
+            if name.startswith("distillation"):
                 words.append(f"teacher={folder('images')}")
             if "data=text_file" in words:
                 (runs / "text").write_text(WORDS * 99)

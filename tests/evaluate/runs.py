@@ -30,6 +30,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "bfloat16": (*IMAGES, "trainer.precision=bf16-mixed"),
     "overfit": (*IMAGES, "trainer.overfit_batches=2", "data.pad=2"),
     "distillation": (*IMAGES, "loss=distillation"),
+    "distillation in float64": (*IMAGES, "loss=distillation", "trainer.precision=64-true"),
     "compiled": (*IMAGES, "compile=true"),
     "text": TEXT,
     "tied": (*TEXT, "model.tied=true", "trainer.limit_eval_batches=2"),

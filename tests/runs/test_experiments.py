@@ -10,8 +10,8 @@ import yaml
 from src.config.check import PROVIDED
 from src.config.entry import CONF
 from src.data.cifar import CIFAR10
-from src.data.images import Arrays
 from src.data.mnist import TorchvisionDigits
+from src.data.official import Official
 from src.data.text import TinyShakespeare
 from tests.commands import composed, only_run, train
 
@@ -23,12 +23,12 @@ SMALL = (
 )
 
 
-def images(shape: tuple[int, ...]) -> tuple[Arrays, Arrays, tuple[str, ...]]:
+def images(shape: tuple[int, ...]) -> Official:
     g = torch.Generator().manual_seed(0)
     train, test = (
         (torch.randint(256, (n, *shape), dtype=torch.uint8, generator=g), torch.arange(n) % 10) for n in (200, 50)
     )
-    return train, test, tuple(map(str, range(10)))
+    return Official(train, test, tuple(map(str, range(10))))
 
 
 def text(self: TinyShakespeare) -> str:

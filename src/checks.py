@@ -45,13 +45,20 @@ def integer(name: str, value: Any, *, low: int | None = None, high: int | None =
 
 
 def path(name: str, value: Any) -> Path:
-    """Return ``value`` as a path, its ~ the home folder; ValueError if it is no text or there is no such home."""
+    """Return ``value`` as a path, its ~ the home folder; ValueError if it is no text, or no file can have that name."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError(f"{name} must be a path (in quotes if it could be a number), got {value!r}")
     try:
-        return Path(value).expanduser()
+        value.encode()
+        found = Path(value).expanduser()
+        found.exists()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} must be a path in UTF-8, got {value!r}") from None
     except RuntimeError:
         raise ValueError(f"{name} names a home folder that is not known, got {value!r}") from None
+    except OSError as error:
+        raise ValueError(f"{name} cannot be looked at ({error.strerror}), got {value!r}") from None
+    return found
 
 
 def choice(name: str, value: Any, options: Sequence[str]) -> str:

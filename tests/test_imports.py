@@ -28,7 +28,7 @@ RULES = {
             "src.data.pixels",
             "src.data.resident",
         ),
-        *("src.runs.files", "src.torchvision_cpu"),
+        *("src.config.errors", "src.runs.files", "src.torchvision_cpu"),
     },
     "tasks": {"torch", "pytorch_lightning", "src.checks", "src.losses.base", "src.metrics", "src.tasks"},
     "config": {"hydra", "omegaconf", "yaml", "src.checks", "src.config"},

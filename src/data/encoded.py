@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from src.config.errors import printable
 from src.data import cache
 from src.data.base import DataError
 from src.data.cache import DTYPES
@@ -40,7 +41,7 @@ def encoded(path: Path) -> Encoded:
         content = file_digest(file, mark(file))
 
         def make(target: Path) -> None:
-            print(f"encoding {path} (once; kept in {target.parent})", flush=True)
+            print(f"encoding {printable(str(path))} (once; kept in {target.parent})", flush=True)
             encode(file, path, content, before, target)
 
         kept = cache.kept("text_file", str(path.resolve()), content, make)

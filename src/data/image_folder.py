@@ -12,6 +12,7 @@ import numpy as np
 import PIL
 
 from src.checks import integer
+from src.config.errors import printable
 from src.data import cache, decoding
 from src.data.base import DataError
 from src.data.content import described, file_hashes, hash_of, opened
@@ -53,7 +54,9 @@ class ImageFolderData(StoredImageData):
 
         def make(target: Path) -> None:
             count = sum(map(len, splits.values()))
-            print(f"decoding {count:,} images of {self.root} (once; kept in {target.parent})", flush=True)
+            print(
+                f"decoding {count:,} images of {printable(str(self.root))} (once; kept in {target.parent})", flush=True
+            )
             shapes: cache.Shapes = {f"{split}_labels": ("I64", (len(files),)) for split, files in splits.items()}
             shapes |= {f"{split}_images": ("U8", (len(files), 3, size, size)) for split, files in splits.items()}
             cache.write(target, shapes, {"state": state}, decoded(splits, digests, size))
@@ -92,17 +95,15 @@ def told(error: Exception) -> str:
 
 
 def repeated(splits: dict[str, Samples], digests: Digests) -> list[str]:
-    """Notes on files of the same content in two splits, and in two classes of training."""
-    first = {digest: path for (path, _), digest in zip(splits["train"], digests["train"], strict=True)}
+    """Notes on files of the same content in two splits, or in two classes of training."""
     notes = []
-    for split in ("val", "test"):
-        pairs = [
-            (path, first[digest])
-            for (path, _), digest in zip(splits.get(split, []), digests.get(split, []), strict=True)
-            if digest in first
-        ]
+    for split, other in (("val", "train"), ("test", "train"), ("test", "val")):
+        paths = [[path for path, _ in splits.get(name, [])] for name in (split, other)]
+        first = dict(zip(digests.get(other, []), paths[1], strict=True))
+        pairs = [(path, first[d]) for path, d in zip(paths[0], digests.get(split, []), strict=True) if d in first]
         if pairs:
-            notes.append(f"{len(pairs):,} images of {split}/ are in train/ too, {pairs[0][0]} as {pairs[0][1]}")
+            one, two = map(printable, pairs[0])
+            notes.append(f"{len(pairs):,} images of {split}/ are in {other}/ too, {one} as {two}")
     classes = {(digest, k) for (_, k), digest in zip(splits["train"], digests["train"], strict=True)}
     twice = sum(n > 1 for n in Counter(digest for digest, _ in classes).values())
     if twice:

@@ -1,11 +1,13 @@
 """The files of a folder of images, one folder a class."""
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from src.config.errors import printable
 from src.data.base import DataError
 from src.data.labels import listed
 
@@ -62,7 +64,9 @@ class Found:
         names = class_folders(self.root / split)
         if names != self.names:
             odd = sorted(set(names) ^ set(self.names))
-            raise DataError(f"{self.root}: train/ and {split}/ differ in the classes {listed(odd, 5)}")
+            alike = len({unicodedata.normalize("NFC", name) for name in odd}) < len(odd)
+            hint = " (the same letters, composed in one name and not in the other)" if alike else ""
+            raise DataError(f"{self.root}: train/ and {split}/ differ in the classes {listed(odd, 5)}{hint}")
         self._skip(entry.name for entry in visible(self.root / split) if not entry.is_dir())
         samples = []
         for k, name in enumerate(names):
@@ -104,15 +108,16 @@ class Found:
         return first is path
 
     def _skip(self, names: Iterable[str]) -> None:
-        self.skipped.update(suffix(name) or "without suffix" for name in names)
+        self.skipped.update(printable(suffix(name)) or "without suffix" for name in names)
 
     def notes(self) -> list[str]:
         notes = []
         if self.skipped:
             kinds = [f"{n:,} {suffix}" for suffix, n in self.skipped.most_common()]
-            notes.append(f"files in {self.root} that are not used, by suffix: {listed(kinds, 10)}")
+            notes.append(f"files in {printable(str(self.root))} that are not used, by suffix: {listed(kinds, 10)}")
         if self.others:
-            notes.append(f"folders in {self.root} that are not used: {listed(self.others, 10)}")
+            others = [printable(name) for name in self.others]
+            notes.append(f"folders in {printable(str(self.root))} that are not used: {listed(others, 10)}")
         return notes
 
 

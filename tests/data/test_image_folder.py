@@ -128,7 +128,10 @@ def test_validation_of_its_own(images: Path) -> None:
     assert [len(examples(data, split)[1]) for split in ("train", "val", "test")] == [16, 4, 4]
     assert examples(data, "val")[0][0, :, 0, 0].tolist() == [1, 2, 3]
     assert data.fingerprint() != before.fingerprint()
-    assert "the data set has a validation split: data.val_fraction is ignored" in data.notes
+    assert data.notes == (
+        f"3 images of test/ are in val/ too, {images}/test/cat/1.png as {images}/val/cat/1.png",
+        "the data set has a validation split: data.val_fraction is ignored",
+    )
     two = ImageFolderData(root=str(images), image_size=6, **{**SETTINGS, "binary": [["dog"], ["cat"]]})
     two.load()
     assert examples(two, "val")[1].tolist() == [1, 1, 0, 0]

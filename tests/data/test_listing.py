@@ -105,6 +105,22 @@ def test_a_class_without_images_is_named_with_what_it_has(root: Path) -> None:
         listing(root)
 
 
+def test_names_that_look_alike(root: Path) -> None:
+    (root / "train/caf\u00e9").mkdir()
+    (root / "test/cafe\u0301").mkdir()
+    (root / "train/caf\u00e9/0.png").touch()
+    (root / "test/cafe\u0301/0.png").touch()
+    with pytest.raises(DataError, match="the same letters, composed in one name and not in the other"):
+        listing(root)
+
+
+def test_names_that_are_no_text_are_said_in_text(root: Path) -> None:
+    (root / "train/cat" / os.fsdecode(b"a.\xff")).touch()
+    (root / os.fsdecode(b"\xfe")).mkdir()
+    found = listing(root).notes
+    assert [note.encode().decode().rpartition(": ")[2] for note in found] == [r"1 .\udcff", r"\udcfe"]
+
+
 def test_validation_has_the_same_classes(root: Path) -> None:
     (root / "val/cat").mkdir(parents=True)
     (root / "val/cat/0.png").touch()

@@ -45,7 +45,14 @@ RULES = {
             "src.report",
             "src.checks",
         ),
-        *("src.config.errors", "src.runs.files", "src.runs.folder", "src.runs.identity", "src.runs.lock"),
+        *(
+            "src.config.errors",
+            "src.runs.files",
+            "src.runs.folder",
+            "src.runs.identity",
+            "src.runs.lock",
+            "src.runs.sums",
+        ),
     },
     "tune": {
         *("hydra", "omegaconf", "optuna", "sqlalchemy"),

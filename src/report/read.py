@@ -16,8 +16,9 @@ from src.config.errors import UserError
 from src.report import schema
 from src.report.examples import Examples, read_examples
 from src.report.find import search
-from src.runs.files import DamagedError, first_line, parse_yaml, read_bytes, read_json, read_text, read_yaml
+from src.runs.files import DamagedError, first_line, parse_yaml, read_bytes, read_text, read_yaml
 from src.runs.lock import is_held
+from src.runs.sums import check_config, check_files, read_sealed
 
 Plain = dict[str, Any]
 Curves = dict[str, tuple[list[int], list[float]]]
@@ -112,7 +113,8 @@ def read_run(folder: Path) -> Run:
 def _read(folder: Path, config: Plain) -> Run:
     path, seed = folder / "result.json", config["seed"]
     try:
-        result = read_json(path)
+        result = read_sealed(path)
+        check_config(result, folder / "config.yaml", config)
     except FileNotFoundError:
         return Run(folder, *_unended(folder, "no result.json yet"), seed, config)
     checked(path, schema.started, result)
@@ -122,6 +124,9 @@ def _read(folder: Path, config: Plain) -> Run:
         note = result.get("error", "") if result["status"] == "failed" else ""
         return Run(folder, result["status"], note, seed, config, result)
     checked(path, schema.finished, result)
+    check_files(
+        result, [p for name in ("metrics.csv", "timing.csv", "predictions.npz") if (p := folder / name).exists()]
+    )
     run = Run(folder, "finished", "", seed, config, result)
     curves = read_curves(folder / "metrics.csv", "val/") | read_curves(folder / "timing.csv", SPEED)
     return replace(run, examples=_examples(run), curves=curves)

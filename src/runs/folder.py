@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from src.config.errors import UserError
-from src.runs.files import DamagedError, read_json, read_yaml, sha256_of, synced, write_json, write_yaml
-from src.runs.identity import digest, essence
+from src.runs.files import DamagedError, read_yaml, synced, write_json, write_yaml
 from src.runs.lock import LOCK, held, is_file_of
+from src.runs.sums import check_config, check_files, read_sealed, with_sums
 
 Plain = dict[str, Any]
 
@@ -64,28 +64,21 @@ class RunFolder:
         self.last = self.checkpoints / "last.ckpt"
         self.best = self.checkpoints / "best.ckpt"
         self._lock: int | None = None
-        self._config_sum: Plain = {}
+        self._config: Plain | None = None  # as this process wrote it
 
     def read_result(self) -> Plain:
         """What result.json says; {} where there is none. Raises UserError if it is damaged."""
         try:
-            result = read_json(self.result)
-            if not isinstance(result, dict) or not isinstance(result.get("run", {}), dict):
-                raise DamagedError(self.result, "it holds no result of a run")
-            if sealed(result) != result:
-                raise DamagedError(self.result, "its content is not that of its checksum")
+            return read_sealed(self.result)
         except FileNotFoundError:
             return {}
         except DamagedError as error:
             raise UserError(f"{error}; {ANEW}") from None
-        return result
 
     def write_result(self, result: Plain) -> None:
-        """Write result.json, with the SHA-256 of itself and of the files that it describes, as ``run.sha256``."""
+        """Write result.json, with the checksums of itself and of the files that it describes."""
         paths = self._tested() if result["status"] == "finished" else []
-        sums = {path.name: sha256_of(path) for path in paths if path.exists()}
-        run = {**result.get("run", {}), "sha256": {**self._config_sum, **sums, self.result.name: ""}}
-        write_json(self.result, sealed(result | {"run": run}))
+        write_json(self.result, with_sums(result, self._config, paths))
 
     def _tested(self) -> list[Path]:
         """The files that are complete once a run is finished."""
@@ -97,10 +90,7 @@ class RunFolder:
         Without ``paths``, all that are there: what was deleted to save room is no damage.
         """
         try:
-            for path in paths or [path for path in self._tested() if path.exists()]:
-                known = _sums(result).get(path.name)
-                if known is not None and sha256_of(path) != known:
-                    raise DamagedError(path, "its content is not what the run wrote (its SHA-256 in result.json)")
+            check_files(result, paths or [path for path in self._tested() if path.exists()])
         except FileNotFoundError as error:
             raise UserError(f"{error.filename} is missing; {ANEW}") from None
         except DamagedError as error:
@@ -108,9 +98,10 @@ class RunFolder:
 
     def check_config(self, result: Plain, config: Plain) -> None:
         """Raise UserError where config.yaml holds another configuration than it did; paths and the like may differ."""
-        known = _sums(result).get(self.config.name)
-        if known is not None and digest(essence(config)) != known:
-            raise UserError(f"{self.config} is damaged: it is not what the run wrote; put it back, or {ANEW}")
+        try:
+            check_config(result, self.config, config)
+        except DamagedError as error:
+            raise UserError(f"{error}; put it back, or {ANEW}") from None
 
     def read_config(self) -> Plain:
         """What config.yaml holds. Raises UserError where this is no run's folder."""
@@ -141,7 +132,7 @@ class RunFolder:
 
     def write_config(self, config: Plain) -> None:
         write_yaml(self.config, config)
-        self._config_sum = {self.config.name: digest(essence(config))}
+        self._config = config
 
     def clear(self) -> None:
         """Delete all that a run wrote; the lock stays, and no link is followed.
@@ -215,17 +206,3 @@ class RunFolder:
         """Raise OSError where the folder that this process holds was deleted meanwhile, or another is in its place."""
         if self._lock is not None and not is_file_of(self._lock, self.path / LOCK):
             raise FileNotFoundError(f"the run's folder {self.path} was deleted while it was trained")
-
-
-def _sums(result: Plain) -> Plain:
-    sums = result.get("run", {}).get("sha256")
-    return sums if isinstance(sums, dict) else {}
-
-
-def sealed(result: Plain) -> Plain:
-    """The result with its own checksum, where ``run.sha256`` has a place for it."""
-    sums = _sums(result)
-    if "result.json" not in sums:
-        return result
-    bare = result | {"run": result["run"] | {"sha256": sums | {"result.json": ""}}}
-    return result | {"run": result["run"] | {"sha256": sums | {"result.json": digest(bare)}}}

@@ -112,6 +112,7 @@ class Data:
     accumulate: int = 1  # training batches an optimizer step
     limit: int | None = None  # training batches an epoch, at most
     soft_targets: bool = False  # training targets are distributions over classes
+    dtype: torch.dtype = torch.float32  # of what batches hold but classes and characters
     own_test: bool = True  # false: the test split is the validation split
     notes: tuple[str, ...] = ()  # what a user must know when reading the results
     _content: Content | None = None

@@ -279,8 +279,8 @@ class ImageData(Data):
         return self.normalise(x), labels
 
     def normalise(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 -> float32, contiguous, standardised per channel."""
-        return images.float().div_(255).sub_(self.mean).div_(self.std).contiguous()
+        """(B, C, H, W) uint8 -> ``dtype``, contiguous, standardised per channel."""
+        return images.to(self.dtype).div_(255).sub_(self.mean).div_(self.std).contiguous()
 
 
 class StoredImageData(ImageData):

@@ -28,7 +28,7 @@ def mixed(x: Tensor, labels: Tensor, classes: int, mix: str, alpha: float, rng: 
         x = x.clone()
         x[:, :, rows, columns] = patch
         weight = 1 - patch[0, 0].numel() / x[0, 0].numel()
-    one_hot = F.one_hot(labels, classes).float()
+    one_hot = F.one_hot(labels, classes).to(x.dtype)
     return x, torch.lerp(one_hot[partner], one_hot, weight)
 
 

@@ -32,7 +32,7 @@ def shifted(loader: EvalLoader, spec: Spec, kind: str, severity: int, seed: int)
     Batches are standardised by the spec's mean and standard deviation; the corruption is of pixels in [0, 1]. It is a
     pure function of the batch and (seed, severity, the batch's index).
     """
-    mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
+    mean, std = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (spec.mean, spec.std))
 
     def take(index: int) -> Batch:
         x, targets = loader.take(index)

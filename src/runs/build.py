@@ -64,6 +64,7 @@ def build_data(cfg: Plain) -> Data:
     trainer = cfg["trainer"]
     data.accumulate = trainer["accumulate_grad_batches"]
     data.limit = trainer["overfit_batches"] or trainer["limit_train_batches"]
+    data.dtype = torch.float64 if trainer["precision"] == "64-true" else torch.float32
     return data
 
 

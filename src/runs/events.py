@@ -1,11 +1,10 @@
 """What a run shows in TensorBoard: curves, a page of charts, a row of hyper-parameters, pictures and text."""
 
-import io
+import struct
 from pathlib import Path
 from typing import Any
 
 from lightning_fabric.utilities.rank_zero import rank_zero_only
-from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.api_pb2 import DataType, Experiment, HParamInfo, MetricInfo, MetricName
@@ -89,8 +88,8 @@ class EventFiles(TensorBoardLogger):
     @rank_zero_only
     def image(self, tag: str, png: bytes, step: int) -> None:
         """Show a picture."""
-        with Image.open(io.BytesIO(png)) as read:
-            picture = Summary.Image(width=read.width, height=read.height, encoded_image_string=png)
+        width, height = struct.unpack(">II", png[16:24])  # of the header, which is always there
+        picture = Summary.Image(width=width, height=height, encoded_image_string=png)
         writer: Any = self.figures.file_writer
         writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=picture)]), step * self.unit)
         self.figures.flush()

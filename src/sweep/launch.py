@@ -92,7 +92,7 @@ class Processes:
                     count = f"{total - len(waiting)}/{total}"
                     self._start(job, gpus, count)
                     screen.say(f"job {count} started   {job.title}")
-                time.sleep(0.1)
+                time.sleep(0.02)  # a core waits no longer for its next run
                 for child in [child for child in self.children if child.process.poll() is not None]:
                     outcome = self._collect(child)
                     outcomes[id(child.job)] = outcome

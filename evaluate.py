@@ -4,19 +4,18 @@ python evaluate.py RUN_FOLDER shift=noise
 python evaluate.py --help
 """
 
-import signal
 import sys
-from types import FrameType
 
-from src.config import evaluation
-from src.config.entry import guarded
 from src.config.errors import UserError
-from src.garbage import uncollected
-from src.runs.folder import RunFolder
+from src.config.guard import start, writing
 
 
 def main() -> int:
     """Do what the command line says; the exit status."""
+    from src.config import evaluation  # here, so that a signal is heard, and a fault told, while it is imported
+    from src.garbage import uncollected
+    from src.runs.folder import RunFolder
+
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(evaluation.USAGE)
         return 0
@@ -33,15 +32,9 @@ def main() -> int:
     with uncollected():
         from src.runs.evaluation import execute  # torch and Lightning take seconds: only for a command that is right
 
+    writing()
     return execute(asked, folder, cfg, result)
 
 
-def stop(signum: int, frame: FrameType | None) -> None:
-    """End at once: nothing needs to be kept. (Lightning would turn a KeyboardInterrupt into status 1.)"""
-    sys.exit(128 + signum)
-
-
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    sys.exit(guarded(main))
+    start(main)

@@ -8,9 +8,8 @@ python report.py runs/a out=reports/a               write somewhere else
 import sys
 from pathlib import Path
 
-from src.config.entry import guarded
 from src.config.errors import UserError, suggestion
-from src.config.words import check_once
+from src.config.guard import start, writing
 
 KEYS = ("baseline", "out")
 
@@ -25,6 +24,7 @@ def main() -> int:
     from src.report.escape import line  # scipy and matplotlib take a second: only for a command that is right
     from src.report.write import told, write_report
 
+    writing()
     written = write_report(folders, options.get("baseline"), Path(options["out"]) if "out" in options else None)
     for text in told(written):
         print(line(text))
@@ -33,6 +33,8 @@ def main() -> int:
 
 def parse(words: list[str]) -> tuple[list[Path], dict[str, str]]:
     """Folders, and key=value words. Raises UserError."""
+    from src.config.words import check_once
+
     check_once(word for word in words if not Path(word).exists())
     folders, options = [], {}
     for word in words:
@@ -51,4 +53,4 @@ def parse(words: list[str]) -> tuple[list[Path], dict[str, str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    start(main)

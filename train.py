@@ -6,20 +6,28 @@ python train.py ablation=mnist_losses
 python train.py --help
 """
 
+from __future__ import annotations
+
 import sys
 
-import hydra
-from omegaconf import DictConfig
+from src.config.guard import start, writing
 
-from src.config import schema
-from src.config.entry import CONF, Command, command, guarded, resolve
-from src.config.words import check_line
-from src.garbage import uncollected
-from src.sweep.jobs import as_sweep, is_sweep
+TYPE_CHECKING = False  # importing that of typing would take as long as all the rest up here
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from src.config.entry import Command
 
 
 def main() -> int:
     """Run what the command line says; the exit status."""
+    import hydra  # here, so that a signal is heard, and a fault told, while it is imported
+
+    from src.config import schema
+    from src.config.entry import CONF, command
+    from src.config.words import check_line
+    from src.sweep.jobs import as_sweep, is_sweep
+
     check_line(sys.argv[1:])
     schema.register()
     many = is_sweep(sys.argv[1:])
@@ -40,12 +48,16 @@ def main() -> int:
 
 def run(asked: Command) -> int:
     """Train, or finish, or show the one run; the exit status. Raises UserError."""
+    from src.config.entry import resolve
+    from src.garbage import uncollected
+
     cfg = resolve(asked.cfg, asked.typed)
     with uncollected():
         from src.runs.run import execute  # torch and Lightning take seconds: only for a configuration that is right
 
+    writing()
     return execute(cfg, asked.choices, asked.typed)
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    start(main)

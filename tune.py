@@ -19,8 +19,8 @@ Brackets need quotes in a shell. All other words go to every trial: python train
 
 import sys
 
-from src.config.entry import guarded
 from src.config.errors import UserError
+from src.config.guard import start, writing
 
 
 def main() -> int:
@@ -34,8 +34,10 @@ def main() -> int:
         if error.name != "optuna":
             raise
         raise UserError("tune.py needs Optuna: pip install 'optuna>=4,<5'") from None
-    return tune(read(sys.argv[1:]))
+    asked = read(sys.argv[1:])
+    writing()
+    return tune(asked)
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    start(main)

@@ -11,7 +11,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from src.config.entry import message
+from src.config.message import message
 from src.sweep.jobs import Job, as_typed, jobs_of
 from src.sweep.launch import Processes, config_flags
 from src.sweep.outcome import Outcome, judge, left
@@ -60,7 +60,7 @@ def outcome(job: Job, end: JobReturn) -> Outcome:
     value = end._return_value  # the property prints, and raises
     if isinstance(value, Outcome):
         return value
-    return judge(job, value, "") if end.status == JobStatus.COMPLETED else judge(job, 2, message(value))
+    return judge(job, value, "") if end.status == JobStatus.COMPLETED else judge(job, 2, message(value)[0])
 
 
 class ProcessesLauncher(Launcher):

@@ -16,6 +16,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from src.config.guard import guarded
 from tests.commands import train
 from tests.conftest import ROOT
 from tests.holding import holding
@@ -23,9 +24,10 @@ from tests.processes import running, wait_for
 from tests.sweep import test_launch
 
 SEARCHED = "import os, sys; from pathlib import Path; import src.sweep.launch as launch; import tune; \
+from src.config.guard import guarded; \
 launch.TRAIN = Path('tests/tune/stand_in.py').resolve(); os.environ['PYTHONPATH'] = os.getcwd(); \
 launch.IMPORTS = ['tests.sweep.composing']; \
-sys.exit(tune.guarded(tune.main))"
+sys.exit(guarded(tune.main))"
 SPACE = ("loss=focal", "optimizer.lr=log(1e-4,1)", "loss.gamma=interval(0,4)")
 ONE = ("trainer.max_epochs=1", "trainer.max_steps=1")
 
@@ -80,7 +82,7 @@ def test_one_message_for_a_mistake(
     import tune
 
     monkeypatch.setattr(sys, "argv", ["tune.py", *words, f"runs={tmp_path / 'runs'}"])
-    assert tune.guarded(tune.main) == 2
+    assert guarded(tune.main) == 2
     said = capsys.readouterr().err
     assert said.startswith(f"xent: {message}") and said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
@@ -109,11 +111,11 @@ def test_the_best_is_found_by_validation_and_its_command_told(
     assert [float(row.split()[1]) for row in table] == sorted(round(trial.value or 0, 4) for trial in known)[:5]
 
     monkeypatch.setattr(sys, "argv", ["tune.py", *SPACE, *ONE, f"runs={tmp_path}", "study=s", "trials=5"])
-    assert tune.guarded(tune.main) == 0
+    assert guarded(tune.main) == 0
     again = capsys.readouterr().out
     assert "started" not in again and again.splitlines()[-1] == output.splitlines()[-1]
     monkeypatch.setattr(sys, "argv", [*sys.argv[:-1], "trials=6", "seed=1"])
-    assert tune.guarded(tune.main) == 2
+    assert guarded(tune.main) == 2
     assert capsys.readouterr().err.startswith(f"xent: {tmp_path}/s has another words: ")
     assert len(trials(tmp_path / "s")) == 5
 

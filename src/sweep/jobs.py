@@ -16,8 +16,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config.check import check_keys
-from src.config.entry import chosen, message, resolve
+from src.config.entry import chosen, resolve
 from src.config.errors import UserError
+from src.config.message import message
 from src.config.schema import AblationConf
 from src.config.words import check_words, is_below, key_of, parsed, variants
 
@@ -173,7 +174,7 @@ class Composer:
                 del cfg["hydra"]
             return resolve(cfg, words), choices
         except (UserError, HydraException, OmegaConfBaseException) as error:
-            return message(error)
+            return message(error)[0]
 
 
 def compose_all(jobs: Sequence[Job], composer: Composer) -> None:

@@ -65,8 +65,8 @@ def wait(jobs: Sequence[Job], outcomes: list[Outcome], launch: Launch) -> int | 
         while not free:
             time.sleep(0.5)
             free = [i for i in there if not (folder := outcomes[i].folder) or not is_held(folder)]
-    except KeyboardInterrupt:
-        return signal.SIGINT
+    except SystemExit as stop:  # a signal's
+        return int(stop.code or 0) - 128
     ended = {i: settled(jobs[i]) for i in free}
     todo = [i for i in free if ended[i] is None]
     fresh, signum = launch([jobs[i] for i in todo]) if todo else ([], None)

@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 import train
-from src.config.entry import guarded, resolve
+from src.config.entry import resolve
 from src.config.errors import UserError
+from src.config.guard import guarded
 from src.runs.build import build_data, check_fit
 from tests.commands import QUIET, composed, only_run
 from tests.commands import train as train_here

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from hydra.errors import HydraException
 
-from src.config.entry import message, resolve
+from src.config.entry import resolve
 from src.config.errors import UserError
+from src.config.message import message
 from src.config.words import check_line, key_of, parted
 from tests.commands import composed
 from tests.sweep.composing import jobs
@@ -143,7 +144,7 @@ def test_a_key_that_is_not_known_at_any_depth(words: str, expected: str) -> None
     for compose in (lambda: single(words), lambda: jobs("-m", words, "seed=0,1")):
         with pytest.raises((UserError, HydraException)) as caught:
             compose()
-        assert expected in message(caught.value)
+        assert expected in message(caught.value)[0]
 
 
 def test_commas_inside_of_brackets_quotes_and_escapes_part_nothing() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import evaluate
-from src.config.entry import guarded
+from src.config.guard import guarded
 from tests.commands import only_run, train
 from tests.evaluate.runs import FOLDER, RUNS, WORDS, pictures
 

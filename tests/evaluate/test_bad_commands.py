@@ -89,7 +89,7 @@ def test_usage(command: Callable[..., int], capfd: pytest.CaptureFixture[str]) -
 def test_faults_are_told_without_torch(finished: Callable[[str], Path]) -> None:
     """In a process of its own: words, data and unfinished runs."""
     code = (
-        "import sys, evaluate; from src.config.entry import guarded; sys.argv = ['evaluate.py', *sys.argv[1:]];"
+        "import sys, evaluate; from src.config.guard import guarded; sys.argv = ['evaluate.py', *sys.argv[1:]];"
         "print(guarded(evaluate.main), 'torch' in sys.modules)"
     )
     run = str(finished("images"))

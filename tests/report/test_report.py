@@ -17,6 +17,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 
 import report
 from src.config.errors import UserError
+from src.config.guard import guarded
 from src.report.groups import sections_of
 from src.report.read import find_runs
 from src.report.words import unfinished
@@ -37,7 +38,10 @@ def test_the_command_writes_all_without_torch_and_says_who_wins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ablation_of(tmp_path, [CE, Kind("good", skill=1.6), HINGE], range(3))
-    code = "import sys, report; status = report.guarded(report.main); sys.exit('torch' in sys.modules or status)"
+    code = (
+        "import sys, report; from src.config.guard import guarded;"
+        "status = guarded(report.main); sys.exit('torch' in sys.modules or status)"
+    )
     done = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "  accuracy: good wins: " in done.stdout
@@ -72,7 +76,7 @@ def test_bad_commands_are_one_message_and_leave_nothing(
     empty.mkdir()
     monkeypatch.chdir(empty)
     monkeypatch.setattr(sys, "argv", ["report.py", *(word.format(runs=runs) for word in words)])
-    assert report.guarded(report.main) == 2
+    assert guarded(report.main) == 2
     told = capsys.readouterr().err
     assert told.startswith("xent: ") and message in told and len(told.splitlines()) == 1
     assert sorted(tmp_path.rglob("*")) == before and list(empty.iterdir()) == []

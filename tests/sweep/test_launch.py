@@ -18,8 +18,9 @@ from tests.conftest import ROOT
 from tests.processes import running, wait_for
 
 LAUNCHED = "import os, sys; from pathlib import Path; import src.sweep.launch as launch; import train; \
+from src.config.guard import guarded; \
 launch.TRAIN = Path('tests/sweep/stand_in.py').resolve(); os.environ['PYTHONPATH'] = os.getcwd(); \
-launch.IMPORTS = ['tests.sweep.composing']; sys.exit(train.guarded(train.main))"
+launch.IMPORTS = ['tests.sweep.composing']; sys.exit(guarded(train.main))"
 COLD = LAUNCHED.replace("sys.exit(", "launch.is_cold = lambda job: True; sys.exit(")
 forked_or_cold = pytest.mark.parametrize(
     "code", [pytest.param(LAUNCHED, id="forked"), pytest.param(COLD, id="cold", marks=pytest.mark.slow)]

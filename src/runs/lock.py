@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def held(path: Path, busy: str) -> Iterator[int]:
 
 
 def _lock(number: int, path: Path, busy: str) -> None:
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        raise UserError(f"runs: {path} cannot be locked: {path / LOCK} is no file")
     try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

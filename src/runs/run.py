@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,7 @@ def place(cfg: Plain, typed: list[str], run_id: str) -> Path:
     A copy, or what was renamed, is not that: its config.yaml holds another name.
     """
     home, own = family(cfg, cfg["choices"]), f"{slug(cfg['choices'], typed)}-{run_id}"
-    there = sorted(path.name for path in home.glob(f"*-{run_id}")) if home.is_dir() else []
+    there = sorted(path.name for path in home.glob(f"*-{run_id}")) if os.path.isdir(home) else []  # noqa: PTH112  False where the name is too long
     name = own if own in there else next((name for name in there if is_original(home / name, run_id)), own)
     return home / name / f"seed{cfg['seed']}"
 

@@ -3,6 +3,7 @@
 import ast
 import functools
 import importlib.util
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Definition:
-    """A class or function in the module file ``path``."""
+    """A class in the module file ``path``."""
 
-    node: ast.ClassDef | ast.FunctionDef
+    node: ast.ClassDef
     path: Path
 
 
@@ -28,25 +29,27 @@ class TargetNotFoundError(Exception):
     """No such module or name; the message says which, and what there is instead."""
 
 
-def signature(target: str) -> dict[str, Parameter]:
-    """Argument name -> parameter, of the class or function at the dotted path ``target``.
+def signature(target: object) -> dict[str, Parameter]:
+    """Argument name -> parameter, of the class at the dotted path ``target``.
 
-    Raises TargetNotFoundError. What cannot be read from source (built-ins) raises it as well.
+    Raises TargetNotFoundError, also for what is no class or has no Python source (built-ins, extensions in C).
     """
+    if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")):
+        raise TargetNotFoundError(f"{target!r:.100} is no dotted path to a class, such as package.module.Class")
     module, _, name = target.rpartition(".")
     if not module:
-        raise TargetNotFoundError(f"'{target}' is no dotted path to a class")
-    return _parameters(_find(_module_file(module), name))
+        raise TargetNotFoundError(f"'{target}' is no dotted path to a class, such as package.module.Class")
+    try:
+        return _parameters(_find(_module_file(module), name))
+    except RecursionError:
+        raise TargetNotFoundError("its imports or bases lead back to themselves") from None
 
 
 def _parameters(definition: Definition) -> dict[str, Parameter]:
-    node = definition.node
-    if isinstance(node, ast.ClassDef):
-        for item in node.body:
-            if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-                return _of_function(item, definition)
-        return _of_bases(definition)
-    return _of_function(node, definition)
+    for item in definition.node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            return _of_function(item, definition)
+    return _of_bases(definition)
 
 
 def _of_function(function: ast.FunctionDef, owner: Definition) -> dict[str, Parameter]:
@@ -57,13 +60,12 @@ def _of_function(function: ast.FunctionDef, owner: Definition) -> dict[str, Para
     parameters.pop("self", None)
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         parameters[argument.arg] = Parameter(argument.annotation, default is None)
-    if arguments.kwarg and isinstance(owner.node, ast.ClassDef):  # **kwargs go to the base class
+    if arguments.kwarg:  # **kwargs go to the base class
         parameters = _of_bases(owner) | parameters
     return parameters
 
 
 def _of_bases(definition: Definition) -> dict[str, Parameter]:
-    assert isinstance(definition.node, ast.ClassDef)
     for base in definition.node.bases:
         if isinstance(base, ast.Name):
             try:
@@ -78,15 +80,23 @@ def _find(path: Path, name: str) -> Definition:
     tree = _parse(path)
     names = []
     for node in tree.body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        if isinstance(node, ast.ClassDef):
             if node.name == name:
                 return Definition(node, path)
             names.append(node.name)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+            raise TargetNotFoundError(f"'{name}' in {path.name} is a function, and a class is wanted")
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            places = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(place, ast.Name) and place.id == name for place in places):
+                raise TargetNotFoundError(f"'{name}' in {path.name} is a value, and a class is wanted")
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                if (alias.asname or alias.name) == name:
+                if (alias.asname or alias.name) == name and not _is_module(path.parent, name):
                     return _find(_imported_file(node, path), alias.name)
     listing = f" (there: {', '.join(names[:8])})" if names else ""
+    if path.name == "__init__.py" and _is_module(path.parent, name):
+        raise TargetNotFoundError(f"'{name}' is a module; name a class in it")
     raise TargetNotFoundError(f"no '{name}' in {path.name}{listing}")
 
 
@@ -101,25 +111,32 @@ def _imported_file(node: ast.ImportFrom, path: Path) -> Path:
 
 @functools.cache
 def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+    try:
+        with tokenize.open(path) as file:  # in the encoding that the file itself declares
+            return ast.parse(file.read())
+    except (OSError, SyntaxError, ValueError) as error:  # ValueError: NUL bytes
+        raise TargetNotFoundError(f"{path} cannot be read as Python: {error}") from None
 
 
 @functools.cache
 def _module_file(module: str) -> Path:
     """The file of ``module``; only the top-level package is looked up, nothing is imported."""
     top, *rest = module.split(".")
-    spec: Any = importlib.util.find_spec(top) if top else None
+    try:
+        spec: Any = importlib.util.find_spec(top)
+    except (ImportError, ValueError):  # ValueError: __main__, which has none
+        spec = None
     if spec is None:
         raise TargetNotFoundError(f"no package '{top}'")
     folders = [Path(folder) for folder in spec.submodule_search_locations or []]
-    if not folders and not rest and spec.origin:
+    if not folders and not rest and str(spec.origin).endswith(".py"):
         return Path(spec.origin)
     for folder in folders:
         try:
             return _below(folder, rest)
         except TargetNotFoundError as error:
             last = error
-    raise last if folders else TargetNotFoundError(f"no module '{module}'")
+    raise last if folders else TargetNotFoundError(f"'{module}' has no Python source that says what its classes take")
 
 
 def _below(folder: Path, names: list[str]) -> Path:
@@ -127,8 +144,17 @@ def _below(folder: Path, names: list[str]) -> Path:
     for path in (place.with_suffix(".py") if names else place / "__init__.py", place / "__init__.py"):
         if path.is_file():
             return path
+    if place.is_dir():
+        there = sorted(path.stem for path in place.glob("*.py") if not path.stem.startswith("_"))
+        raise TargetNotFoundError(
+            f"'{place.name}' is a folder of modules; name a class in one of {', '.join(there[:12])}"
+        )
     there = sorted(path.stem for path in place.parent.glob("*.py") if not path.stem.startswith("_"))
     raise TargetNotFoundError(f"no module '{names[-1] if names else folder.name}' (there: {', '.join(there[:12])})")
+
+
+def _is_module(folder: Path, name: str) -> bool:
+    return (folder / f"{name}.py").is_file() or (folder / name).is_dir()
 
 
 def accepts(annotation: ast.expr | None, value: Any) -> bool:

@@ -65,7 +65,7 @@ def targets_below(folder: Path) -> list[object]:
 
 def check_trusted(group: str, target: object) -> None:
     """Raise UserError, before anything is imported, where a group names a class that is not known."""
-    if not (is_own(group, target) or target in _named):
+    if not (is_own(group, target) or (isinstance(target, str) and target in _named)):
         raise UserError(
             f"{group}._target_={str(target)[:200]} is neither the project's own for {group} nor named by this command:"
             f" not loaded. If you trust that code, name it: --config-dir DIR, where a file DIR/{group}/NAME.yaml has"

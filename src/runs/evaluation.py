@@ -134,6 +134,8 @@ def elsewhere(here: Plain, run: Plain) -> list[str]:
 def write(asked: Asked, folder: RunFolder, result: Plain, report: Plain) -> list[Path]:
     """Write the report, under a lock, and return its files. Raises UserError if the run changed meanwhile."""
     place = folder.path / "evaluations"
+    if place.is_symlink():
+        raise UserError(f"{place} is a link, and nothing is written through one: put a folder there")
     place.mkdir(exist_ok=True)
     lock = os.open(place, os.O_RDONLY)
     try:

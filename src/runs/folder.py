@@ -178,6 +178,16 @@ class RunFolder:
                         )
         return folders, files
 
+    def check_links(self) -> None:
+        """Raise UserError where something in the folder is a link: a run that is resumed would write elsewhere."""
+        for place in (self.path, *(self.path / below for below in WRITTEN if below)):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        raise UserError(
+                            f"{place / entry.name} is a link, and a run writes through none: put a copy there"
+                        )
+
     def check_place(self) -> None:
         """Raise UserError if the folder could not be made, or a file of it not be written on."""
         try:

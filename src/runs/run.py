@@ -91,6 +91,7 @@ def begin(folder: RunFolder, config: Plain, anew: bool) -> None:
     """Write config.yaml, into a folder that holds nothing else where the run is trained ``anew``. Raises UserError."""
     if anew:
         folder.clear()
+    folder.check_links()
     try:
         folder.write_config(config)
         folder.checkpoints.mkdir(exist_ok=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from src.data.base import DataError
 
-BLOCK = 2**22  # bytes that one thread hashes at a time
+BLOCK = 2**20  # bytes that one thread hashes at a time
 AT_ONCE = 64  # small files that one thread hashes before it hands them on
 THREADS = min(8, os.cpu_count() or 1)  # that read and hash; each holds a block
 

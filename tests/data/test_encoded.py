@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from src.data import encoded, text
 from src.data.base import DataError
 from src.data.text import TextFile
+from src.runs.files import read_yaml, write_yaml
 from tests.data.test_text import SETTINGS, TEXT
 
 NUMBERS = itertools.count()
@@ -80,6 +81,47 @@ def test_any_text_in_any_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     ids, alphabet, _ = encoded.encoded(path)
     assert alphabet == tuple(sorted(set(content.removeprefix("\ufeff"))))
     assert "".join(alphabet[i] for i in ids.tolist()) == content.removeprefix("\ufeff")
+
+
+ODD = "\0\x01\x1b\x7f\x80\x85\u2028\u2029\u0301e\u0301\ufffe\uffff\U0001f600\U0010ffff\ufeff\u202e\t"
+
+
+def test_every_character_comes_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Line ends of each kind, controls, separators, combining and astral characters; by way of config.yaml too."""
+    content = "".join(f"{c}\r\n{c}\r{c}\n" for c in ODD) * 9
+    path = tmp_path / "text"
+    path.write_bytes(content.encode())
+    memory, mapped = both(path, monkeypatch, test_fraction=0.1)
+    for data in (memory, mapped):
+        ids = torch.cat([data.parts[split] for split in ("train", "val", "test")]).tolist()
+        assert "".join(data.spec.class_names[i] for i in ids) == content
+    assert memory.spec == mapped.spec
+    assert memory.fingerprint() == mapped.fingerprint()
+    write_yaml(tmp_path / "config.yaml", {"class_names": list(memory.spec.class_names)})
+    assert tuple(read_yaml(tmp_path / "config.yaml")["class_names"]) == memory.spec.class_names
+
+
+def test_what_is_kept_is_of_the_content_whatever_the_times(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_text(TEXT)
+    os.utime(path, ns=(1, 1))
+    before = encoded.encoded(path)
+    path.write_text(TEXT.replace("To be", "to BE"))  # of the same size
+    os.utime(path, ns=(1, 1))
+    after = encoded.encoded(path)
+    assert after.digest != before.digest
+    assert "".join(after.alphabet[i] for i in after.ids.tolist()) == path.read_text()
+
+
+def test_a_flipped_bit_of_what_is_kept_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_text(TEXT)
+    before = encoded.encoded(path).ids.tolist()
+    (kept,) = (tmp_path / "cache").rglob("*.safetensors")
+    raw = bytearray(kept.read_bytes())
+    raw[-9] ^= 1
+    kept.write_bytes(raw)
+    assert encoded.encoded(path).ids.tolist() == before
 
 
 @pytest.mark.parametrize(("characters", "dtype"), [(256, torch.uint8), (257, torch.int16), (40_000, torch.int32)])

@@ -16,7 +16,7 @@ from src.tasks.schedules import Schedule
 Batch = tuple[Tensor, Tensor]
 Seen = tuple[dict[str, Tensor], Tensor, Tensor]  # of a batch: losses by name, logits, targets
 TURN = 0.1  # seconds after which Lightning has its turn though nothing is due: a signal or a bar waits no longer
-HELD = 2**22  # numbers that may wait to be scored (16 MB)
+HELD = 2**18  # numbers that may wait to be scored: 1 MB, which a processor still has in its cache
 STEP = "optimizer_step"  # its name in a profile
 
 

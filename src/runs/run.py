@@ -74,6 +74,8 @@ def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team) ->
     if cfg["x_axis"] != "step" and cfg["logger"] != "tensorboard":
         log.warning("x_axis is ignored: logger=%s draws its curves over steps", cfg["logger"])
     with folder.locked():
+        if not resumed and place(cfg, typed, run_id) != folder.path:
+            raise UserError("another process has begun this very run, by other words: give the command again")
         status = settled(folder, cfg, resumed is not None)  # another process may have begun or finished it meanwhile
         if status is not None:
             return status

@@ -8,6 +8,7 @@ python train.py --help
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from src.config.guard import start, writing
@@ -24,7 +25,7 @@ def main() -> int:
     import hydra  # here, so that a signal is heard, and a fault told, while it is imported
 
     from src.config import schema
-    from src.config.entry import CONF, command
+    from src.config.entry import CONF, command, one_run
     from src.config.words import check_line
     from src.sweep.jobs import as_sweep, is_sweep
 
@@ -42,7 +43,8 @@ def main() -> int:
 
     if many:
         sys.argv[1:] = as_sweep(sys.argv[1:])
-    compose()
+    with contextlib.nullcontext() if many else one_run():
+        compose()
     return run(composed[0]) if composed else 0  # else Hydra only showed something: -c job, --info
 
 

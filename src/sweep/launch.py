@@ -23,8 +23,8 @@ from src.sweep.screen import Screen, duration, scores
 from src.sweep.start import Process, Warm
 
 TRAIN = CONF.parent / "train.py"
-# What train.py and its run import on their way
-IMPORTS = ("hydra.main", "src.runs.run")
+# What train.py and its run import on their way, as far as all of them do
+IMPORTS = ("src.config.guard", "hydra.main", "hydra_plugins.xent", "src.runs.run", "src.data.images")
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def check_target(group: str, node: Any, provided: frozenset[str]) -> None:
     try:
         parameters = signature(target)
     except TargetNotFoundError as error:
-        raise UserError(f"{group}._target_={target}: {error}") from None
+        raise UserError(f"{group}._target_={str(target)[:200]}: {error}") from None
     open_to_user = {name: p for name, p in parameters.items() if name not in provided}
     for key, value in node.items():
         if key == "_target_":

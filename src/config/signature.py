@@ -38,7 +38,7 @@ def signature(target: object) -> dict[str, Parameter]:
         raise TargetNotFoundError(f"{target!r:.100} is no dotted path to a class, such as package.module.Class")
     module, _, name = target.rpartition(".")
     if not module:
-        raise TargetNotFoundError(f"'{target}' is no dotted path to a class, such as package.module.Class")
+        raise TargetNotFoundError(f"{target!r:.100} is no dotted path to a class, such as package.module.Class")
     try:
         return _parameters(_find(_module_file(module), name))
     except RecursionError:

@@ -15,7 +15,7 @@ import yaml
 import evaluate
 import train
 from src.config import trust
-from src.config.entry import guarded
+from src.config.guard import guarded
 from tests.commands import QUIET, only_run
 from tests.commands import train as train_here
 

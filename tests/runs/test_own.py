@@ -1,0 +1,138 @@
+"""Classes of the user's own: trained, resumed, tested again and used as a teacher, if each command names them."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import evaluate
+import train
+from src.config import trust
+from src.config.guard import guarded
+from tests.commands import QUIET, only_run, result_of
+
+SETTINGS = (*QUIET, "data.train_examples=60", "data.eval_batch_size=500", "model.widths=[8]", "trainer.max_steps=2")
+LOSS = """
+from src.losses.base import ClassificationLoss
+
+class OwnLoss(ClassificationLoss):
+    def __init__(self, *, power: float) -> None:
+        super().__init__()
+        self.power = power
+
+    def forward(self, logits, targets):
+        return -self.power * logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
+
+class NoLoss: ...
+
+def made(): ...
+"""
+DATA = "from src.data.mnist import MNIST5k\nclass OwnData(MNIST5k): pass\n"
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def here(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a package of its own name on the path, and options in conf/."""
+    tmp_path = tmp_path_factory.mktemp("own")
+    package = tmp_path / "path" / tmp_path.name
+    package.mkdir(parents=True)
+    for name, text in {"__init__": "", "loss": LOSS, "data": DATA}.items():
+        (package / f"{name}.py").write_text(text)
+    (tmp_path / "conf/loss").mkdir(parents=True)
+    (tmp_path / "conf/loss/own.yaml").write_text(f"_target_: {tmp_path.name}.loss.OwnLoss\npower: 2.0\n")
+    (tmp_path / "conf/data").mkdir()
+    mnist = (Path(trust.ROOT) / "conf/data/mnist_5k.yaml").read_text()
+    (tmp_path / "conf/data/own.yaml").write_text(
+        mnist.replace("src.data.mnist.MNIST5k", f"{tmp_path.name}.data.OwnData")
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "path"))
+    return tmp_path
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """A command as a process of its own would run it: it knows nothing of those before."""
+
+    def run(script: str, *words: object) -> int:
+        trust.forget()
+        monkeypatch.setattr(sys, "argv", [script, *map(str, words)])
+        return guarded(evaluate.main if script == "evaluate.py" else train.main)
+
+    yield run
+    trust.forget()
+
+
+def trained(here: Path, command: Run, *words: str) -> Path:
+    assert command("train.py", "--config-dir", here / "conf", *words, *SETTINGS, f"runs={here / 'runs'}") == 0
+    return only_run(here / "runs")
+
+
+def test_an_own_loss_in_every_command(here: Path, command: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    run, conf = trained(here, command, "loss=own"), here / "conf"
+    named = f"loss._target_={here.name}.loss.OwnLoss"
+    for words, expected in (
+        ((), 2),
+        (("--config-dir", conf), 0),
+        ((f"--config-dir={conf}", "loss=own"), 0),
+        (("-cd", conf, "data.eval_batch_size=9"), 0),
+        ((named,), 0),
+        ((f"loss._target_={here.name}.loss.Other",), 2),
+        (("loss=own",), 2),  # says no more than the folder itself
+        (("--config-dir", here / "path"), 2),
+        (("--config-dir", here / "nowhere"), 2),
+    ):
+        assert command("evaluate.py", run, *words) == expected, words
+    assert "--config-dir" in capfd.readouterr().err
+    student = (*SETTINGS, "loss=distillation", f"teacher={run}", f"runs={here / 'students'}")
+    assert command("train.py", *student) == 2
+    assert f"{here.name}.loss.OwnLoss is neither the project's own" in capfd.readouterr().err
+    assert command("train.py", "--config-dir", conf, *student) == 0
+    before = result_of(run)["metrics"]
+    for words in (("--config-dir", conf), (named,), ("--config-dir", conf, "loss=own")):
+        (run / "result.json").unlink(missing_ok=True)
+        assert command("train.py", f"resume={run}") == 2
+        assert command("train.py", *words, f"resume={run}") == 0, words
+        assert result_of(run)["metrics"] == before
+    assert command("train.py", "--config-dir", conf, f"resume={run}", "loss=ce") == 2
+
+
+def test_own_data_in_every_command(here: Path, command: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    run, conf = trained(here, command, "data=own"), here / "conf"
+    for words, expected in (
+        ((), 2),
+        (("data.eval_batch_size=9",), 2),
+        (("--config-dir", conf), 0),
+        (("--config-dir", conf, "data.eval_batch_size=9"), 0),
+        (("--config-dir", conf, "data=own"), 0),
+        (("data=mnist_5k",), 0),
+        ((f"data._target_={here.name}.data.OwnData",), 0),
+        ((f"data._target_={here.name}.data.Other",), 2),
+    ):
+        assert command("evaluate.py", run, *words) == expected, words
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("loss.NoLoss", "is no loss (a sub-class of src.losses.base.LogitLoss)"),
+        ("loss.made", "'made' in loss.py is a function, and a class is wanted"),
+        ("loss", "'loss' is a module; name a class in it"),
+        ("loss.Other", "no 'Other' in loss.py (there: OwnLoss, NoLoss)"),
+        ("broken.OwnLoss", "cannot be imported: ZeroDivisionError: division by zero"),
+        ("syntax.OwnLoss", "syntax.py cannot be read as Python"),
+    ],
+)
+def test_a_class_that_does_not_fit(
+    target: str, message: str, here: Path, command: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (here / "path" / here.name / "broken.py").write_text("class OwnLoss: pass\n1 / 0\n")
+    (here / "path" / here.name / "syntax.py").write_text("class OwnLoss(\n")
+    (here / "conf/loss/odd.yaml").write_text(f"_target_: {here.name}.{target}\n")
+    words = ("--config-dir", here / "conf", "loss=odd", *SETTINGS, f"runs={here / 'runs'}")
+    assert command("train.py", *words) == 2
+    errors = capfd.readouterr().err
+    assert message in errors and "Traceback" not in errors
+    assert not (here / "runs").exists()

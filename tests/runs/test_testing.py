@@ -125,7 +125,8 @@ def test_a_small_validation_split_determines_no_temperature(
 
 @pytest.mark.parametrize(("words", "same"), [((), False), (("data.test_fraction=0",), True)])
 def test_a_temperature_fitted_to_the_test_split_is_said(words: tuple[str, ...], same: bool, tmp_path: Path) -> None:
-    assert train(*laid_over((*GPT, *words)), f"runs={tmp_path}") == 0
+    learnt = ("trainer.max_steps=60", "optimizer.lr=0.02")  # the space, at least
+    assert train(*laid_over((*GPT, *learnt, *words)), f"runs={tmp_path}") == 0
     result = result_of(only_run(tmp_path))
     assert result["metrics"]["test"]["temperature"] is not None
     assert (testing.SAME_EXAMPLES in result["notes"]) == same

@@ -119,9 +119,15 @@ def processor() -> str:
 def commit() -> str | None:
     """The project's git commit, with "+" where files differ from it; None outside of git."""
     root = Path(__file__).resolve().parents[2]
+    # of this tree, whatever repository the environment names (as in a git hook), and without a program that it may name
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    command = ["git", "-c", "core.fsmonitor=false"]
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True, timeout=10).stdout
+        ended = subprocess.run(
+            [*command, *words], cwd=root, env=environment, capture_output=True, text=True, check=True, timeout=10
+        )
+        return ended.stdout
 
     try:
         return git("rev-parse", "HEAD").strip() + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")

@@ -23,6 +23,8 @@ def settle(cfg: Plain, result: Plain) -> tuple[str, Plain]:
     """Take the run's device, where there is one, and its number of threads; the device and what is said of it."""
     trainer = cfg["trainer"]
     cfg["compile"] = result["run"].get("compiled", cfg["compile"])
+    if "auto" in (trainer["precision"], cfg["compile"]):
+        raise UserError("config.yaml says auto, where a run stores what that came to: it was changed")
     trainer |= {"accelerator": "cpu" if result["run"]["device"].startswith("cpu") else "auto", "devices": 1}
     device = machine.resolve_device(trainer)
     machine.check_extras(cfg | {"logger": "csv"}, device)

@@ -99,6 +99,7 @@ def tried(cfg: Plain, data: Data, teacher: Rebuilt | None, device: str, precisio
         if precisions == ["64-true"]:
             task.double()
             inputs = inputs.double() if inputs.is_floating_point() else inputs
+        task.on_fit_start()  # after double(), or a teacher in float64 would lose digits
         with torch.random.fork_rng(devices=[] if place.type == "cpu" else [torch.cuda.current_device()]):
             steps = {name: backward(task, (inputs, targets), DTYPES.get(name)) for name in precisions}
             return Trial(fastest(steps, place), kind_of(model))

@@ -1,6 +1,5 @@
 """A student network that learns from a trained teacher."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -46,17 +45,21 @@ class DistillationTask(SupervisedTask):
 
     def __init__(self, *, teacher: Teacher, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        # in a list, so that it is no sub-module; in the student's precision, whatever its own was
-        self._unregistered = [teacher.to(next(self.model.parameters()).dtype)]
+        self._unregistered = [teacher]  # in a list, so that it is no sub-module
 
     @property
     def teacher(self) -> Teacher:
         return self._unregistered[0]
 
-    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
-        """The teacher goes wherever the student goes, whatever is done there first."""
-        self.teacher._apply(fn)  # type: ignore[no-untyped-call]
-        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+    def on_fit_start(self) -> None:
+        """Whatever is done first: to the student's place and precision, which is settled only now."""
+        self.teacher.to(self.device, next(self.model.parameters()).dtype)
+
+    def on_test_start(self) -> None:
+        self.on_fit_start()
+
+    def on_predict_start(self) -> None:
+        self.on_fit_start()
 
     def objective(self, inputs: Tensor, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         return self.loss.terms(logits, self.teacher(inputs), targets)

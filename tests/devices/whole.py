@@ -141,7 +141,7 @@ class Run:
         share = testing.ranks.share
         testing.ranks.share = lambda loader, trainer: loader  # type: ignore[assignment]
         try:
-            found = testing.fitted_temperature(trainer, task, self.cfg, self.data)
+            found, _ = testing.fitted_temperature(trainer, task, self.cfg, self.data)
         finally:
             testing.fit_temperature, testing.ranks.share = fit, share
         assert fitted == ([("cpu", "cpu")] if found else [])
@@ -150,6 +150,7 @@ class Run:
     @torch.no_grad()
     def shift(self) -> None:
         task = self.task().eval()
+        task.on_test_start()
         for kind in AMOUNTS:
             for severity in (1, 5):
                 loader = shifted(self.data.eval_loader("test"), self.spec, kind, severity, 0)
@@ -208,7 +209,7 @@ def fault(words: list[str]) -> str:
     except Exception as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/src/" in frame.filename]
         place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "tests"
-        return f"{place}: {type(error).__name__}: {str(error).splitlines()[0][:300]}"
+        return f"{place}: {type(error).__name__}: {str(error)[:300]}"
     return ""
 
 

@@ -15,6 +15,7 @@ from src.losses.distillation import KnowledgeDistillationLoss
 from src.runs import build
 from src.runs.rebuild import rebuild
 from src.runs.teacher import fitted
+from src.tasks.distillation import DistillationTask
 from tests.commands import QUIET, composed, only_run, result_of, train
 
 IMAGES = (*QUIET, "data=mnist_5k", "data.train_examples=300", "model.widths=[16]", "trainer.max_epochs=2")
@@ -209,3 +210,22 @@ def test_teacher_that_would_run_other_code(target: str, teachers: dict[str, Path
     config = copy / "config.yaml"
     config.write_text(config.read_text().replace("src.models.mlp.MLP", target))
     refused("not loaded", *IMAGES, f"teacher={copy}")
+
+
+def test_a_teacher_in_float64_keeps_its_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A student in float64 hears what the teacher said, not that rounded to float32."""
+    double = (*IMAGES, "trainer.precision=64-true")
+    assert train(*double, f"runs={tmp_path / 'teacher'}") == 0
+    teacher, heard = only_run(tmp_path / "teacher"), []
+    objective = DistillationTask.objective
+
+    def listen(task: DistillationTask, *all: torch.Tensor) -> dict[str, torch.Tensor]:
+        heard.append({name: p.clone() for name, p in task.teacher.model.named_parameters()})
+        return objective(task, *all)
+
+    monkeypatch.setattr(DistillationTask, "objective", listen)
+    words = ("loss=distillation", f"teacher={teacher}", "trainer.max_steps=2", "compile=auto")
+    assert train(*double, *words, f"runs={tmp_path / 'student'}") == 0
+    stored = load_file(teacher / "weights.safetensors")
+    assert all(torch.equal(weights[name], stored[name]) for weights in heard for name in weights)
+    assert all(weight.dtype == torch.float64 for weight in heard[0].values())

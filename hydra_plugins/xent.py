@@ -1,5 +1,6 @@
 """Where Hydra looks for its plugins, at every start. The work is done in src/sweep."""
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from src.config.message import message
+from src.lifetime import lead_here
 from src.sweep.jobs import Job, as_typed, jobs_of
 from src.sweep.launch import Processes, config_flags
 from src.sweep.outcome import Outcome, judge, left
@@ -46,6 +48,8 @@ class JobsSweeper(Sweeper):
 
     def _launch(self, jobs: Sequence[Job]) -> tuple[list[Outcome], int | None]:
         assert self.launcher is not None
+        if not isinstance(self.launcher, ProcessesLauncher):
+            lead_here(os.environ)
         try:
             returns = self.launcher.launch(jobs, initial_job_idx=0)
         except Exception as error:  # other launchers end so where one of their processes was killed

@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
@@ -17,6 +18,15 @@ START = "import sys, importlib as i; sys.path.insert(0, sys.argv[1]); i.import_m
 def running(module: str, *words: str) -> list[str]:
     """The command of a process that calls ``main(words)`` of a module of this tree, in whatever folder it starts."""
     return [sys.executable, "-P", "-c", START, str(ROOT), module, *words]
+
+
+def lead_here(environment: MutableMapping[str, str]) -> None:
+    """Have the Python processes of an environment import from this tree, and not from the folder where they start.
+
+    For those that others start, by ``-m`` of a module of their own.
+    """
+    environment["PYTHONSAFEPATH"] = "1"
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
 
 
 def end_with(parent: int) -> None:

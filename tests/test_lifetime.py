@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from src.lifetime import running
+from src.lifetime import lead_here, running
 from src.sweep.start import Forked, Warm
 from tests.commands import QUIET, only_run, process, result_of
 from tests.conftest import ROOT
@@ -31,6 +31,16 @@ def test_a_module_of_this_tree_runs_in_any_folder(foreign: Foreign) -> None:
     """It ends with the fault of this tree's main, which is told of no rank."""
     done = subprocess.run(running("src.sweep.start"), cwd=foreign.path, capture_output=True, text=True)
     assert str(ROOT / "src/sweep/start.py") in done.stderr and "not enough values" in done.stderr
+    assert not foreign.ran()
+
+
+def test_what_others_start_by_its_module_is_led_here(foreign: Foreign) -> None:
+    """As a cluster's launcher starts jobs: the modules of this tree, and nothing of the current folder."""
+    environment = dict(os.environ)
+    lead_here(environment)
+    words = [sys.executable, "-m", "src.runs.files"]
+    done = subprocess.run(words, cwd=foreign.path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert not foreign.ran()
 
 

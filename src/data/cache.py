@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from src.data.base import DataError
-from src.data.content import described, tensor_digest
+from src.data.content import described, opened, tensor_digest
 from src.runs.files import written_whole
 
 Plain = dict[str, Any]
@@ -176,7 +176,8 @@ def whole(path: Path, state: str, checked: bool = True) -> Kept | None:
 
 def read_header(path: Path) -> tuple[Shapes, dict[str, str], int]:
     """Dtypes and shapes, metadata, and where the tensors begin. Raises OSError or, unless it is one of ours, others."""
-    with path.open("rb") as file:
+    path.lstat()
+    with opened(path) as file:  # which does not wait for a pipe
         if not own(path):
             raise ValueError("another user may have written it")
         size = os.fstat(file.fileno()).st_size

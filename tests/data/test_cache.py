@@ -144,6 +144,18 @@ def test_what_others_may_write_is_made_anew(mode: int) -> None:
     assert path_of().stat().st_mode & 0o777 == 0o600
 
 
+def test_a_pipe_or_link_in_its_place_is_made_anew(tmp_path: Path) -> None:
+    path_of().parent.mkdir(parents=True)
+    path_of().parents[1].chmod(0o700)
+    os.mkfifo(path_of(), 0o600)
+    check(cache.kept("kind", "place", "now", write))
+    path_of().rename(tmp_path / "elsewhere")
+    path_of().symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").write_text("mine")
+    check(cache.kept("kind", "place", "now", write))
+    assert (tmp_path / "elsewhere").read_text() == "mine"
+
+
 def test_a_folder_that_others_may_write_to_is_left_alone(places: tuple[Path, Path]) -> None:
     (places[0] / "xent").mkdir(parents=True)
     (places[0] / "xent").chmod(0o777)

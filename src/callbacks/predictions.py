@@ -57,8 +57,7 @@ class Predictions(Callback):
         """predictions.npz: floats as float32; images log_probs or scores and targets, text the columns and correct."""
         columns = self.examples()
         if self.text:
-            kept = {name: value for name, value in columns.items() if not name.endswith("_ts")}
-            kept |= {"correct": columns["guess"] == columns["targets"]}
+            kept = columns | {"correct": columns["guess"] == columns["targets"]}
             kept |= {name: columns[name].to(torch.int32) for name in ("targets", "guess")}
         else:
             kept = {name: columns[name] for name in ("log_probs", "scores", "targets") if name in columns}

@@ -1,14 +1,10 @@
 """What each test example says of a metric, from predictions.npz: the metric is the mean of these numbers.
 
     accuracy        is the guess right            nll     -log p_y             brier   sum_k (p_k - y_k)^2
-    overconfidence  max_k p_k - right             nll_ts, brier_ts, ece_ts     the same with p = softmax(log_probs / T)
-    ece             sign_b (max_k p_k - right), sign_b the sign of the sum of (max_k p_k - right) over the example's bin
+    overconfidence  max_k p_k - right             nll_ts, brier_ts             the same with p = softmax(log_probs / T)
 
-ECE = sum_b |sum over bin b of (confidence - right)| / N is no mean of given numbers, but it is the mean of these, once
-the bins' signs are known. They are its derivatives by the examples' weights, so that the spread of their mean is the
-infinitesimal jackknife of ECE (Efron 1982); in a bin whose gap is 0 the sign is chance, the spread too wide.
-For text, examples are windows of consecutive tokens, since neighbours depend on each other: a window's number is its
-sum over the mean number of tokens in a window.
+ECE is no such mean: of it the bins and gaps are kept (calibration.py). For text, examples are windows of consecutive
+tokens, since neighbours depend on each other: a window's number is its sum over the mean number of tokens in a window.
 """
 
 import hashlib
@@ -22,19 +18,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from src.report.calibration import BINS, Gaps
 from src.report.metrics import BOUNDS
 from src.runs.files import DamagedError, first_line, opened
 
-BINS = 15
 LARGEST = 2**32  # bytes of the arrays
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """``values`` of each metric, (examples,) float32 each; ``test_set`` names what was tested on: the targets' hash."""
+    """``values`` of each metric, (examples,) float32 each; ``gaps`` of each ECE; ``test_set`` names what was tested on:
+    the targets' hash."""
 
     values: dict[str, NDArray[np.float32]]
+    gaps: dict[str, Gaps]
     test_set: str
 
 
@@ -48,10 +46,15 @@ def read_examples(path: Path, temperature: float | None, block: int | None) -> E
         values = _of_tokens(arrays) if block else _of_images(arrays, temperature)
     except (ValueError, KeyError) as error:
         raise DamagedError(path, f"it has no {error}" if isinstance(error, KeyError) else str(error)) from None
+    gaps = {
+        f"ece{scaled}": gaps_of(values.pop(f"confidence{scaled}"), values["accuracy"], block or 1)
+        for scaled in ("", "_ts")
+        if f"confidence{scaled}" in values
+    }
     if block:
         values = {name: windows(value, block) for name, value in values.items()}
     digest = hashlib.sha256(arrays["targets"].astype(np.int64).tobytes()).hexdigest()[:8]
-    return Examples({name: value.astype(np.float32) for name, value in values.items()}, digest)
+    return Examples({name: value.astype(np.float32) for name, value in values.items()}, gaps, digest)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -110,7 +113,7 @@ def _of_images(arrays: dict[str, NDArray[Any]], temperature: float | None) -> di
         cooled -= cooled.max(1, keepdims=True)
         cooled -= np.log(np.exp(cooled).sum(1, keepdims=True))
         tempered = _scores(cooled, targets)
-        values |= {f"{name}_ts": tempered[name] for name in ("nll", "brier", "ece")}
+        values |= {f"{name}_ts": tempered[name] for name in ("nll", "brier", "confidence")}
     return values
 
 
@@ -120,7 +123,14 @@ def _scores(log_probs: Floats, targets: NDArray[np.int64]) -> dict[str, Floats]:
     guess = log_probs.argmax(1)
     right = (guess == targets).astype(float)
     brier = (p**2).sum(1) - 2 * p[rows, targets] + 1
-    return _calibrated(right, -log_probs[rows, targets], brier, p[rows, guess])
+    nll, confidence = -log_probs[rows, targets], p[rows, guess]
+    return {
+        "accuracy": right,
+        "nll": nll,
+        "brier": brier,
+        "overconfidence": confidence - right,
+        "confidence": confidence,
+    }
 
 
 def _of_tokens(arrays: dict[str, NDArray[Any]]) -> dict[str, Floats]:
@@ -128,16 +138,18 @@ def _of_tokens(arrays: dict[str, NDArray[Any]]) -> dict[str, Floats]:
     right = _column(arrays, "correct", 0, 1)
     if "nll" not in arrays:
         return {"accuracy": right}
-    nll = _column(arrays, "nll", *BOUNDS["nll"])
-    brier, confidence = _column(arrays, "brier", *BOUNDS["brier"]), _column(arrays, "confidence", *BOUNDS["ece"])
-    return _calibrated(right, nll, brier, confidence)
+    values = {
+        name: _column(arrays, name, *BOUNDS.get(name, BOUNDS["ece"]))
+        for name in ("nll", "brier", "confidence", "nll_ts", "brier_ts", "confidence_ts")
+        if name in arrays or not name.endswith("_ts")
+    }
+    return {"accuracy": right, "overconfidence": values["confidence"] - right, **values}
 
 
-def _calibrated(right: Floats, nll: Floats, brier: Floats, confidence: Floats) -> dict[str, Floats]:
-    gap = confidence - right
-    inside = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)  # right-closed: (a, b]
-    sign = np.sign(np.bincount(inside, gap, BINS))
-    return {"accuracy": right, "nll": nll, "brier": brier, "overconfidence": gap, "ece": sign[inside] * gap}
+def gaps_of(confidence: Floats, right: Floats, block: int) -> Gaps:
+    """Bins are right-closed, (a, b], as everywhere."""
+    inside = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1)
+    return Gaps(inside.astype(np.uint8), (right - confidence).astype(np.float32), block)
 
 
 def windows(values: Floats, block: int) -> Floats:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from src.report import calibration
+from src.report.calibration import Level
 from src.report.groups import Group
 from src.report.metrics import Metric
 from src.report.read import Run
-from src.report.statistics import Estimate, Floats, Indices, contrast, estimate
+from src.report.statistics import Estimate, Floats, Indices, contrast, estimate, of_share, of_two_shares, within
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Span:
         return replace(self, value=-self.value, low=-self.high, high=-self.low)
 
 
-ALONE = "intervals are over seeds alone"
+ALONE = "intervals are over seeds alone, and ece, part of which is chance, is not told"
+ECES = ("ece", "ece_ts")
 UNKNOWN = Span(math.nan, math.nan, math.nan, 0, math.nan)
 
 
@@ -54,12 +57,17 @@ class Measurements:
 
     def known(self, metric: Metric) -> bool:
         """Whether any run has it."""
-        return any(run.metric("test", metric.name) is not None for run in self.runs)
+        return any(run.metric("test", metric.name) is not None for run in self.runs) and bool(
+            np.isfinite(self.means(metric)).any() or metric.name not in ECES
+        )
 
     @functools.cache  # noqa: B019  lives as long as the report
     def means(self, metric: Metric) -> Floats:
         """(runs,), NaN where a run has no such metric."""
         values = [run.metric("test", metric.source or metric.name) for run in self.runs]
+        if metric.name in ECES:  # without examples nobody can tell how much of it is chance
+            known = [read is not None and metric.name in read.gaps for read in self.examples]
+            values = [value if have else None for value, have in zip(values, known, strict=True)]
         return metric.factor * np.array([math.nan if value is None else value for value in values])
 
     @functools.cache  # noqa: B019
@@ -77,6 +85,8 @@ class Measurements:
     def spans(self, metric: Metric, pairs: Sequence[tuple[Group, Group | None]]) -> list[Span]:
         """Of each group's mean, or of the paired difference of two on common seeds; a ratio's is its logarithm's."""
         rows = [self._rows(metric, *pair) for pair in pairs]
+        if metric.name in ECES:
+            return [self._calibration(metric, tuple(a), tuple(b)) for a, b in rows]
         batches: dict[tuple[int, bool], list[int]] = defaultdict(list)
         for k, (a, b) in enumerate(rows):
             batches[len(a), self._has_examples(metric, a + b)].append(k)
@@ -89,6 +99,20 @@ class Measurements:
                 for k, (value, low, high, p) in zip(members, table, strict=True):
                     spans[k] = Span(value, low, high, n, p)
         return spans
+
+    def _calibration(self, metric: Metric, a: tuple[int, ...], b: tuple[int, ...]) -> Span:
+        if not a:
+            return UNKNOWN
+        first = self._level(metric.name, a)
+        if not b:
+            low, high = (float(end[calibration.AT]) for end in (first.low, first.high))
+            return Span(first.value, low, high, len(a), math.nan)
+        value, low, high, p = calibration.compare(first, self._level(metric.name, b))
+        return Span(value, low, high, len(a), p)
+
+    @functools.cache  # noqa: B019
+    def _level(self, name: str, rows: tuple[int, ...]) -> Level:
+        return calibration.fit([read.gaps[name] for row in rows if (read := self.examples[row])])
 
     def _rows(self, metric: Metric, group: Group, other: Group | None) -> tuple[list[int], list[int]]:
         """The runs of the seeds that both have, where both have the metric; the second list empty without ``other``."""
@@ -108,8 +132,11 @@ class Measurements:
         means, found = self.means(metric), self.covariance(metric)
         with np.errstate(invalid="ignore"):  # inf - inf
             values = means[a] if b is None else means[a] - means[b]
-        if not with_examples or found is None:
-            return estimate(values, None, 0)
-        covariance, examples = found
-        own = covariance[a[:, :, None], a[:, None, :]] if b is None else contrast(covariance, a, b)
-        return estimate(values, own, examples)
+        covariance, examples = found if with_examples and found else (None, 0)
+        if b is None:
+            own = None if covariance is None else covariance[a[:, :, None], a[:, None, :]]
+            spread = estimate(values, own, examples)
+            return within(of_share(spread, examples) if metric.share else spread, metric.low, metric.high)
+        spread = estimate(values, None if covariance is None else contrast(covariance, a, b), examples)
+        widest = metric.high - metric.low
+        return within(of_two_shares(spread, examples) if metric.share else spread, -widest, widest)

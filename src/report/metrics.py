@@ -9,7 +9,7 @@ class Metric:
     """``better``: -1 where less is better, 1 where more is, 0 where neither. ``judged``: part of the verdict.
 
     It is ``factor`` times the mean of ``source`` over seeds, and e raised to that if ``exponential``: then differences
-    are ratios. ``low`` and ``high`` bound it.
+    are ratios. ``low`` and ``high`` bound it. ``share``: of examples that are right.
     """
 
     name: str
@@ -20,10 +20,11 @@ class Metric:
     exponential: bool = False
     low: float = 0.0
     high: float = math.inf
+    share: bool = False
 
 
 METRICS = (
-    Metric("accuracy", 1, judged=True, high=1),
+    Metric("accuracy", 1, judged=True, high=1, share=True),
     Metric("nll", judged=True),
     Metric("perplexity", source="nll", exponential=True),
     Metric("bits_per_char", source="nll", factor=1 / math.log(2)),

@@ -17,7 +17,7 @@ weighed by their variances, as Cochran and Cox (1950, Experimental Designs, ch. 
 and p is the level whose t' is |mean| / sqrt(V). Measured coverage and error rates: docs/statistics.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,15 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean, 95 % interval, two-sided p-value of "the mean is 0": arrays of one shape, NaN where it cannot be told."""
+    """Mean, 95 % interval, two-sided p-value of "the mean is 0", and the variance V and quantile t' that they are made
+    of: arrays of one shape, NaN where it cannot be told."""
 
     value: Floats
     low: Floats
     high: Floats
     p: Floats
+    variance: Floats
+    t: Floats
 
 
 def estimate(means: Floats, covariance: Floats | None, examples: int) -> Estimate:
@@ -66,9 +69,35 @@ def _student(value: Floats, a: Floats, c: Floats, df_a: int, df_c: int) -> Estim
     known = width > 0
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(known, a / (a + c), np.nan)
-        half = np.where(known, quantile(LEVEL, share, df_a, df_c) * width, width)
+        t = quantile(LEVEL, np.where(known, share, 0.0), df_a, df_c)
+        half = np.where(known, t * width, width)
         p = np.where(known, level(np.abs(value) / width, share, df_a, df_c), np.where(value == 0, 1.0, np.nan))
-    return Estimate(value, value - half, value + half, p)
+    return Estimate(value, value - half, value + half, p, width**2, t)
+
+
+def of_share(found: Estimate, examples: int) -> Estimate:
+    """The interval of a share of right answers, inside of 0 and 1: Wilson's (1927) for as many independent examples as
+    would give V (Korn and Graubard 1998); where all are right or all wrong, V is 0, and ``examples`` stands for them.
+    ``examples`` 0: nothing is known of them, nor is the interval where V is 0."""
+    value, t = found.value, found.t**2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        size = np.where(found.variance > 0, value * (1 - value) / found.variance, examples or np.nan)
+        middle, half = value + t / (2 * size), found.t * np.sqrt(value * (1 - value) / size + t / (4 * size**2))
+        low, high = ((middle + sign * half) / (1 + t / size) for sign in (-1, 1))
+    return replace(found, low=np.minimum(low.clip(0, 1), value), high=np.maximum(high.clip(0, 1), value))
+
+
+def of_two_shares(found: Estimate, examples: int) -> Estimate:
+    """The interval of the difference of two such shares; where not one answer differs, of how many may yet differ."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rare = found.t**2 / (found.t**2 + (examples or np.nan))
+    half = np.where(found.variance > 0, 0.0, rare)
+    return replace(found, low=found.low - half, high=found.high + half)
+
+
+def within(found: Estimate, low: float, high: float) -> Estimate:
+    """What of the interval is possible: the truth is never in the rest."""
+    return replace(found, low=found.low.clip(low, high), high=found.high.clip(low, high))
 
 
 def quantile(p: Floats | float, share: Floats, df_a: int, df_c: int) -> Floats:

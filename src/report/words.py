@@ -42,12 +42,13 @@ def decimals(span: Span) -> int:
 
 
 def mean(metric: Metric, span: Span) -> str:
-    """ "0.812 ± 0.024"; a perplexity's interval is not symmetric: "2.01 [1.86, 2.18]"."""
+    """ "0.812 ± 0.024"; an interval that is not symmetric: "2.01 [1.86, 2.18]"."""
     places = decimals(span)
     value = number(span.value, places)
     if math.isnan(span.low) or math.isinf(span.value):
         return value
-    if metric.exponential:
+    apart = {number(end, places) for end in (span.high - span.value, span.value - span.low)}
+    if metric.exponential or len(apart) > 1:
         return f"{value} [{number(span.low, places)}, {number(span.high, places)}]"
     return f"{value} ± {number((span.high - span.low) / 2, places)}"
 

@@ -13,6 +13,7 @@ from scipy import stats
 from src.report.compare import Comparison, compare
 from src.report.figures import curves_of, pooled
 from src.report.groups import sections_of
+from src.report.measure import ALONE
 from src.report.read import find_runs
 from src.report.tables import as_csv
 from src.report.words import verdicts
@@ -84,7 +85,9 @@ def test_one_seed_gives_intervals_and_no_verdict(tmp_path: Path) -> None:
     result = compared(tmp_path)
     cell = result.cells["good", "accuracy"]
     n, p = 400, cell.mean.value
-    assert cell.mean.high - p == pytest.approx(stats.t.ppf(0.975, n - 1) * math.sqrt(p * (1 - p) / (n - 1)), rel=1e-6)
+    for end in (cell.mean.low, cell.mean.high):  # Wilson's: the shares from which p is just so far
+        t = abs(p - end) / math.sqrt(end * (1 - end) / (n - 1))
+        assert t == pytest.approx(stats.t.ppf(0.975, n - 1), rel=1e-6)
     assert cell.difference is not None and cell.difference.p < 1e-3 and not cell.significant
     assert result.best == {}
     assert all(verdict.headline.startswith("No verdict: one common seed") for verdict in verdicts(result))
@@ -118,26 +121,26 @@ GOOD, LUCKY = Kind("good"), Kind("lucky")
 
 
 def test_one_seed_costs_the_others_nothing(tmp_path: Path) -> None:
-    """By hand: the differences of nll are -0.9, -0.8, -0.7, so t = -0.8 / (0.1 / sqrt(3)), t^2 = 192, and with two
-    degrees of freedom p = 1 - |t| / sqrt(t^2 + 2). Holm is over four metrics of the one pair, not over twelve of three
-    pairs, with which 12 p would be 0.062."""
+    """By hand: the differences of nll are -0.91, -0.8, -0.69, so t = -0.8 / (0.11 / sqrt(3)), t^2 = 1.92 / 0.0121, and
+    with two degrees of freedom p = 1 - |t| / sqrt(t^2 + 2). Holm is over three metrics of the one pair (ece needs
+    examples), not over nine of three pairs, with which 9 p would be 0.056."""
     given(tmp_path, CE, [1.0, 1.0, 1.0])
-    given(tmp_path, GOOD, [0.1, 0.2, 0.3])
+    given(tmp_path, GOOD, [0.09, 0.2, 0.31])
     given(tmp_path, LUCKY, [0.01])
-    p = 1 - math.sqrt(192 / 194)
-    assert 4 * p < 0.05 < 12 * p
+    p = 1 - math.sqrt(1.92 / (1.92 + 2 * 0.0121))
+    assert 3 * p < 0.05 < 9 * p
     result = compared(tmp_path)
-    assert (result.comparisons, result.pair_comparisons) == (4, 4)
+    assert (result.comparisons, result.pair_comparisons) == (3, 3)
     cell = result.cells["good", "nll"]
     assert cell.difference is not None
-    assert (cell.difference.p, cell.adjusted) == (pytest.approx(p, abs=1e-9), pytest.approx(4 * p, abs=1e-9))
+    assert (cell.difference.p, cell.adjusted) == (pytest.approx(p, abs=1e-9), pytest.approx(3 * p, abs=1e-9))
     assert result.best == {"nll": "good"}
     verdict = next(verdict for verdict in verdicts(result) if verdict.metric == "nll")
     assert verdict.won and verdict.headline.startswith("good wins among the 2 compared: 0.20 ")
     assert verdict.details == [
-        "lower than ce, the next, by 0.80 (95 % interval 0.55 to 1.05)",
-        "differs from every other that is compared after Holm's correction over 4 pairs",
-        "better than ce: good (\N{MINUS SIGN}0.80 ± 0.25)",
+        "lower than ce, the next, by 0.80 (95 % interval 0.53 to 1.07)",
+        "differs from every other that is compared after Holm's correction over 3 pairs",
+        "better than ce: good (\N{MINUS SIGN}0.80 ± 0.27)",
         "not compared with ce: lucky (one common seed)",
         "lucky: one seed only: not compared for “best”",
     ]
@@ -147,7 +150,7 @@ def test_one_seed_costs_the_others_nothing(tmp_path: Path) -> None:
 
 def test_a_baseline_of_one_seed_leaves_the_others_their_verdict(tmp_path: Path) -> None:
     given(tmp_path, CE, [1.0, 1.0, 1.0])
-    given(tmp_path, GOOD, [0.1, 0.2, 0.3])
+    given(tmp_path, GOOD, [0.09, 0.2, 0.31])
     given(tmp_path, LUCKY, [0.01])
     result = compared(tmp_path, "lucky")
     assert result.comparisons == 0 and not any(cell.significant for cell in result.cells.values())
@@ -215,7 +218,7 @@ def test_without_predictions_the_interval_is_over_seeds(tmp_path: Path) -> None:
 def test_other_test_examples_are_not_paired(tmp_path: Path) -> None:
     ablation_of(tmp_path, [CE], range(3), n=400)
     ablation_of(tmp_path, [BRIER], range(3), n=300)
-    assert compared(tmp_path).notes == ["the runs were not tested on the same examples: intervals are over seeds alone"]
+    assert compared(tmp_path).notes == [f"the runs were not tested on the same examples: {ALONE}"]
 
 
 def test_a_run_that_diverged_keeps_its_place(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Numbers of single examples: their means against the metrics' definitions, ECE's spread against the bootstrap."""
+"""Numbers of single examples: their means against the metrics' definitions."""
 
 from pathlib import Path
 
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from src.metrics.scores import Scores
 from src.report.examples import read_examples, windows
-from src.report.statistics import estimate
 
 
 def confident(
@@ -42,24 +41,29 @@ def test_means_are_the_metrics(tmp_path: Path) -> None:
     scores = Scores(text=False)
     scores.update({"loss": log_probs[:, 0]}, log_probs, log_probs, targets)
     want = scores.compute()
-    got = read_examples(tmp_path / "predictions.npz", 1.0, None).values
+    read = read_examples(tmp_path / "predictions.npz", 1.0, None)
+    got = read.values
     for name in ("accuracy", "nll", "overconfidence"):
         assert got[name].mean() == pytest.approx(want[name], abs=1e-6)
     one_hot = torch.nn.functional.one_hot(targets, 5)
     assert got["brier"].mean() == pytest.approx(((log_probs.exp() - one_hot) ** 2).sum(1).mean().item(), abs=1e-6)
-    assert got["ece"].mean() == pytest.approx(ece(**arrays), abs=1e-6)
-    for name in ("nll", "brier", "ece"):
+    assert read.gaps.keys() == {"ece", "ece_ts"}
+    for gaps in read.gaps.values():
+        assert np.abs(gaps.deviations()[0]).sum() == pytest.approx(ece(**arrays), abs=1e-6)
+    for name in ("nll", "brier"):
         assert got[f"{name}_ts"] == pytest.approx(got[name], abs=1e-6)  # T = 1 changes nothing
 
 
 def test_temperature_undoes_what_was_too_sure(tmp_path: Path) -> None:
     arrays = confident(np.random.default_rng(1), 20_000, factor=3.0)
     np.savez_compressed(tmp_path / "predictions.npz", **arrays)
-    got = {name: value.mean() for name, value in read_examples(tmp_path / "predictions.npz", 3.0, None).values.items()}
+    read = read_examples(tmp_path / "predictions.npz", 3.0, None)
+    got = {name: value.mean() for name, value in read.values.items()}
     want = torch.log_softmax(torch.from_numpy(arrays["log_probs"]).double() / 3, 1)
     nll = torch.nn.functional.nll_loss(want, torch.from_numpy(arrays["targets"]))
     assert got["nll_ts"] == pytest.approx(nll.item(), abs=1e-6)
-    assert got["ece"] > 0.1 > 0.02 > got["ece_ts"]
+    before, after = (np.abs(read.gaps[name].deviations()[0]).sum() for name in ("ece", "ece_ts"))
+    assert before > 0.1 > 0.02 > after
 
 
 def test_scores_that_are_no_probabilities_have_an_accuracy_alone(tmp_path: Path) -> None:
@@ -78,8 +82,10 @@ def test_text_is_cut_into_windows(tmp_path: Path) -> None:
         correct=np.ones(1003, bool),
         **tokens,
     )
-    got = read_examples(tmp_path / "predictions.npz", 2.0, 100).values
-    assert set(got) == {"accuracy", "nll", "brier", "overconfidence", "ece"}
+    read = read_examples(tmp_path / "predictions.npz", 2.0, 100)
+    got = read.values
+    assert (read.gaps["ece"].block, read.gaps["ece"].deviations()[2]) == (100, 11)
+    assert set(got) == {"accuracy", "nll", "brier", "overconfidence"}
     assert len(got["nll"]) == 11
     assert got["nll"].mean() == pytest.approx(tokens["nll"].mean(), abs=1e-6)
     assert got["overconfidence"].mean() == pytest.approx(tokens["confidence"].mean() - 1, abs=1e-6)
@@ -87,36 +93,3 @@ def test_text_is_cut_into_windows(tmp_path: Path) -> None:
 
 def test_windows_by_hand() -> None:
     assert windows(np.array([1.0, 2, 3, 4, 5]), 2).tolist() == pytest.approx([3 * 0.6, 7 * 0.6, 5 * 0.6])
-
-
-def test_the_spread_of_ece_is_that_of_the_bootstrap(tmp_path: Path) -> None:
-    """Bins are filled anew in each of 1,000 resamples of the examples."""
-    rng = np.random.default_rng(3)
-    arrays = confident(rng, 2000)
-    np.savez_compressed(tmp_path / "predictions.npz", **arrays)
-    values = read_examples(tmp_path / "predictions.npz", None, None).values["ece"].astype(float)
-    resampled = [ece(*(a[index] for a in arrays.values())) for index in rng.integers(0, 2000, (1000, 2000))]
-    assert values.std(ddof=1) / np.sqrt(2000) == pytest.approx(np.std(resampled), rel=0.08)
-
-
-def eces(rng: np.random.Generator, folder: Path, n: int) -> NDArray[np.float64]:
-    """Each example's number, for n seeds that differ in how much too sure they are, on one test set."""
-    z = 1.5 * rng.standard_normal((1000, 5))
-    p = np.exp(z - np.logaddexp.reduce(z, 1, keepdims=True))
-    targets = (p.cumsum(1) < rng.random((1000, 1))).sum(1).clip(max=4)
-    rows = []
-    for _ in range(n):
-        sure = (2 + 0.1 * rng.standard_normal()) * (z + 0.2 * rng.standard_normal(z.shape))
-        np.savez(folder / "p.npz", log_probs=sure - np.logaddexp.reduce(sure, 1, keepdims=True), targets=targets)
-        rows.append(read_examples(folder / "p.npz", None, None).values["ece"])
-    return np.array(rows, float)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("n", [3, 5])
-def test_intervals_of_ece_cover_its_expectation(tmp_path: Path, n: int) -> None:
-    rng = np.random.default_rng(4)
-    tables = [eces(rng, tmp_path, n) for _ in range(1000)]
-    truth = np.mean([rows.mean() for rows in tables])
-    held = [(e.low <= truth <= e.high) for e in (estimate(y.mean(1), np.cov(y), 1000) for y in tables)]
-    assert 0.93 <= np.mean(held) <= 0.98

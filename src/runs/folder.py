@@ -4,6 +4,7 @@ import contextlib
 import fnmatch
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,8 @@ class RunFolder:
         if not os.access(existing, os.W_OK | os.X_OK):
             made = "is" if existing == self.path else f"cannot be made, {existing} is"
             raise UserError(f"runs: {self.path} {made} not writable")
+        if os.path.lexists(self.log) and not stat.S_ISREG(self.log.lstat().st_mode):  # a pipe would be waited for
+            raise UserError(f"runs: {self.log} is nothing that a run writes: move it away")
         for path in (self.path / LOCK, self.metrics, self.timing, self.log, self.checkpoints):
             if path.exists() and not os.access(path, os.W_OK):
                 raise UserError(f"runs: {path} is not writable")

@@ -141,6 +141,14 @@ def test_every_flipped_bit_of_a_checkpoint_is_noticed_or_harmless(
     assert noticed > 60
 
 
+@pytest.mark.parametrize("extra", ["retry_failed=true", "overwrite=true"])
+def test_a_log_that_is_a_pipe_is_not_waited_for(extra: str, made: dict[str, Path], tmp_path: Path) -> None:
+    run = copied(made, "failed", tmp_path)
+    pipe(run / "train.log")
+    with pytest.raises(UserError, match=r"train.log is nothing that a run writes"):
+        train(*RUN, f"runs={tmp_path}", extra)
+
+
 def test_a_table_cut_short_is_not_lengthened(made: dict[str, Path], tmp_path: Path) -> None:
     run = copied(made, "failed", tmp_path)
     for name in ("metrics.csv", "timing.csv"):

@@ -51,9 +51,12 @@ def main() -> int:
 def run(asked: Command) -> int:
     """Train, or finish, or show the one run; the exit status. Raises UserError."""
     from src.config.entry import resolve
+    from src.config.fit import check_fit
     from src.garbage import uncollected
 
     cfg = resolve(asked.cfg, asked.typed)
+    if not cfg["resume"]:  # else the run's folder has the configuration
+        check_fit(cfg, asked.choices)
     with uncollected():
         from src.runs.run import execute  # torch and Lightning take seconds: only for a configuration that is right
 

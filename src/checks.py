@@ -5,6 +5,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+LARGEST = 2**63 - 1  # of tensors' sizes, steps and counts
+
 
 def number(
     name: str,
@@ -36,7 +38,9 @@ def number(
 
 
 def integer(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
-    """Return ``value`` if it is an integer with low <= value <= high; ValueError otherwise."""
+    """Return ``value`` if it is an integer of 64 bits with low <= value <= high; ValueError otherwise."""
+    if isinstance(value, int) and value > LARGEST:
+        high = high or LARGEST
     bounds = [f"{sign} {bound}" for sign, bound in ((">=", low), ("<=", high)) if bound is not None]
     valid = isinstance(value, int) and not isinstance(value, bool)
     if not valid or (low is not None and value < low) or (high is not None and value > high):

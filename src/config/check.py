@@ -129,13 +129,16 @@ def check_values(cfg: Plain) -> None:
     for key in ("resume", "teacher", "runs"):
         if cfg[key] == "":
             raise ValueError(f"{key}= has no value; name a folder")
-    checks.integer("seed", cfg["seed"], low=0)
+    checks.integer("seed", cfg["seed"], low=0, high=2**32 - 1)  # NumPy's largest
     if "lr" in cfg["optimizer"]:
         checks.number("optimizer.lr", cfg["optimizer"]["lr"], low=0)
-    for key in ("devices", "num_nodes", "accumulate_grad_batches", "log_every_n_steps"):
+    for key in ("devices", "num_nodes", "threads"):
+        if trainer[key] is not None:
+            checks.integer(f"trainer.{key}", trainer[key], low=1, high=1024)  # OpenMP dies of too many threads
+    for key in ("accumulate_grad_batches", "log_every_n_steps"):
         checks.integer(f"trainer.{key}", trainer[key], low=1)
     for key in (
-        *("threads", "max_epochs", "max_steps", "val_every_n_steps"),
+        *("max_epochs", "max_steps", "val_every_n_steps"),
         *("limit_train_batches", "limit_eval_batches", "overfit_batches"),
     ):
         if trainer[key] is not None:
@@ -146,8 +149,6 @@ def check_values(cfg: Plain) -> None:
     if trainer["gradient_clip_val"] is not None:
         checks.number("trainer.gradient_clip_val", trainer["gradient_clip_val"], above=0)
     checks.choice("trainer.precision", trainer["precision"], PRECISIONS)
-    if cfg["compile"] not in (True, False, "auto", "reduce-overhead"):
-        raise ValueError(f"compile must be true, false, auto or reduce-overhead, got {cfg['compile']!r}")
     if cfg["compile"] == "reduce-overhead" and trainer["accumulate_grad_batches"] > 1:
         raise ValueError(
             "compile=reduce-overhead takes no trainer.accumulate_grad_batches > 1: a CUDA graph writes each batch's"

@@ -44,7 +44,8 @@ def command(cfg: DictConfig) -> Command:
     for source in hydra.runtime.config_sources:
         if source.schema == "file" and Path(source.path) != CONF:  # --config-dir, or the like
             trust.name(trust.targets_below(Path(source.path)))
-    return Command(cfg, chosen(hydra.runtime.choices), list(hydra.overrides.task))
+    typed: Any = OmegaConf.to_container(hydra.overrides.task)  # as it is typed: "${...}" stays
+    return Command(cfg, chosen(hydra.runtime.choices), typed)
 
 
 @contextlib.contextmanager

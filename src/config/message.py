@@ -84,6 +84,8 @@ def of_hydra(error: Exception) -> str:
 
 def _unparsed(word: str) -> str:
     key, equals, value = word.partition("=")
+    if equals and not re.fullmatch(r"[+~]*\w+([./@-]\w+)*", key):
+        return f"'{key}' is no key; a word is key=value, without spaces, as in loss.gamma=3"
     if equals and value:
         return f"the value of {key} has characters that need quotes of their own: \"{key}='{value}'\""
     hint = _as_option(key) or " A word is key=value, without spaces; python train.py --help lists the keys."

@@ -107,7 +107,7 @@ class Config:
     ablation: AblationConf | None = None
     teacher: str | None = None
     seed: int = 0
-    compile: Any = False
+    compile: bool | Literal["auto", "reduce-overhead"] = False
     ema: EMAConf = field(default_factory=EMAConf)
     early_stopping: EarlyStoppingConf = field(default_factory=EarlyStoppingConf)
     checkpoint: CheckpointConf = field(default_factory=CheckpointConf)

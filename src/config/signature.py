@@ -75,6 +75,34 @@ def _of_bases(definition: Definition) -> dict[str, Parameter]:
     return {}
 
 
+def constant(target: str, name: str) -> Any:
+    """The value that the body of the class ``target``, or of a base of it, gives ``name``; None where it gives none."""
+    module, _, cls = target.rpartition(".")
+    try:
+        return _constant(_find(_module_file(module), cls), name)
+    except TargetNotFoundError:
+        return None
+
+
+def _constant(definition: Definition, name: str) -> Any:
+    for item in definition.node.body:
+        targets = (
+            item.targets if isinstance(item, ast.Assign) else [item.target] if isinstance(item, ast.AnnAssign) else []
+        )
+        value = getattr(item, "value", None)
+        if any(isinstance(one, ast.Name) and one.id == name for one in targets) and isinstance(value, ast.Constant):
+            return value.value
+    for base in getattr(definition.node, "bases", []):
+        if isinstance(base, ast.Name):
+            try:
+                found = _constant(_find(definition.path, base.id), name)
+            except TargetNotFoundError:
+                continue
+            if found is not None:
+                return found
+    return None
+
+
 def _find(path: Path, name: str) -> Definition:
     """``name`` in the module file ``path``, followed through ``from ... import``."""
     tree = _parse(path)
@@ -180,8 +208,8 @@ def accepts(annotation: ast.expr | None, value: Any) -> bool:
             return any(accepts(member, value) for member in members)
         case ast.Subscript(value=ast.Name(id="list" | "Sequence"), slice=inner):
             return isinstance(value, list) and all(accepts(inner, item) for item in value)
-        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=members)) if isinstance(value, list):
-            return len(value) == len(members) and all(map(accepts, members, value))
+        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=members)):
+            return isinstance(value, list) and len(value) == len(members) and all(map(accepts, members, value))
         case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
             options = inner.elts if isinstance(inner, ast.Tuple) else [inner]
             return any(isinstance(option, ast.Constant) and option.value == value for option in options)
@@ -198,6 +226,8 @@ def describe(annotation: ast.expr) -> str:
             return " or ".join(filter(None, (describe(left), describe(right))))
         case ast.Subscript(value=ast.Name(id="list" | "Sequence")):
             return "a list"
+        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=members)):
+            return f"a list of {len(members)}: {', '.join(map(describe, members))}"
         case ast.Constant(value=None):
             return "null"
         case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):

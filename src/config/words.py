@@ -119,7 +119,7 @@ def check_override(override: Override) -> None:
             raise UserError(f"{word}: only a key of {', '.join(FREE)} can be left out, as in ~model.dropout")
         return
     for value in given(override):
-        if key in GROUPS:
+        if key in GROUPS or "/" in key:
             check_option(key, value)
         elif isinstance(value, int | float | list):
             check_number(key, raw_of(word))
@@ -149,9 +149,11 @@ def check_option(group: str, value: Any) -> None:
         raise UserError(f"{group} takes the name of an option; its keys are words of their own: {keys}")
     if text is None:
         raise UserError(f"a group takes the name of an option, not null: {group}=NAME")
-    if not re.fullmatch(r"\w[\w.+-]*", str(text)) or str(text).endswith((".yaml", ".yml")):
-        name = re.sub(r"\.ya?ml$", "", str(text)).rpartition("/")[2]
-        hint = f" Did you mean {group}={name}?" if name and name != str(text) else ""
+    if not isinstance(text, str):
+        raise UserError(f"{group} takes the name of an option, got {str(text).lower()}")
+    if not re.fullmatch(r"\w[\w.+-]*", text) or text.endswith((".yaml", ".yml")):
+        name = re.sub(r"\.ya?ml$", "", text).rpartition("/")[2]
+        hint = f" Did you mean {group}={name}?" if name and name != text else ""
         raise UserError(f"{group} takes the name of an option, not a path, got '{text}'.{hint}")
 
 

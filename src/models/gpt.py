@@ -38,7 +38,7 @@ class GPT(Network):
         super().__init__()
         (block_size,) = input_shape
         layers, heads, width = (
-            integer(name, value, low=1)
+            integer(name, value, low=1, high=10_000 if name == "n_layer" else None)
             for name, value in (("n_layer", n_layer), ("n_head", n_head), ("n_embd", n_embd))
         )
         if width % heads:

@@ -47,7 +47,8 @@ class ViT(Network):
         self.embed = nn.Linear(channels * patch * patch, width)
         self.places = nn.Parameter(torch.empty((height // patch) * (columns // patch), width))
         self.blocks = nn.ModuleList(
-            Block(width, heads, self.dropout, bias=True, causal=False) for _ in range(integer("layers", layers, low=1))
+            Block(width, heads, self.dropout, bias=True, causal=False)
+            for _ in range(integer("layers", layers, low=1, high=10_000))
         )
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, outputs)

@@ -2,19 +2,19 @@
 
 import importlib
 import logging
+import re
 from dataclasses import asdict
 from typing import Any
 
 import torch
-import yaml
 
-from src.config.entry import CONF
 from src.config.errors import UserError
 from src.config.signature import signature
 from src.config.trust import check_trusted
 from src.data.base import Data, DataError, Spec, generator
 from src.losses.base import LogitLoss
 from src.models.base import Network
+from src.runs.size import check_size
 from src.tasks.schedules import Schedule
 from src.tasks.supervised import parameter_groups
 
@@ -55,7 +55,11 @@ def construct(cfg: Plain, group: str, **provided: Any) -> Any:
     try:
         return constructor(**keys, **{key: value for key, value in provided.items() if key in taken})
     except (ValueError, TypeError) as error:
-        raise UserError(f"{group}.{error}" if str(error).split(" ")[0] in keys else f"{group}: {error}") from error
+        if str(error).split(" ")[0] in keys:
+            raise UserError(f"{group}.{error}") from error
+        # torch's own: "Invalid beta parameter at index 1: 2" is of betas
+        key = next((key for key in keys if re.search(rf"\b{key.removesuffix('s')}", str(error))), None)
+        raise UserError(f"{group}.{key}={keys[key]}: {error}" if key else f"{group}: {error}") from error
 
 
 def build_data(cfg: Plain) -> Data:
@@ -100,65 +104,15 @@ def build_loss(cfg: Plain, spec: Spec) -> LogitLoss:
 
 def build_model(cfg: Plain, spec: Spec, loss: LogitLoss) -> Network:
     """The network, its weights a function of (seed, model) alone: all losses start from the same."""
+    sizes = {
+        "input_shape": spec.input_shape,
+        "num_classes": spec.num_classes,
+        "outputs": loss.outputs(spec.num_classes),
+    }
+    check_size(lambda: construct(cfg, "model", **sizes), cfg["model"])
     with torch.random.fork_rng(devices=[]):  # of the CPU, where weights are drawn; by default, of every GPU there is
         torch.manual_seed(generator("weights", cfg["seed"]).initial_seed())
-        return construct(
-            cfg,
-            "model",
-            input_shape=spec.input_shape,
-            num_classes=spec.num_classes,
-            outputs=loss.outputs(spec.num_classes),
-        )
-
-
-def check_fit(cfg: Plain, data: Data) -> None:
-    """Raise UserError, before anything is read, where model or loss and the data do not fit together."""
-    reads = getattr(class_of(cfg, "model"), "inputs", data.kind)
-    if reads != data.kind:
-        fitting = {"image": "mlp, model=resnet or model=vit", "text": "gpt"}[data.kind]
-        model, name = cfg["choices"]["model"], cfg["choices"]["data"]
-        raise UserError(f"model={model} reads {reads}, data={name} gives {data.kind}: take model={fitting}")
-    loss = class_of(cfg, "loss")
-    check_targets(cfg, data, loss)
-    check_batch(cfg, data, loss)
-
-
-def check_targets(cfg: Plain, data: Data, loss: type[LogitLoss]) -> None:
-    """Raise UserError where targets are distributions and the loss, or what is asked of the run, wants classes."""
-    if not data.soft_targets:
-        return
-    if not loss.soft_targets:
-        raise UserError(
-            f"loss={cfg['choices']['loss']} learns from classes, data.mixup={cfg['data']['mixup']} gives distributions"
-            f" over them: take data.mixup=null or loss={', '.join(soft_losses())}"
-        )
-    if cfg["trainer"]["overfit_batches"]:
-        raise UserError(
-            "trainer.overfit_batches validates on training batches, which data.mixup mixes: take data.mixup=null"
-        )
-
-
-def soft_losses() -> list[str]:
-    """The options of the group loss whose class takes distributions as targets."""
-    options = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((CONF / "loss").glob("*.yaml"))}
-    return [
-        name
-        for name, option in options.items()
-        if "_target_" in option and class_of({"loss": option}, "loss").soft_targets
-    ]
-
-
-def check_batch(cfg: Plain, data: Data, loss: type[LogitLoss]) -> None:
-    """Raise UserError where a loss over the statistics of its batch would not see the batch whole."""
-    if not loss.batch_statistic:
-        return
-    name, why = cfg["choices"]["loss"], "is a statistic of the whole batch"
-    if data.kind == "text":
-        raise UserError(f"loss={name} {why} of examples, data={cfg['choices']['data']} gives text: take images")
-    for key in ("accumulate_grad_batches", "devices", "num_nodes"):
-        value = cfg["trainer"][key]
-        if value > 1:
-            raise UserError(f"loss={name} {why}, trainer.{key}={value} cuts it: take trainer.{key}=1")
+        return construct(cfg, "model", **sizes)
 
 
 def check_batches(cfg: Plain, data: Data) -> None:

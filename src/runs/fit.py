@@ -1,5 +1,6 @@
 """Training and testing of one run, by Lightning."""
 
+import hashlib
 import logging
 import sys
 import time
@@ -166,7 +167,10 @@ class Fit:
             from pytorch_lightning.loggers import WandbLogger
 
             family, name, seed = self.folder.path.parts[-3:]
-            return [WandbLogger(save_dir=self.folder.path, project="xent", group=family, name=f"{name}/{seed}")]
+            # by its folder: a run that goes on is the same one there, one trained anew takes its place
+            one = hashlib.sha256(str(self.folder.path.resolve()).encode()).hexdigest()[:16]
+            named: Plain = {"project": "xent", "group": family, "name": f"{name}/{seed}", "id": one}
+            return [WandbLogger(save_dir=self.folder.path, resume="allow" if self.checkpoint else None, **named)]
         return []
 
     def _callbacks(self, keeper: ExactCheckpoint) -> list[Callback]:

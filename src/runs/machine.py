@@ -28,9 +28,11 @@ def resolve_device(trainer: Plain) -> str:
     device = "gpu" if available and trainer["accelerator"] != "cpu" else "cpu"
     if device == "cpu" and trainer["strategy"] == "fsdp":
         raise UserError("trainer=fsdp needs GPUs, and here is none (or trainer.accelerator=cpu); take trainer=ddp")
-    most = torch.cuda.device_count() if device == "gpu" else trainer["devices"]
+    # on a CPU a few more ranks than cores still show whether something works
+    most = torch.cuda.device_count() if device == "gpu" else max(8, os.cpu_count() or 1)
     if trainer["devices"] > most:
-        raise UserError(f"trainer.devices must be <= {most}, the GPUs of this machine, got {trainer['devices']}")
+        what = "the GPUs of this machine" if device == "gpu" else "what this CPU can bear"
+        raise UserError(f"trainer.devices must be <= {most}, {what}, got {trainer['devices']}")
     return device
 
 

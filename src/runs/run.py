@@ -13,6 +13,7 @@ from torch import nn
 import src.torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 from src.callbacks.checkpoint import Interrupted
 from src.config.errors import UserError, printable
+from src.config.fit import check_fit
 from src.config.trust import BESIDE, agrees, check_stored
 from src.runs import build, machine, show, speed
 from src.runs.fit import Fit
@@ -51,7 +52,7 @@ def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team) ->
     """Rank 0's part, which is all there is in a run of one process."""
     device, threads = team.device, cfg["trainer"]["threads"]
     data = build.build_data(cfg)
-    build.check_fit(cfg, data)
+    check_fit(cfg, cfg["choices"])
     teacher = find_teacher(cfg)
     cfg, why = speed.settle(cfg, data, teacher, device)
     facts = {"fingerprint": build.fingerprint(data), "device": device}

@@ -25,7 +25,10 @@ def find_teacher(cfg: Plain) -> Rebuilt | None:
         return None
     if not path:
         raise UserError(f"loss={loss} needs a teacher: teacher=RUN_FOLDER, the folder of a finished run")
-    return rebuild(Path(path).expanduser())
+    try:
+        return rebuild(Path(path).expanduser())
+    except UserError as error:
+        raise UserError(f"teacher={path}: {error}") from None
 
 
 def build_task(cfg: Plain, spec: Spec, teacher: Rebuilt | None, **parts: Any) -> SupervisedTask:

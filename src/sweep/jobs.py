@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src.config.check import check_keys
 from src.config.entry import chosen, resolve
 from src.config.errors import UserError
+from src.config.fit import check_fit
 from src.config.message import message
 from src.config.schema import AblationConf
 from src.config.words import check_words, is_below, key_of, parsed, variants
@@ -152,7 +153,8 @@ class Composer:
 
     def compose(self, job: Job) -> None:
         """Fill in what the job's words say: configuration and choices, or the fault."""
-        seed = next((word for word in job if re.fullmatch(r"seed=(0|[1-9]\d*)", word)), None)
+        alike = not any("${" in word for word in job)  # a value may be made of the seed
+        seed = next((word for word in job if alike and re.fullmatch(r"seed=(0|[1-9]\d*)", word)), None)
         rest = tuple(word for word in job if word != seed)
         if rest not in self.composed:
             self.composed[rest] = self._load(list(rest))
@@ -172,7 +174,9 @@ class Composer:
             choices = chosen(cfg.hydra.runtime.choices)
             with open_dict(cfg):
                 del cfg["hydra"]
-            return resolve(cfg, words), choices
+            plain = resolve(cfg, words)
+            check_fit(plain, choices)
+            return plain, choices
         except (UserError, HydraException, OmegaConfBaseException) as error:
             return message(error)[0]
 

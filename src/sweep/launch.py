@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 from src import checks
 from src.config.entry import CONF
@@ -70,8 +70,8 @@ class Processes:
             checks.choice("hydra.launcher.on_error", on_error, ("continue", "stop"))
         except ValueError as error:
             raise UserError(str(error)) from None
-        if devices is not None and (not devices or len(set(devices)) < len(devices) or min(devices) < 0):
-            raise UserError(f"hydra.launcher.devices must be a list of different GPUs, [0,1], got {list(devices)}")
+        if devices is not None and not are_gpus(devices):
+            raise UserError(f"hydra.launcher.devices must be a list of different GPUs, [0,1], got {devices}")
         self.most, self.stop_on_error = jobs, on_error == "stop"
         self.chosen = None if devices is None else [str(index) for index in devices]
         self.children: list[Child] = []
@@ -168,6 +168,13 @@ class Processes:
         finally:
             for signum, handler in before.items():
                 signal.signal(signum, handler)
+
+
+def are_gpus(devices: Any) -> bool:
+    """Whether ``devices`` is a list of different indices, at least one."""
+    listed = list(devices) if isinstance(devices, Sequence) and not isinstance(devices, str) else []
+    whole = all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in listed)
+    return bool(listed) and whole and len(set(listed)) == len(listed)
 
 
 def is_cold(job: Job) -> bool:

@@ -15,8 +15,8 @@ from PIL import Image
 import train
 from src.config.entry import resolve
 from src.config.errors import UserError
+from src.config.fit import check_fit
 from src.config.guard import guarded
-from src.runs.build import build_data, check_fit
 from tests.commands import QUIET, composed, only_run
 from tests.commands import train as train_here
 from tests.conftest import ROOT
@@ -140,7 +140,7 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     ("trainer.max_epochs=null", nothing, "the run has no end: set trainer.max_epochs or trainer.max_steps"),
     ("trainer.precision=16", nothing, "trainer.precision must be one of 32-true"),
     ("trainer=cpu trainer.precision=16-mixed", nothing, "16-mixed needs a GPU"),
-    ("seed=-1", nothing, "seed must be an integer >= 0, got -1"),
+    ("seed=-1", nothing, "seed must be an integer >= 0 and <= 4294967295, got -1"),
     ("seed=one", nothing, "seed must be an integer, got 'one'"),
     ("model.widths=5", nothing, "model.widths must be a list"),
     ("model.dropout=1.5", nothing, "model.dropout must be a number >= 0 and <= 0.99, got 1.5"),
@@ -260,6 +260,39 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     (TEXT.replace("data.path=text", "data.path='~nosuch/text'"), nothing, "data.path names a home folder that is not"),
     ("data=mnist data.root='~nosuch'", nothing, "data.root names a home folder that is not known, got '~nosuch'"),
     ("data.without=[10]", nothing, "data.without: there is no class 10; the classes are 0, 1,"),
+    # sizes
+    (
+        "model.widths=[100000000000]",
+        nothing,
+        r"too large: model.widths=\[100000000000\] makes .* takes .* GiB, and",
+    ),
+    ("model.widths=[100000000000,100000000000]", nothing, "is more than torch can count"),
+    ("model=vit model.layers=1000000000", nothing, "model.layers must be an integer >= 1 and <= 10000"),
+    ("trainer.threads=1000000", nothing, "trainer.threads must be an integer >= 1 and <= 1024, got 1000000"),
+    ("trainer.devices=1000000000", nothing, "trainer.devices must be an integer >= 1 and <= 1024"),
+    ("seed=4294967296", nothing, "seed must be an integer >= 0 and <= 4294967295, got 4294967296"),
+    (
+        "trainer.max_steps=99999999999999999999",
+        nothing,
+        "trainer.max_steps must be an integer .* <= 92233720",
+    ),
+    ("seed=1e3", nothing, "seed must be an integer, got 1000.0"),
+    ("compile=1", nothing, "compile must be true or false or one of auto, reduce-overhead, got 1"),
+    ("overwrite=1", nothing, "overwrite must be true or false, got 1"),
+    ("optimizer.betas=0.9", nothing, "optimizer.betas must be a list of 2: a number, a number, got 0.9"),
+    ("optimizer.betas=[0.9,2]", nothing, r"optimizer.betas=\[0.9, 2\]: Invalid beta parameter"),
+    ("loss=distillation teacher=nowhere", nothing, "teacher=nowhere: nowhere is no run's folder"),
+    ("runs=${nothing}", nothing, "Interpolation key 'nothing' not found"),
+    ("ablation=mnist_losses model=gpt", nothing, "model=gpt reads text, data=mnist_5k gives image"),
+    ("-m loss=hinge,fokal", nothing, "1 of 2 runs could not run, so none starts. loss=fokal: unknown loss 'fokal'"),
+    ("-m loss=hinge,ce data.mixup=mixup", nothing, "1 of 2 runs could not run.*loss=hinge learns from classes"),
+    ("-m seed=range(1000000)", nothing, "has more than 20,000 values"),
+    ("debug=true", nothing, "debug takes the name of an option, got true"),
+    ("-m seed=0,1 hydra.launcher.devices=0", nothing, "hydra.launcher.devices must be a list of different GPUs"),
+    ("-m seed=0,1 hydra.launcher.devices=[a]", nothing, r"hydra.launcher.devices must be a list .* got \['a'\]"),
+    ("-m seed=0,1 hydra/launcher=[processes]", nothing, "hydra/launcher takes one option"),
+    ("optimizer.lr=0,001", nothing, "several values for one run: optimizer.lr=0,001"),
+    ("loss..gamma=3", nothing, "'loss..gamma' is no key; a word is key=value"),
     # folders
     ("runs=plain/runs", a_file("plain", b"x"), "plain is a file"),
     ("resume=nowhere", nothing, "nowhere is no run's folder: it has no config.yaml"),
@@ -367,9 +400,9 @@ def test_checkpoint_of_another_version(
 def test_a_statistic_of_the_batch_wants_one_device(devices: int, nodes: int, key: str) -> None:
     """By itself: most machines refuse a second node first."""
     command = composed("loss=mmce", "trainer=ddp", f"trainer.devices={devices}", f"trainer.num_nodes={nodes}")
-    cfg = resolve(command.cfg) | {"choices": command.choices}
+    cfg = resolve(command.cfg)
     with pytest.raises(UserError, match=rf"loss=mmce is .*, trainer.{key}=2 cuts it: take trainer.{key}=1"):
-        check_fit(cfg, build_data(cfg))
+        check_fit(cfg, command.choices)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

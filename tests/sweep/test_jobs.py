@@ -187,3 +187,8 @@ def test_plain_words_are_left_to_the_jobs() -> None:
     assert as_sweep(["-m", "seed=0"])[0] == "-m" and len(as_sweep(["-m", "seed=0"])) == 2
     (job, _) = jobs("-m", "data.mixup=null", "samples.prompt='a\nb'", "seed=0,1")
     assert (job.cfg["data"]["mixup"], job.cfg["samples"]["prompt"]) == (None, "a\nb")
+
+
+def test_a_value_made_of_the_seed_is_each_job_s_own() -> None:
+    made = jobs("-m", "loss=focal", "loss.gamma=${seed}", "seed=1,2")
+    assert [(job.cfg["seed"], job.cfg["loss"]["gamma"]) for job in made] == [(1, 1), (2, 2)]

@@ -29,12 +29,13 @@ Plain = dict[str, Any]
 Step = Callable[[], None]
 log = logging.getLogger("xent")
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+KINDS = ("convolution", "attention", "other")
 WARM, LEAST, MOST, ENOUGH = 2, 3, 30, 0.5  # rounds that do not count, that do; seconds that are enough of them
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Seconds of a batch, forward and backward, by precision; the network's ``kind``: convolution, attention, other."""
+    """Seconds of a batch, forward and backward, by precision; the network's ``kind``, one of KINDS."""
 
     seconds: dict[str, float]
     kind: str
@@ -75,7 +76,8 @@ def read(path: Path, precisions: list[str]) -> Trial | None:
         trial = Trial({name: float(stored["seconds"][name]) for name in precisions}, str(stored["kind"]))
     except (FileNotFoundError, DamagedError, LookupError, TypeError, ValueError):
         return None
-    return trial if all(0 < value < math.inf for value in trial.seconds.values()) else None
+    whole = trial.kind in KINDS and all(0 < value < math.inf for value in trial.seconds.values())
+    return trial if whole else None
 
 
 def write(path: Path, about: Plain, trial: Trial | None) -> Trial | None:

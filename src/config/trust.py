@@ -92,6 +92,8 @@ def check_stored(place: Path, config: Plain, groups: Iterable[str] = tuple(PACKA
     try:
         if not isinstance(config.get("choices"), dict):
             raise UserError("choices are no mapping")
+        if not isinstance(facts := config.get("facts"), dict) or facts.get("kind") not in ("image", "text"):
+            raise UserError("facts, the sizes of the data, are missing or damaged")
         for path, key in special_keys(config):
             if key != "_target_" or path not in PACKAGES:
                 raise UserError(f"{f'{path}.' if path else ''}{key} makes an object there, which no run of xent writes")

@@ -41,7 +41,10 @@ def rebuild(path: Path) -> Rebuilt:
     folder.check(result, folder.weights)
     facts: dict[str, Any] = config["facts"]
     plain: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
-    spec = Spec(**plain)
+    try:
+        spec = Spec(**plain)
+    except TypeError as error:
+        raise UserError(f"{path / 'config.yaml'}: facts are damaged: {error}") from None
     loss = build.build_loss(config, spec)
     model = build.build_model(config, spec, loss)
     if config["trainer"]["precision"] == "64-true":

@@ -74,6 +74,11 @@ def alike(folder: Path, name: str) -> tuple[Path, Path]:
     return one, other
 
 
+def written(folder: Path) -> dict[Path, int]:
+    """When each run's result was last written."""
+    return {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/*/seed*/result.json")}
+
+
 def check_three_ways_to_end(folder: Path, launcher: str, *more: str, **environment: str) -> None:
     """Two jobs are fine and do not start again; then one has a value that its loss refuses, one diverges."""
     words = ("loss=ce,focal", "optimizer.lr=1e-3", "trainer.max_steps=20")
@@ -82,13 +87,14 @@ def check_three_ways_to_end(folder: Path, launcher: str, *more: str, **environme
     for loss in ("ce", "focal"):
         assert train(*SMALL, f"loss={loss}", *words[1:], f"runs={folder / 'alone'}") == 0
         assert_same_run(*alike(folder, f"{loss}-*/seed0"))
+    before = written(folder)
     status, output = ended(sweep(folder, launcher, *words, *more, **environment))
-    assert status == 0 and "2 runs, 2 of them finished already" in output
+    assert status == 0 and written(folder) == before and len(before) == 2, output
 
     bad = ("loss=focal", "loss.gamma=2.0,-1", "optimizer.lr=1e-3,1e30", "trainer.max_steps=20")
     status, output = ended(sweep(folder, launcher, *bad, *more, **environment))
     assert status == 1, output
-    assert "  failed      focal gamma=-1 lr=0.001\n" in output
+    assert "  failed      focal gamma=-1 lr=1e-3\n" in output
     assert "loss.gamma must be a number >= 0, got -1" in output
     assert "NonFiniteError: the loss (loss=focal) became" in output
     assert "3 of 4 runs are not finished" in output
@@ -149,6 +155,7 @@ def test_a_killed_job_fails_the_command_and_the_same_command_goes_on(tmp_path: P
     assert status == 1, output
     assert "1 of 2 runs are not finished" in output and "Traceback" not in output
     assert "its launcher gave up, though it may still run: UncompletedJobError: Job" in output
+    before = written(tmp_path)
     status, output = ended(sweep(tmp_path, "submitit_local", *words))
     assert status == 0, output
-    assert "2 runs, 1 of them finished already" in output
+    assert len(written(tmp_path).items() & before.items()) == 1, "the one that was finished is not trained again"

@@ -146,7 +146,7 @@ def opened(home: Path, asked: Asked, fixed: list[str], space: list[Dimension]) -
                     f"{home} has another {key}: {study.user_attrs[key]}, not {value}; take another study=NAME"
                 )
             study.set_user_attr(key, value)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, RuntimeError) as error:  # the second: of another version of Optuna
         raise UserError(
             f"{home / 'study.db'} cannot be read ({str(error).splitlines()[0]}); take another study=NAME"
         ) from None

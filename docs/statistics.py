@@ -83,7 +83,7 @@ def truth(a: float, sharpness: float, examples: int) -> dict[str, float]:
 
 def sharpness_of(a: float, ece: float) -> float:
     """That gives networks of this ``a`` an ECE of ``ece``."""
-    return float(brentq(lambda s: truth(a, s, 100_000)["ece"] - ece, 1.01, 4, xtol=1e-3)) if ece else 1.0
+    return float(brentq(lambda s: truth(a, s, 300_000)["ece"] - ece, 1.0, 4, xtol=1e-3)) if ece else 1.0
 
 
 def covered(a: float, sharpness: float, n: int, examples: int, repetitions: int) -> dict[str, float]:

@@ -41,10 +41,9 @@ class JobsSweeper(Sweeper):
         if isinstance(self.launcher, ProcessesLauncher):
             self.launcher.processes.check(jobs)
         baseline = self.master.ablation.baseline if self.master.ablation else None
-        on_error = self.master.hydra.launcher.get("on_error", "continue")
         beside = [word for word in self.master.hydra.overrides.hydra if not word.startswith(SAID_ELSEWHERE)]
         command = shlex.join(["python", "train.py", *config_flags(), *as_typed([*arguments, *beside])])
-        sys.exit(sweep(jobs, baseline, command, on_error, self._launch))
+        sys.exit(sweep(jobs, baseline, command, self._launch))
 
     def _launch(self, jobs: Sequence[Job]) -> tuple[list[Outcome], int | None]:
         assert self.launcher is not None

@@ -21,7 +21,7 @@ FACTS = {
     "facts.device": "the device",
 }
 # Keys of data that say where they are, or how they are cut up to be tested: the examples are the same.
-PLACES = ("root", "path", "resident", "eval_batch_size")
+PLACES = (*(key.removeprefix("data.") for key in NEUTRAL if key.startswith("data.")), "eval_batch_size")
 
 
 def identity(cfg: Plain, facts: Plain) -> str:

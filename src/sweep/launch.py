@@ -107,7 +107,7 @@ class Processes:
 
     def check(self, jobs: Sequence[Job]) -> None:
         """Raise UserError where a job wants more GPUs than there are to share out."""
-        widest = max(job.cfg["trainer"]["devices"] for job in jobs if not job.fault)
+        widest = max(job.cfg["trainer"]["devices"] for job in jobs)
         if self.chosen is not None and widest > len(self.chosen):
             raise UserError(f"trainer.devices={widest}, but hydra.launcher.devices has {len(self.chosen)}")
 

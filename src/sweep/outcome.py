@@ -38,8 +38,6 @@ def find(job: Job) -> RunFolder | None:
     Where the content of a data set changed in between, there can be two; then it is the one written last. So there can
     where precision or compilation are left to the machine: then it is one of the job's own preset, if there is any.
     """
-    if job.fault:
-        return None
     home = family(job.cfg, job.choices)
     teacher = hash_of_teacher(job.cfg["teacher"])
     found = []
@@ -84,30 +82,6 @@ def hash_of_teacher(teacher: str | None) -> str | None:
     """The hash that a student's identity holds; None where there is no teacher, or none yet."""
     weights = RunFolder(Path(teacher).expanduser()).weights if teacher else None
     return hashlib.sha256(weights.read_bytes()).hexdigest() if weights and weights.is_file() else None
-
-
-def settled(job: Job) -> Outcome | None:
-    """How the job ended before, where nothing is to be trained for it; None where it has to start.
-
-    Data without a fixed checksum may have changed, and what is left to the machine is not known here: there the job
-    itself must look.
-    """
-    if job.fault:
-        return Outcome("failed", job.fault)
-    if "auto" in (job.cfg["trainer"]["precision"], job.cfg["compile"]):
-        return None
-    run = find(job)
-    if run is None or job.cfg["overwrite"] or run.read_config()["identity_facts"]["fingerprint"] is not None:
-        return None
-    try:
-        result = run.read_result()
-    except UserError:
-        return None
-    if result.get("status") == "finished":
-        return Outcome("finished", "", run.path, result)
-    if result.get("status") == "failed" and not job.cfg["retry_failed"]:
-        return Outcome("failed", result["error"], run.path, result)
-    return None
 
 
 def judge(job: Job, status: int, reason: str) -> Outcome:

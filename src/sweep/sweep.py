@@ -11,42 +11,33 @@ from src.runs.files import write_yaml
 from src.runs.folder import family
 from src.runs.lock import held, is_held
 from src.sweep.jobs import Job
-from src.sweep.outcome import Outcome, find, settled
+from src.sweep.outcome import Outcome, find
 from src.sweep.screen import say, table, unfinished
 
 Launch = Callable[[Sequence[Job]], tuple[list[Outcome], int | None]]
 
 
-def sweep(jobs: list[Job], baseline: str | None, command: str, on_error: str, launch: Launch) -> int:
+def sweep(jobs: list[Job], baseline: str | None, command: str, launch: Launch) -> int:
     """Run the jobs that are not finished; the exit status: 0, or 1 if a run is not finished, or 128 + the signal.
 
     ``command`` is what was typed. ``launch`` runs jobs and tells how each ended, and which signal stopped it. Raises
     UserError.
     """
-    good = next(job for job in jobs if not job.fault)
-    home = family(good.cfg, good.choices)
-    ablation = good.choices["ablation"]
-    if not ablation:
-        return run(jobs, on_error, launch, lambda: None)
+    home = family(jobs[0].cfg, jobs[0].choices)
+    if not jobs[0].choices["ablation"]:
+        return run(jobs, launch, lambda: None)
     with held(home, f"{home}: another process is running this ablation"):
-        return run(jobs, on_error, launch, lambda: record(home, baseline, command, jobs))
+        return run(jobs, launch, lambda: record(home, baseline, command, jobs))
 
 
-def run(jobs: list[Job], on_error: str, launch: Launch, note: Callable[[], None]) -> int:
-    """Start what is not settled, and tell the end of all."""
-    known = [settled(job) for job in jobs]
+def run(jobs: list[Job], launch: Launch, note: Callable[[], None]) -> int:
+    """Start each job, and tell the end of all.
+
+    Only the run itself knows the content of its data, so a job whose run is finished starts too, looks and ends.
+    """
     note()
-    todo = [job for job, outcome in zip(jobs, known, strict=True) if outcome is None]
-    done = sum(outcome is not None and outcome.state == "finished" for outcome in known)
-    say(f"{len(jobs)} runs{f', {done} of them finished already (anew: overwrite=true)' if done else ''}")
-    failed = [(job, outcome) for job, outcome in zip(jobs, known, strict=True) if outcome and outcome.state == "failed"]
-    fresh, signum = [Outcome("waiting", "not started")] * len(todo), None
-    if todo and not (failed and on_error == "stop"):
-        if failed:  # now: the rest may take hours
-            say(unfinished(failed))
-        fresh, signum = launch(todo)
-    rest = iter(fresh)
-    outcomes = [outcome or next(rest) for outcome in known]
+    say(f"{len(jobs)} runs")
+    outcomes, signum = launch(jobs)
     while signum is None and any(outcome.state == "elsewhere" for outcome in outcomes):
         signum = wait(jobs, outcomes, launch)
     note()
@@ -67,11 +58,9 @@ def wait(jobs: Sequence[Job], outcomes: list[Outcome], launch: Launch) -> int | 
             free = [i for i in there if not (folder := outcomes[i].folder) or not is_held(folder)]
     except SystemExit as stop:  # a signal's
         return int(stop.code or 0) - 128
-    ended = {i: settled(jobs[i]) for i in free}
-    todo = [i for i in free if ended[i] is None]
-    fresh, signum = launch([jobs[i] for i in todo]) if todo else ([], None)
-    for i, outcome in [*ended.items(), *zip(todo, fresh, strict=True)]:
-        outcomes[i] = outcome or outcomes[i]
+    fresh, signum = launch([jobs[i] for i in free])
+    for i, outcome in zip(free, fresh, strict=True):
+        outcomes[i] = outcome
     return signum
 
 

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from src.sweep.jobs import Composer, Job
 from src.sweep.launch import Child, Processes, visible_gpus
-from src.sweep.outcome import Outcome, find, settled
+from src.sweep.outcome import Outcome, find
 from src.sweep.screen import Screen, duration
 from src.tune.space import Dimension
 
@@ -106,11 +106,11 @@ class Search(Processes):
                 self._begin(attempt, gpus)
 
     def _begin(self, attempt: Attempt, gpus: list[str]) -> None:
-        outcome = settled(attempt.job)
-        if outcome is None and self._hopeless(attempt):
-            outcome = Outcome("interrupted", "pruned")
-        if outcome is not None:
-            self._end(attempt, outcome)
+        if attempt.job.fault:
+            self._end(attempt, Outcome("failed", attempt.job.fault))
+            return
+        if self._hopeless(attempt):
+            self._end(attempt, Outcome("interrupted", "pruned"))
             return
         if not self._ready(attempt.job):
             return

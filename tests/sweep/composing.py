@@ -70,6 +70,12 @@ def stand_in(words: list[str], run: Callable[[RunFolder, Composed], int]) -> int
     config = asked.cfg | {"choices": asked.choices, "identity": run_id, "identity_facts": facts, "facts": {}}
     try:
         with folder.locked():
+            told = folder.read_result()
+            if told.get("status") == "finished" and not asked.cfg["overwrite"]:
+                return 0
+            if told.get("status") == "failed" and not (asked.cfg["retry_failed"] or asked.cfg["overwrite"]):
+                print(f"this run failed: {told['error']}")
+                return 1
             folder.write_config(config)
             try:
                 for signum in (signal.SIGINT, signal.SIGTERM):

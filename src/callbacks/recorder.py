@@ -86,6 +86,11 @@ class Recorder(Callback):
         self.recorded_at = 0
         self.since = (0, time.perf_counter())
 
+    def close(self) -> None:
+        """No more is recorded."""
+        self.metrics.file.close()
+        self.timing.file.close()
+
     def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
         self.scores = pl_module.train_scores
 

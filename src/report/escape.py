@@ -22,7 +22,7 @@ def html(value: Any) -> Any:
 
 
 SPECIAL = re.compile(
-    r"[\\`*<>|~$&@]"  # code, emphasis, HTML, cells, strikes, formulas, entities, addresses
+    r"[\\`*|~$&@]"  # code, emphasis, cells, strikes, formulas, entities, addresses
     r"|(?<!\w)_|_(?!\w)"  # emphasis; inside of a word it is none
     r"|(?<=\])[(\[]"  # links
     r"|(?<=[A-Za-z]):(?=//)|(?<=[Ww]{3})\."  # addresses become links by themselves
@@ -34,7 +34,8 @@ def markdown(value: Any) -> Markup:
     """As GitHub renders it: text, whatever it holds."""
     if isinstance(value, Markup):
         return value
-    return Markup(SPECIAL.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", line(value)))
+    text = SPECIAL.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", line(value))
+    return Markup(text.replace("<", "&lt;").replace(">", "&gt;"))  # not every renderer knows a backslash before these
 
 
 def cell(value: Any) -> Any:

@@ -23,7 +23,8 @@ def write_margins(folder: Path, curves: Mapping[str, Mapping[str, Curve]]) -> No
     for label, by_tag in curves.items():
         if by_tag:
             plain = re.sub(r"[^\w.+=-]+", "_", label)[:100].lstrip(".") or "_"
-            name = next(n for n in (plain, *(f"{plain}_{i}" for i in itertools.count(2))) if n.lower() not in names)
+            numbered = (f"{plain}_{i}" for i in itertools.count(2))
+            name = next(n for n in itertools.chain([plain], numbered) if n.lower() not in names)
             names.add(name.lower())
             write_run(folder / name, by_tag)
 

@@ -1,5 +1,6 @@
 """Training and testing of one run, by Lightning."""
 
+import contextlib
 import hashlib
 import logging
 import sys
@@ -24,7 +25,7 @@ from src.callbacks.progress import ProgressBar, ProgressLines
 from src.callbacks.recorder import Recorder
 from src.callbacks.samples import TextSamples
 from src.callbacks.utilisation import Utilisation
-from src.config.errors import UserError
+from src.config.errors import UserError, printable
 from src.data.base import Data, TrainLoader, generator
 from src.report.style import save as save_figure
 from src.runs import build, testing
@@ -100,7 +101,7 @@ class Fit:
         self._introduce()
         own = ("rank", ranks.rank()) if ranks.rank() else ()  # or all ranks would drop the same units
         pl.seed_everything(generator("training", cfg["seed"], *own).initial_seed() % 2**32, verbose=False)
-        with keeper.signals():
+        with keeper.signals(), contextlib.closing(self.recorder):
             if checkpoint is None or not checkpoint["callbacks"]["ExactCheckpoint"]["finished"]:
                 start = time.perf_counter()
                 trainer.fit(
@@ -205,7 +206,7 @@ class Fit:
     def _introduce(self) -> None:
         spec, plan, choices = self.data.spec, self.plan, self.cfg["choices"]
         parameters = sum(p.numel() for p in self.task.model.parameters())
-        log.info("run folder: %s", self.folder.path)
+        log.info("run folder: %s", printable(str(self.folder.path)))
         log.info(
             "%s (%s classes, %s training examples)  model %s (%s parameters)  loss %s  on %s in %s",
             *(choices["data"], spec.num_classes, f"{sum(spec.class_counts):,}", choices["model"], f"{parameters:,}"),

@@ -127,7 +127,7 @@ def finish(fit: Fit, folder: RunFolder, cfg: Plain, on: Plain, team: Team) -> in
             write("failed", error=reason)
         except OSError as error:
             log.error("nor can result.json be written: %s", fault(error))
-        log.error("folder: %s\n%s", folder.path, after_failure(folder))
+        log.error("folder: %s\n%s", printable(str(folder.path)), after_failure(folder))
 
     try:
         write("running")
@@ -171,7 +171,8 @@ def settled(folder: RunFolder, cfg: Plain, resumed: bool) -> int | None:
         )
         return 0
     if status == "failed" and not cfg["retry_failed"]:
-        print(f"this run failed: {printable(result['error'])}\nfolder: {folder.path}\n{after_failure(folder)}")
+        told = printable(f"this run failed: {result['error']}\nfolder: {folder.path}\n{after_failure(folder)}")
+        print(told)
         return 1
     return None
 

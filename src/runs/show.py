@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from src.config.errors import printable
+
 Plain = dict[str, Any]
 
 UNITS = {"nll": "nats", "bits": "bits", "bits_per_char": "bits"}
@@ -44,4 +46,4 @@ def ending(folder: Path, result: dict[str, Any], logger: str) -> str:
     if logger == "tensorboard":
         one, everything = (shlex.quote(str(path)) for path in (folder, folder.parents[2]))
         lines.append(f"curves:     tensorboard --logdir {one}   (all runs: --logdir {everything})")
-    return "\n".join(lines)
+    return printable("\n".join(lines))

@@ -14,7 +14,7 @@ from src.models.base import Network
 Plain = dict[str, Any]
 # where a container's bound is, by cgroups' second and first version
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-COPIES = 4  # of each weight, in float32: itself, its gradient, and AdamW's two averages
+COPIES = 4  # of each weight, in float32: itself, its gradient, and AdamW's two averages; on a GPU the host has one
 
 
 def check_size(make: Callable[[], Network], keys: Plain) -> None:
@@ -31,10 +31,10 @@ def check_size(make: Callable[[], Network], keys: Plain) -> None:
         raise UserError(f"{too_large} is more than torch can count") from None
     except NotImplementedError:  # a network of the user's own that needs its numbers
         return
-    needed, there = 4 * COPIES * count, memory()
+    needed, there = 4 * count * (1 if torch.cuda.is_available() else COPIES), memory()
     if needed > there:
         raise UserError(
-            f"{too_large} makes {count:,} parameters, whose training takes {needed / 2**30:,.0f} GiB, and this machine"
+            f"{too_large} makes {count:,} parameters, which take {needed / 2**30:,.0f} GiB to train, and this machine"
             f" has {there / 2**30:,.0f} GiB"
         )
 
@@ -45,10 +45,9 @@ def holds_integers(value: Any) -> bool:
 
 
 def memory() -> int:
-    """Bytes of memory that this process may have, or of the largest GPU where that is more."""
+    """Bytes of memory that this process may have."""
     host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for path in LIMITS:
         with contextlib.suppress(OSError, ValueError):  # another system; "max"
             host = min(host, int(Path(path).read_text()))
-    cards = [torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count())]
-    return max(host, *cards, 0)
+    return host

@@ -448,7 +448,7 @@ def test_gpt_is_embedding_blocks_norm_and_head() -> None:
         ("mlp", {"activation": "swish"}, "activation must be one of relu, gelu, tanh, silu, got 'swish'"),
         ("resnet8", {"depth": 21}, "depth must be one of 8, 18, 20, 32, 56, got 21"),
         ("resnet8", {"depth": "20"}, "depth must be one of 8, 18, 20, 32, 56, got '20'"),
-        ("gpt-tied", {"n_layer": 0}, "n_layer must be an integer >= 1, got 0"),
+        ("gpt-tied", {"n_layer": 0}, "n_layer must be an integer >= 1 and <= 10000, got 0"),
         ("gpt-tied", {"n_head": 3}, "n_embd must be a multiple of n_head=3, got 16"),
         ("gpt-tied", {"positions": 11}, r"positions must be an integer >= 12 \(data.block_size\), got 11"),
         ("gpt-tied", {"dropout": -0.1}, "dropout must be a number >= 0"),

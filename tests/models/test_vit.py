@@ -97,7 +97,7 @@ def test_dropout_is_off_in_evaluation() -> None:
         ({"heads": 3}, "width must be a multiple of heads=3, got 16"),
         ({"heads": 0}, "heads must be an integer >= 1, got 0"),
         ({"width": 0}, "width must be an integer >= 1, got 0"),
-        ({"layers": 0}, "layers must be an integer >= 1, got 0"),
+        ({"layers": 0}, "layers must be an integer >= 1 and <= 10000, got 0"),
         ({"dropout": 1.0}, "dropout must be a number >= 0 and <= 0.99, got 1.0"),
     ],
 )

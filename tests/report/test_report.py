@@ -167,7 +167,7 @@ def test_nothing_is_dropped(tmp_path: Path) -> None:
         assert text in markdown
         assert text in (out / "report.html").read_text()
     assert "focal, seed 1: python train.py loss=focal seed=1" in markdown
-    assert "FloatingPointError: \\<nll\\> \\| is not finite" in markdown
+    assert "FloatingPointError: &lt;nll&gt; \\| is not finite" in markdown
     assert "FloatingPointError: &lt;nll&gt; | is not finite" in (out / "report.html").read_text()
     assert "2 finished runs compared, 1 at learning rates that were passed over, of 8 found or expected" in markdown
 

@@ -16,8 +16,9 @@ from src.config.entry import CONF
 from src.data.base import Data, Spec
 from src.losses.base import ClassificationLoss
 from src.models.base import Network
-from src.runs import build
+from src.runs import build, testing
 from src.runs.fit import Fit
+from src.runs.folder import RunFolder
 from src.tasks.supervised import SupervisedTask
 from tests.commands import QUIET, only_run, result_of, train
 
@@ -360,7 +361,8 @@ def test_compiled_model_gives_the_same_numbers(words: tuple[str, ...], tmp_path:
     eager, own = (result_of(runs[name])["metrics"]["val"] for name in ("false", "true"))
     assert own == pytest.approx(eager, rel=1e-3, abs=1e-4)
     data, loss, model = rebuilt(runs["true"])
-    x, y = data.eval_batch("test", 0)
+    loader = testing.eval_loader(RunFolder(runs["true"]).read_config(), data, "test")
+    x, y = loader.take(0)
     with np.load(runs["true"] / "predictions.npz") as stored, torch.no_grad():
         guess = loss.log_probs(model(x).flatten(0, -2)).argmax(1)
         told = stored["correct"] if "correct" in stored else stored["log_probs"].argmax(1) == stored["targets"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from docs.statistics import TestSet, gaps, percent, sharpness_of, truth, verdicts
+from docs.statistics import Examples, gaps, percent, sharpness_of, truth, verdicts
 from src.report.calibration import AT, Gaps, compare, fit
 
 
@@ -69,7 +69,7 @@ def test_intervals_hold_the_truth(n: int, ece: float) -> None:
     """150 test sets: three standard errors of 95 % are 5 %. At 0, the end, an interval errs on one side only."""
     rng, sharpness = np.random.default_rng(11), sharpness_of(2.3, ece)
     true = truth(2.3, sharpness, 500_000)["ece"]
-    levels = [fit(gaps(TestSet(rng, 1000).networks(n, 2.3, sharpness))) for _ in range(150)]
+    levels = [fit(gaps(Examples(rng, 1000).networks(n, 2.3, sharpness))) for _ in range(150)]
     held = np.mean([level.low[AT] <= true <= level.high[AT] for level in levels])
     assert held >= 0.90
     assert np.mean([level.value for level in levels]) == pytest.approx(true, abs=0.008 if ece == 0 else 0.002)

@@ -117,10 +117,15 @@ def test_a_folder_that_is_not_there_any_more_is_made_again(tmp_path: Path) -> No
     words = ("-m", "seed=0,1", ONE, f"runs={tmp_path}")
     assert ended(*words)[0] == 0
     result = next(iter(tmp_path.glob("*/*/seed1/result.json")))
-    for change in (lambda: result.write_text("{"), lambda: result.write_text('{"status": "running"}'), result.unlink):
+    for change in (lambda: result.write_text('{"status": "running"}'), result.unlink):
+        before = len(starts(tmp_path))
         change()
         status, output = ended(*words)
-        assert status == 0 and output.count(" started ") == 1, output
+        assert status == 0 and len(starts(tmp_path)) == before + 1, output
+    result.write_text("{")
+    status, output = ended(*words)
+    assert status == 1 and "result.json is damaged" in output and "overwrite=true" in output
+    result.unlink()
     status, output = ended(*words, "trainer.max_epochs=3")
     assert status == 0 and output.count(" started ") == 2, "another configuration is another run"
 

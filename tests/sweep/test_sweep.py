@@ -31,7 +31,7 @@ def test_a_sweep_trains_what_single_commands_train(tmp_path: Path) -> None:
     words = ("-m", *SMALL, "loss=focal", "loss.gamma=2.0,-1", "optimizer.lr=1e-3,1e30", f"runs={tmp_path / 'many'}")
     status, output = swept(*words)
     assert status == 1, output
-    assert "  failed      focal gamma=-1 lr=0.001\n" in output
+    assert "  failed      focal gamma=-1 lr=1e-3\n" in output
     assert "loss.gamma must be a number >= 0, got -1" in output
     assert "NonFiniteError: the loss (loss=focal) became" in output
     assert "3 of 4 runs are not finished" in output

@@ -154,7 +154,8 @@ class Composer:
     def compose(self, job: Job) -> None:
         """Fill in what the job's words say: configuration and choices, or the fault."""
         alike = not any("${" in word for word in job)  # a value may be made of the seed
-        seed = next((word for word in job if alike and re.fullmatch(r"seed=(0|[1-9]\d*)", word)), None)
+        # of so few digits that it is within its bounds; any other is composed and checked whole
+        seed = next((word for word in job if alike and re.fullmatch(r"seed=(0|[1-9]\d{0,8})", word)), None)
         rest = tuple(word for word in job if word != seed)
         if rest not in self.composed:
             self.composed[rest] = self._load(list(rest))

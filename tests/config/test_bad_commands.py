@@ -264,7 +264,7 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "model.widths=[100000000000]",
         nothing,
-        r"too large: model.widths=\[100000000000\] makes .* takes .* GiB, and",
+        r"too large: model.widths=\[100000000000\] makes .* take .* GiB to train, and",
     ),
     ("model.widths=[100000000000,100000000000]", nothing, "is more than torch can count"),
     ("model=vit model.layers=1000000000", nothing, "model.layers must be an integer >= 1 and <= 10000"),

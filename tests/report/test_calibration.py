@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from docs.statistics import Examples, gaps, percent, sharpness_of, truth, verdicts
+from docs.simulation import Examples, gaps, percent, sharpness_of, truth, verdicts
 from src.report.calibration import AT, Gaps, compare, fit
 
 

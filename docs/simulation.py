@@ -1,6 +1,6 @@
 """How often the report is right where the truth is known: writes docs/statistics.md. About five minutes of one core.
 
-python docs/statistics.py [repetitions [processes]]
+python docs/simulation.py [repetitions [processes]]
 """
 
 # ruff: noqa: E501, RUF001  the page's text
@@ -204,7 +204,7 @@ def main(repetitions: int, workers: int) -> None:
 
 TEXT = """# How sure the report is, and how that was measured
 
-Made by `python docs/statistics.py {repetitions}`: {repetitions} repetitions of each figure, {few} where N = 10,000. The truth is known: networks that follow Bayes' rule on features of five
+Made by `python docs/simulation.py {repetitions}`: {repetitions} repetitions of each figure, {few} where N = 10,000. The truth is known: networks that follow Bayes' rule on features of five
 classes are exactly calibrated; sharpened, they are too sure by as much as one wants. N test examples, half of whose
 noise all networks share; n training seeds, whose sharpness differs by 5 % where it is not 1. `±` is one standard error of the simulation.
 

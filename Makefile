@@ -46,7 +46,7 @@ test-slow: setup ## the tests that take longer
 	@touch $@
 
 test-clusters: .venv-slurm/installed .venv-ray/installed ## the tests of sweeps on SLURM and Ray, each in an environment with its extra
-	.venv-slurm/bin/python -m pytest -n $(WORKERS) -rs -m 'slow and slurm'
+	.venv-slurm/bin/python -m pytest -rs -m 'slow and slurm'
 	.venv-ray/bin/python -m pytest -rs -m 'slow and ray'
 
 lint: setup ## ruff: errors and format

@@ -1,6 +1,5 @@
 """A finished run's model and loss, from its folder alone."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from src.data.base import Spec
 from src.losses.base import LogitLoss
 from src.models.base import Network
 from src.runs import build
+from src.runs.files import first_line, sha256_of
 from src.runs.folder import RunFolder
 
 
@@ -53,7 +53,7 @@ def rebuild(path: Path) -> Rebuilt:
         load_model(model, folder.weights)
     except (SafetensorError, RuntimeError) as error:
         raise UserError(f"{folder.weights} is damaged or of another model: {first_line(error)}") from error
-    weights_hash = hashlib.sha256(folder.weights.read_bytes()).hexdigest()
+    weights_hash = sha256_of(folder.weights)
     return Rebuilt(model.eval().requires_grad_(False), loss, spec, weights_hash)
 
 
@@ -68,7 +68,3 @@ def weights_of(model: nn.Module) -> bytes:
     for name, tensor in sorted(state.items()):
         kept.setdefault((tensor.device, tensor.data_ptr(), tensor.shape) if tensor.numel() else name, name)
     return save({name: state[name].contiguous() for name in kept.values()})
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

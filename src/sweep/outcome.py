@@ -1,12 +1,12 @@
 """How a job ended, read from the folder of its run: an exit status alone is never believed."""
 
 import functools
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from src.config.errors import UserError
+from src.runs.files import sha256_of
 from src.runs.folder import BUSY, RunFolder, family
 from src.runs.identity import identity
 from src.sweep.jobs import Job
@@ -81,7 +81,7 @@ def stored_identity(config: Path, mtime: int) -> tuple[str, Plain]:
 def hash_of_teacher(teacher: str | None) -> str | None:
     """The hash that a student's identity holds; None where there is no teacher, or none yet."""
     weights = RunFolder(Path(teacher).expanduser()).weights if teacher else None
-    return hashlib.sha256(weights.read_bytes()).hexdigest() if weights and weights.is_file() else None
+    return sha256_of(weights) if weights and weights.is_file() else None
 
 
 def judge(job: Job, status: int, reason: str) -> Outcome:

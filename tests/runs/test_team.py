@@ -76,21 +76,30 @@ def test_under_srun_a_rank_that_never_comes_is_told(monkeypatch: pytest.MonkeyPa
         pass
 
 
-# in the second rank: end when a function is called, as soon as its module has it
+# in the second rank: end when a function is called, which is replaced before its module's importer sees it
 DIE = """
-import os, signal, sys, threading, time
+import importlib.machinery, os, signal, sys
+
+NAME, OWNER, ATTRIBUTE = os.environ["DIES_IN"].split(" ")
 
 def end(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 
-def replace(name, owner, attribute):
-    while not hasattr(sys.modules.get(name), owner):
-        time.sleep(0.0005)
-    place = getattr(sys.modules[name], owner) if attribute else sys.modules[name]
-    setattr(place, attribute or owner, end)
+class Finder:
+    def find_spec(name, path, target=None):
+        if name != NAME:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        run = spec.loader.exec_module
+        def exec_module(module):
+            run(module)
+            place = getattr(module, OWNER) if ATTRIBUTE else module
+            setattr(place, ATTRIBUTE or OWNER, end)
+        spec.loader.exec_module = exec_module
+        return spec
 
 if os.environ.get("RANK") == "1":
-    threading.Thread(target=replace, args=os.environ["DIES_IN"].split(), daemon=True).start()
+    sys.meta_path.insert(0, Finder)
 """
 
 
@@ -106,7 +115,7 @@ if os.environ.get("RANK") == "1":
     ],
 )
 def test_a_rank_that_dies_ends_the_run_soon(moment: str, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(DIE.replace(".split()", '.split(" ")'))
+    (tmp_path / "sitecustomize.py").write_text(DIE)
     words = (*TWO, *MLP, "trainer.max_steps=100000", f"runs={tmp_path / 'runs'}")
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     child = process(*words, env={"PYTHONPATH": path, "DIES_IN": moment})

@@ -99,10 +99,13 @@ def imports(path: Path, *, at_import: bool = False) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0 and node.module, f"{path}: a relative import"
-            inner = [f"{node.module}.{alias.name}" for alias in node.names]
-            modules = [name for name in inner if file_of(name)]  # "from src.runs import build"
-            yield from modules or [node.module]
+            module = node.module or ""
+            if node.level:  # "from ..config import trust" in src/runs/run.py is of src.config
+                package = path.relative_to(ROOT).parent.parts[: -node.level + 1 or None]
+                module = ".".join([*package, *filter(None, [node.module])])
+            inner = [f"{module}.{alias.name}" for alias in node.names]
+            modules = [name for name in inner if file_of(name)]  # "from . import build"
+            yield from modules or [module]
         elif not (at_import and isinstance(node, ast.FunctionDef)):
             nodes = [*ast.iter_child_nodes(node), *nodes]
 
@@ -184,6 +187,15 @@ def test_only_run_brings_losses_models_and_data_together() -> None:
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_no_file_is_longer_than_300_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 300
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_the_tree_names_itself_by_relative_imports_alone(path: Path) -> None:
+    """So that it serves as ``src``, from its root, and as the installed package ``xent``."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            assert [name for name in names if name.split(".")[0] == "src"] == []
 
 
 def test_packages_reexport_nothing() -> None:

@@ -17,10 +17,10 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Callback, Checkpoint
 
-from src import ranks
-from src.callbacks.plan import Plan, steps_taken
-from src.runs.files import DamagedError, first_line, opened, written_whole
-from src.runs.folder import RunFolder
+from .. import ranks
+from ..runs.files import DamagedError, first_line, opened, written_whole
+from ..runs.folder import RunFolder
+from .plan import Plan, steps_taken
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
 FORMAT = 3  # of a checkpoint; another one is not gone on from

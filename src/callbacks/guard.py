@@ -6,8 +6,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from src import ranks
-from src.callbacks.plan import Plan, steps_taken
+from .. import ranks
+from .plan import Plan, steps_taken
 
 
 class NonFiniteError(RuntimeError):

@@ -9,10 +9,10 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from src import ranks
-from src.metrics.scores import judge
-from src.metrics.temperature import scaled
-from src.runs.files import written_whole
+from .. import ranks
+from ..metrics.scores import judge
+from ..metrics.temperature import scaled
+from ..runs.files import written_whole
 
 
 class Predictions(Callback):

@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning.profilers import SimpleProfiler
 from torch.profiler import profile, record_function, schedule
 
-from src.runs.files import write_text, written_whole
+from ..runs.files import write_text, written_whole
 
 ACTIVE = 10  # steps in the trace: some MB
 ROWS = 50

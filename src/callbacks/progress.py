@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from tqdm import tqdm
 
-from src.callbacks.plan import Plan
-from src.callbacks.recorder import Recorder
+from .plan import Plan
+from .recorder import Recorder
 
 log = logging.getLogger("xent")
 SHOWN = ("nll", "loss", "accuracy")

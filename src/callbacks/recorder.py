@@ -13,11 +13,11 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import FSDPStrategy
 
-from src import ranks
-from src.callbacks.plan import Plan, steps_taken
-from src.callbacks.utilisation import Utilisation
-from src.runs.files import DamagedError, opened
-from src.runs.folder import RunFolder
+from .. import ranks
+from ..runs.files import DamagedError, opened
+from ..runs.folder import RunFolder
+from .plan import Plan, steps_taken
+from .utilisation import Utilisation
 
 COLUMNS = ("step", "epoch", "samples_seen", "tag", "value")
 Values = dict[str, float | None]

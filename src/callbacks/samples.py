@@ -7,10 +7,10 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from src.data.base import Spec, generator
-from src.runs.events import EventFiles
-from src.runs.files import write_text
-from src.tasks.generation import generate
+from ..data.base import Spec, generator
+from ..runs.events import EventFiles
+from ..runs.files import write_text
+from ..tasks.generation import generate
 
 
 class TextSamples(Callback):

@@ -9,8 +9,8 @@ import time
 import torch
 from torch import nn
 
-from src import ranks
-from src.data.base import Spec
+from .. import ranks
+from ..data.base import Spec
 
 log = logging.getLogger("xent")
 DTYPES = {

@@ -5,10 +5,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from src import checks
-from src.config.errors import UserError, suggestion
-from src.config.schema import Config
-from src.config.signature import TargetNotFoundError, accepts, describe, signature
+from .. import checks
+from .errors import UserError, suggestion
+from .schema import Config
+from .signature import TargetNotFoundError, accepts, describe, signature
 
 # group -> arguments that the builder passes, so no YAML may
 PROVIDED = {

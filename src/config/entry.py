@@ -11,9 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import trust
-from src.config.check import Plain, check, take_as_typed
-from src.config.words import GROUPS, texts
+from . import trust
+from .check import Plain, check, take_as_typed
+from .words import GROUPS, texts
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 

@@ -12,12 +12,12 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from src.checks import choice, integer, number
-from src.config import schema, trust
-from src.config.check import PROVIDED, check_target
-from src.config.entry import CONF
-from src.config.errors import UserError, suggestion
-from src.config.words import check_once, key_of
+from ..checks import choice, integer, number
+from . import schema, trust
+from .check import PROVIDED, check_target
+from .entry import CONF
+from .errors import UserError, suggestion
+from .words import check_once, key_of
 
 Plain = dict[str, Any]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from src.config.errors import UserError
-from src.config.signature import constant
+from .errors import UserError
+from .signature import constant
 
 Plain = dict[str, Any]
 LOSSES = Path(__file__).resolve().parents[2] / "conf/loss"

@@ -92,8 +92,8 @@ def tell(error: Exception) -> int:
     import time
     import traceback
 
-    from src.config.errors import printable
-    from src.config.message import message
+    from .errors import printable
+    from .message import message
 
     if os.environ.get("XENT_DEBUG") == "1":
         traceback.print_exc()

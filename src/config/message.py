@@ -10,11 +10,11 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config.check import PROVIDED
-from src.config.entry import CONF
-from src.config.errors import UserError, suggestion
-from src.config.schema import TrainerConf, keys_below
-from src.config.words import parsed
+from .check import PROVIDED
+from .entry import CONF
+from .errors import UserError, suggestion
+from .schema import TrainerConf, keys_below
+from .words import parsed
 
 
 def message(error: BaseException) -> tuple[str, int]:

@@ -12,9 +12,9 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config.check import PROVIDED, check_keys, check_target, check_values
-from src.config.errors import UserError
-from src.config.schema import Config, keys_of
+from .check import PROVIDED, check_keys, check_target, check_values
+from .errors import UserError
+from .schema import Config, keys_of
 
 Plain = dict[str, Any]
 

@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString, RangeSweep
 from hydra.errors import HydraException
 
-from src.config.errors import UserError
+from .errors import UserError
 
 GROUPS = ("data", "model", "loss", "optimizer", "scheduler", "trainer", "speed", "experiment", "ablation", "debug")
 OPTIONAL = ("speed", "experiment", "ablation", "debug")  # groups of which none need be chosen

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.data.base import DataError
-from src.data.content import described, opened, tensor_digest
-from src.runs.files import written_whole
+from ..runs.files import written_whole
+from .base import DataError
+from .content import described, opened, tensor_digest
 
 Plain = dict[str, Any]
 Shapes = dict[str, tuple[str, tuple[int, ...]]]  # name, dtype, shape

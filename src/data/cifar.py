@@ -1,6 +1,6 @@
 """CIFAR, from its original files."""
 
-import src.torchvision_cpu  # noqa: F401  before torchvision
+from .. import torchvision_cpu  # noqa: F401  before torchvision
 
 # isort: split
 from pathlib import Path
@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torchvision import datasets
 
-from src.data.base import DataError
-from src.data.images import StoredImageData, download_or_explain
-from src.data.official import Official
+from .base import DataError
+from .images import StoredImageData, download_or_explain
+from .official import Official
 
 
 class CIFAR10(StoredImageData):

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from torch import Tensor
 
-from src.data.base import DataError
+from .base import DataError
 
 BLOCK = 2**20  # bytes that one thread hashes at a time
 AT_ONCE = 64  # small files that one thread hashes before it hands them on

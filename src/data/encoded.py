@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.config.errors import printable
-from src.data import cache
-from src.data.base import DataError
-from src.data.cache import DTYPES
-from src.data.content import described, file_digest, opened
+from ..config.errors import printable
+from . import cache
+from .base import DataError
+from .cache import DTYPES
+from .content import described, file_digest, opened
 
 CHUNK = 2**18  # bytes that are in memory at a time
 POINTS = 0x110000  # Unicode's code points

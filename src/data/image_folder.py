@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import PIL
 
-from src.checks import integer
-from src.config.errors import printable
-from src.data import cache, decoding
-from src.data.base import DataError
-from src.data.content import described, file_hashes, hash_of, opened
-from src.data.images import StoredImageData
-from src.data.listing import Samples, listing
-from src.data.official import Official
+from ..checks import integer
+from ..config.errors import printable
+from . import cache, decoding
+from .base import DataError
+from .content import described, file_hashes, hash_of, opened
+from .images import StoredImageData
+from .listing import Samples, listing
+from .official import Official
 
 AT_ONCE = 1000  # images that are decoded and not yet written, at most
 Digests = dict[str, list[bytes]]  # of the files, by split

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.checks import choice, integer, number, path
-from src.data.base import Batch, Data, DataError, EvalLoader, Spec, TrainLoader, generator, quotas, stratified
-from src.data.labels import (
+from ..checks import choice, integer, number, path
+from .base import Batch, Data, DataError, EvalLoader, Spec, TrainLoader, generator, quotas, stratified
+from .labels import (
     Groups,
     class_index,
     groups_of_classes,
@@ -23,10 +23,10 @@ from src.data.labels import (
     relabelled,
     two_groups,
 )
-from src.data.mixing import MIXES, mixed
-from src.data.official import Official
-from src.data.pixels import augmented, channel_statistics, cut_out
-from src.data.resident import RESIDENT, Ahead, Rows, on_host
+from .mixing import MIXES, mixed
+from .official import Official
+from .pixels import augmented, channel_statistics, cut_out
+from .resident import RESIDENT, Ahead, Rows, on_host
 
 log = logging.getLogger("xent")
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.data.base import DataError
-from src.data.resident import Rows
+from .base import DataError
+from .resident import Rows
 
 Groups = str | Sequence[Sequence[int | str]] | None
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from src.config.errors import printable
-from src.data.base import DataError
-from src.data.labels import listed
+from ..config.errors import printable
+from .base import DataError
+from .labels import listed
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
 Samples = list[tuple[str, int]]  # file, class

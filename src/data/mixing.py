@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from src.data.base import Batch
+from .base import Batch
 
 MIXES = ("mixup", "cutmix")
 

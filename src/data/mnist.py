@@ -1,6 +1,6 @@
 """MNIST, Fashion-MNIST, and the 5,000 digits that come with a package."""
 
-import src.torchvision_cpu  # noqa: F401  before torchvision
+from .. import torchvision_cpu  # noqa: F401  before torchvision
 
 # isort: split
 import contextlib
@@ -17,10 +17,10 @@ from torch import Tensor
 from torchvision import datasets
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
-from src.data.base import DataError
-from src.data.content import opened
-from src.data.images import ImageData, StoredImageData, download_or_explain
-from src.data.official import Arrays, Official
+from .base import DataError
+from .content import opened
+from .images import ImageData, StoredImageData, download_or_explain
+from .official import Arrays, Official
 
 DIGITS = tuple("0123456789")
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from src.data.base import DataError
-from src.data.content import described, tensor_digest
-from src.data.labels import listed
+from .base import DataError
+from .content import described, tensor_digest
+from .labels import listed
 
 Arrays = tuple[Tensor, Tensor]  # images (N, C, H, W) uint8, labels (N,) int64
 

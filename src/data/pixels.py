@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from src.data.resident import Rows
+from .resident import Rows
 
 
 def augmented(x: Tensor, pad: int, flip: bool, batch: int, own: slice, g: torch.Generator) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from src.data.base import Batch
+from .base import Batch
 
 RESIDENT = ("auto", "device", "host")
 SHARE = 0.5  # of a GPU's free memory that examples may take; model, activations and optimizer come after them

@@ -1,6 +1,6 @@
 """Test images made worse, to see what a model's confidence does when the data shift."""
 
-import src.torchvision_cpu  # noqa: F401  before torchvision
+from .. import torchvision_cpu  # noqa: F401  before torchvision
 
 # isort: split
 import math
@@ -12,7 +12,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import gaussian_blur
 from torchvision.transforms.functional import rotate as rotate_tensor
 
-from src.data.base import Batch, EvalLoader, Spec, generator
+from .base import Batch, EvalLoader, Spec, generator
 
 # What severities 1 to 5 mean. noise, blur and contrast are the constants of CIFAR-10-C, for images of 32 pixels; rotate
 # those of MNIST-C, which has no rotation in CIFAR-10-C to go by. They are taken for images of every size.

@@ -7,11 +7,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from src import checks
-from src.checks import integer, number
-from src.data.base import Batch, Data, DataError, Spec, generator
-from src.data.content import digest, opened
-from src.data.encoded import Encoded, encoded, no_text, numbered, points_of
+from .. import checks
+from ..checks import integer, number
+from .base import Batch, Data, DataError, Spec, generator
+from .content import digest, opened
+from .encoded import Encoded, encoded, no_text, numbered, points_of
 
 SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 MAPPED_FROM = 2**25  # bytes of a file that is not read into memory but through a memory map

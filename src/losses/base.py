@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from src.checks import choice, counts, number, positives
+from ..checks import choice, counts, number, positives
 
 ClassWeights = str | Sequence[float] | None
 

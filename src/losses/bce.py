@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from src.checks import number
-from src.losses.base import ClassWeights, WeightedLoss, is_class, upcast
+from ..checks import number
+from .base import ClassWeights, WeightedLoss, is_class, upcast
 
 
 class BinaryCrossEntropyLoss(WeightedLoss):

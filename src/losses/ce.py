@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from src.losses.base import ClassWeights, WeightedLoss, expectation, upcast
+from .base import ClassWeights, WeightedLoss, expectation, upcast
 
 
 class CrossEntropyLoss(WeightedLoss):

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from src.checks import number
-from src.losses.base import DistillationLoss, expectation, upcast
+from ..checks import number
+from .base import DistillationLoss, expectation, upcast
 
 
 class KnowledgeDistillationLoss(DistillationLoss):

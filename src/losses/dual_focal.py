@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from src.checks import number
-from src.losses.base import ClassificationLoss, log_complement, of_class, upcast
+from ..checks import number
+from .base import ClassificationLoss, log_complement, of_class, upcast
 
 
 class DualFocalLoss(ClassificationLoss):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from src.checks import number
-from src.losses.base import ClassWeights, WeightedLoss, expectation, log_complement, upcast
+from ..checks import number
+from .base import ClassWeights, WeightedLoss, expectation, log_complement, upcast
 
 
 class FocalLoss(WeightedLoss):

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from src.checks import choice, number
-from src.losses.base import ClassificationLoss, is_class, upcast
+from ..checks import choice, number
+from .base import ClassificationLoss, is_class, upcast
 
 
 class HingeLoss(ClassificationLoss):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from src.losses.base import ClassificationLoss, distribution, upcast
+from .base import ClassificationLoss, distribution, upcast
 
 
 class KullbackLeiblerLoss(ClassificationLoss):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from src.checks import counts, number
-from src.losses.base import ClassificationLoss, of_class, upcast
+from ..checks import counts, number
+from .base import ClassificationLoss, of_class, upcast
 
 
 class LogitAdjustedLoss(ClassificationLoss):

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from src.checks import number
-from src.losses.base import ClassificationLoss, of_class, upcast
+from ..checks import number
+from .base import ClassificationLoss, of_class, upcast
 
 SMALLEST_NORM = 1e-7  # the authors' code adds it to the norm; as a floor it leaves the loss free of the logits' scale
 

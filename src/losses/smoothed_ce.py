@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from src.checks import choice, number
-from src.losses.base import ClassWeights, WeightedLoss, expectation, upcast
+from ..checks import choice, number
+from .base import ClassWeights, WeightedLoss, expectation, upcast
 
 
 class SmoothedCrossEntropyLoss(WeightedLoss):

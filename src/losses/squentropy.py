@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from src.losses.base import ClassificationLoss, is_class, of_class, upcast
+from .base import ClassificationLoss, is_class, of_class, upcast
 
 
 class SquentropyLoss(ClassificationLoss):

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from src.checks import number
-from src.losses.base import ClassificationLoss, of_class, upcast
+from ..checks import number
+from .base import ClassificationLoss, of_class, upcast
 
 
 class SymmetricCrossEntropyLoss(ClassificationLoss):

@@ -1,6 +1,6 @@
 """Proper scores, accuracy and calibration: the same numbers for every loss, from its log-probabilities."""
 
-import src.torchvision_cpu  # noqa: F401  before torchmetrics, which imports torchvision
+from .. import torchvision_cpu  # noqa: F401  before torchmetrics, which imports torchvision
 
 # isort: split
 import math
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import Module
 from torchmetrics import Metric
 
-from src.metrics.calibration import BINS, COUNT, add_to_bins, bin_of, ece, mce
+from .calibration import BINS, COUNT, add_to_bins, bin_of, ece, mce
 
 STATES = ("sums", "count", "bins", "by_class")
 AT_ONCE = 2**16  # probabilities that are judged at a time on a CPU

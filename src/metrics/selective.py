@@ -4,7 +4,7 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
-from src.metrics.calibration import tie_means
+from .calibration import tie_means
 
 
 def auroc(confidence: Tensor, right: Tensor) -> float | None:

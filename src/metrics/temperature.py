@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from src.metrics.calibration import bin_table, ece
+from .calibration import bin_table, ece
 
 BOUNDS = (0.01, 100.0)
 EVENTS = 10  # right answers, and wrong ones, that a temperature is fitted to at least

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.checks import integer, number
-from src.models.base import Network, linear_weights
-from src.models.transformer import Block
+from ..checks import integer, number
+from .base import Network, linear_weights
+from .transformer import Block
 
 
 class GPT(Network):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from src.checks import choice, integer, number
-from src.models.base import Network, linear_weights
+from ..checks import choice, integer, number
+from .base import Network, linear_weights
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "silu": nn.SiLU}
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.checks import integer
-from src.models.base import Network
+from ..checks import integer
+from .base import Network
 
 # depth -> (channels of the stages, blocks a stage, shortcuts have weights)
 DEPTHS = {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from src.models.base import Network
+from .base import Network
 
 LOGIT_SCALE = 0.125
 SMALLEST = 8  # pixels a side: three poolings leave one

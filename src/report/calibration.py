@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from src.report.statistics import LEVEL, Floats, quantile
+from .statistics import LEVEL, Floats, quantile
 
 BINS = 15
 DRAWS, CHUNK = 500, 2**14

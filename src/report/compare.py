@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from src.report.groups import Group, Section
-from src.report.measure import Measurements, Span
-from src.report.metrics import METRICS, Metric
-from src.report.statistics import LEVEL, best, holm
+from .groups import Group, Section
+from .measure import Measurements, Span
+from .metrics import METRICS, Metric
+from .statistics import LEVEL, best, holm
 
 # At two seeds the spread between them is known to one degree of freedom: of ablations without any difference more than
 # one in twenty would get a verdict (docs/statistics.md).

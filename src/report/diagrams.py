@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
-from src.report.style import BLUE, CYCLE, GREEN, GREY, INK, SKY, VERMILION, axes_at, canvas, fitted, numbers, styled
+from .style import BLUE, CYCLE, GREEN, GREY, INK, SKY, VERMILION, axes_at, canvas, fitted, numbers, styled
 
 Bins = Mapping[str, Sequence[Any]]  # result.json's: count, and confidence and accuracy (means, null where empty)
 Array = npt.NDArray[Any]

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from src.config.errors import printable
+from ..config.errors import printable
 
 
 def line(text: Any) -> str:

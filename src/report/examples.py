@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.report.calibration import BINS, Gaps
-from src.report.metrics import BOUNDS
-from src.runs.files import DamagedError, first_line, opened
+from ..runs.files import DamagedError, first_line, opened
+from .calibration import BINS, Gaps
+from .metrics import BOUNDS
 
 LARGEST = 2**32  # bytes of the arrays
 Floats = NDArray[np.float64]

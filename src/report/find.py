@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from src.config.errors import UserError
+from ..config.errors import UserError
 
 MARKS = ("config.yaml", "result.json", "sweep.yaml")
 DEEPEST, MOST = 32, 200_000  # folders in each other, and in all: an end to what has none

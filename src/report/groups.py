@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from src.report.read import Run
-from src.runs.identity import NEUTRAL, same_data
+from ..runs.identity import NEUTRAL, same_data
+from .read import Run
 
 Plain = dict[str, Any]
 LR = "optimizer.lr"

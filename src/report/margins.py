@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from src.report.figures import Curve
+from .figures import Curve
 
 EVENTS = "events.out.tfevents.{}.report"
 

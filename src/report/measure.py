@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from src.report import calibration
-from src.report.calibration import Level
-from src.report.groups import Group
-from src.report.metrics import Metric
-from src.report.read import Run
-from src.report.statistics import Estimate, Floats, Indices, contrast, estimate, of_share, of_two_shares, within
+from . import calibration
+from .calibration import Level
+from .groups import Group
+from .metrics import Metric
+from .read import Run
+from .statistics import Estimate, Floats, Indices, contrast, estimate, of_share, of_two_shares, within
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from src.report.style import GREEN, GREY, MONO, PALE, VERMILION, axes_at, fitted, readable, styled, width_of
+from .style import GREEN, GREY, MONO, PALE, VERMILION, axes_at, fitted, readable, styled, width_of
 
 Array = npt.NDArray[Any]
 CONTEXT = 48  # characters shown before the one missed

@@ -7,11 +7,11 @@ from typing import Any
 
 import jinja2
 
-from src.report import escape, figures, tables
-from src.report.compare import Comparison
-from src.report.read import Run
-from src.report.tables import Table
-from src.report.words import Verdict, unfinished, verdicts
+from . import escape, figures, tables
+from .compare import Comparison
+from .read import Run
+from .tables import Table
+from .words import Verdict, unfinished, verdicts
 
 Curves = Mapping[str, Mapping[str, figures.Curve]]  # label -> tag -> curve
 HERE = Path(__file__).resolve().parent

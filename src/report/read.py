@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from src.config.errors import UserError
-from src.report import schema
-from src.report.examples import Examples, read_examples
-from src.report.find import search
-from src.runs.files import DamagedError, first_line, parse_yaml, read_bytes, read_text, read_yaml
-from src.runs.lock import is_held
-from src.runs.sums import check_config, check_files, read_sealed
+from ..config.errors import UserError
+from ..runs.files import DamagedError, first_line, parse_yaml, read_bytes, read_text, read_yaml
+from ..runs.lock import is_held
+from ..runs.sums import check_config, check_files, read_sealed
+from . import schema
+from .examples import Examples, read_examples
+from .find import search
 
 Plain = dict[str, Any]
 Curves = dict[str, tuple[list[int], list[float]]]

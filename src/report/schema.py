@@ -8,8 +8,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from src.report.calibration import BINS
-from src.report.metrics import BOUNDS
+from .calibration import BINS
+from .metrics import BOUNDS
 
 LARGEST = 2**63  # of integers: beyond it they are no seed, size or count, and not every number type holds them
 Rule = Callable[[Any, str], None]

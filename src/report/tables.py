@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from statistics import fmean, median, stdev
 from typing import Any
 
-from src.report import escape
-from src.report.compare import Comparison
-from src.report.groups import Group, Section, short
-from src.report.read import SPEED, Run
-from src.report.words import DASH, difference, mean, number, tone
+from . import escape
+from .compare import Comparison
+from .groups import Group, Section, short
+from .read import SPEED, Run
+from .words import DASH, difference, mean, number, tone
 
 COLUMNS = (
     *("section", "loss", "lr", "metric", "seeds", "mean", "low", "high"),

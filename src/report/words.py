@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from src.report.compare import LEAST_SEEDS, Cell, Comparison
-from src.report.measure import Span
-from src.report.metrics import Metric
-from src.report.read import Run
+from .compare import LEAST_SEEDS, Cell, Comparison
+from .measure import Span
+from .metrics import Metric
+from .read import Run
 
 COUNTS = ("no", "one", "two")  # of seeds, where they are too few
 DASH, MINUS, TIMES = "—", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"

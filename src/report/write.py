@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from src.config.errors import UserError, suggestion
-from src.report import figures, page, tables
-from src.report.compare import Comparison, compare
-from src.report.groups import Group, Section, sections_of
-from src.report.margins import write_margins
-from src.report.read import Run, find_runs
-from src.report.words import unfinished, verdicts
-from src.runs.files import write_text
+from ..config.errors import UserError, suggestion
+from ..runs.files import write_text
+from . import figures, page, tables
+from .compare import Comparison, compare
+from .groups import Group, Section, sections_of
+from .margins import write_margins
+from .read import Run, find_runs
+from .words import unfinished, verdicts
 
 DEFAULT_BASELINE = "ce"
 

@@ -1,20 +1,20 @@
 """A finished run set up to be tested: rebuilt, on its kind of device, with data that are in its terms."""
 
-import src.torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
+from .. import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 
 # isort: split
 from typing import Any
 
 import pytorch_lightning as pl
 
-from src.callbacks.predictions import Predictions
-from src.config.errors import UserError
-from src.data.base import Data, DataError
-from src.runs import build, machine
-from src.runs.folder import RunFolder
-from src.runs.identity import same_data
-from src.runs.rebuild import Rebuilt
-from src.runs.teacher import build_task, find_teacher
+from ..callbacks.predictions import Predictions
+from ..config.errors import UserError
+from ..data.base import Data, DataError
+from . import build, machine
+from .folder import RunFolder
+from .identity import same_data
+from .rebuild import Rebuilt
+from .teacher import build_task, find_teacher
 
 Plain = dict[str, Any]
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 
-from src.config.errors import UserError
-from src.config.signature import signature
-from src.config.trust import check_trusted
-from src.data.base import Data, DataError, Spec, generator
-from src.losses.base import LogitLoss
-from src.models.base import Network
-from src.runs.size import check_size
-from src.tasks.schedules import Schedule
-from src.tasks.supervised import parameter_groups
+from ..config.errors import UserError
+from ..config.signature import signature
+from ..config.trust import check_trusted
+from ..data.base import Data, DataError, Spec, generator
+from ..losses.base import LogitLoss
+from ..models.base import Network
+from ..tasks.schedules import Schedule
+from ..tasks.supervised import parameter_groups
+from .size import check_size
 
 Plain = dict[str, Any]
 log = logging.getLogger("xent")

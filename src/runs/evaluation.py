@@ -1,6 +1,6 @@
 """A finished run tested again, from its folder alone."""
 
-import src.torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
+from .. import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 
 # isort: split
 import csv
@@ -16,19 +16,19 @@ from typing import Any
 
 import torch
 
-from src.callbacks.samples import default_prompt, encode
-from src.config.errors import UserError
-from src.config.evaluation import Asked
-from src.data.base import generator
-from src.data.shift import shifted
-from src.report import diagrams, style
-from src.runs import machine, show, testing
-from src.runs.bench import Bench, settle
-from src.runs.files import write_json, write_text
-from src.runs.folder import RunFolder
-from src.runs.logs import hushed
-from src.runs.rebuild import Rebuilt, rebuild
-from src.tasks.generation import generate
+from ..callbacks.samples import default_prompt, encode
+from ..config.errors import UserError
+from ..config.evaluation import Asked
+from ..data.base import generator
+from ..data.shift import shifted
+from ..report import diagrams, style
+from ..tasks.generation import generate
+from . import machine, show, testing
+from .bench import Bench, settle
+from .files import write_json, write_text
+from .folder import RunFolder
+from .logs import hushed
+from .rebuild import Rebuilt, rebuild
 
 Plain = dict[str, Any]
 MEASURED = ("accuracy", "nll", "ece", "brier", "ece_ts")

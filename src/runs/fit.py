@@ -13,32 +13,32 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import Profiler
 
-from src import ranks
-from src.callbacks.average import EMAWeightAveraging
-from src.callbacks.checkpoint import ExactCheckpoint, RandomState, load
-from src.callbacks.early_stopping import EarlyStopping
-from src.callbacks.guard import FiniteGuard
-from src.callbacks.plan import Plan, Validations
-from src.callbacks.predictions import Predictions
-from src.callbacks.profiler import RunProfiler
-from src.callbacks.progress import ProgressBar, ProgressLines
-from src.callbacks.recorder import Recorder
-from src.callbacks.samples import TextSamples
-from src.callbacks.utilisation import Utilisation
-from src.config.errors import UserError, printable
-from src.data.base import Data, TrainLoader, generator
-from src.report.style import save as save_figure
-from src.runs import build, testing
-from src.runs.events import EventFiles
-from src.runs.files import written_whole
-from src.runs.folder import RunFolder
-from src.runs.pictures import pictures
-from src.runs.rebuild import Rebuilt, weights_of
-from src.runs.resume import about, read_checkpoint
-from src.runs.strategy import SharedBuffers, spread
-from src.runs.teacher import build_task
-from src.tasks.stepping import STEP, Stepping
-from src.tasks.supervised import SupervisedTask
+from .. import ranks
+from ..callbacks.average import EMAWeightAveraging
+from ..callbacks.checkpoint import ExactCheckpoint, RandomState, load
+from ..callbacks.early_stopping import EarlyStopping
+from ..callbacks.guard import FiniteGuard
+from ..callbacks.plan import Plan, Validations
+from ..callbacks.predictions import Predictions
+from ..callbacks.profiler import RunProfiler
+from ..callbacks.progress import ProgressBar, ProgressLines
+from ..callbacks.recorder import Recorder
+from ..callbacks.samples import TextSamples
+from ..callbacks.utilisation import Utilisation
+from ..config.errors import UserError, printable
+from ..data.base import Data, TrainLoader, generator
+from ..report.style import save as save_figure
+from ..tasks.stepping import STEP, Stepping
+from ..tasks.supervised import SupervisedTask
+from . import build, testing
+from .events import EventFiles
+from .files import written_whole
+from .folder import RunFolder
+from .pictures import pictures
+from .rebuild import Rebuilt, weights_of
+from .resume import about, read_checkpoint
+from .strategy import SharedBuffers, spread
+from .teacher import build_task
 
 Plain = dict[str, Any]
 log = logging.getLogger("xent")

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from src.config.errors import UserError
-from src.runs.files import DamagedError, read_yaml, synced, write_json, write_yaml
-from src.runs.lock import LOCK, held, is_file_of
-from src.runs.sums import check_config, check_files, read_sealed, with_sums
+from ..config.errors import UserError
+from .files import DamagedError, read_yaml, synced, write_json, write_yaml
+from .lock import LOCK, held, is_file_of
+from .sums import check_config, check_files, read_sealed, with_sums
 
 Plain = dict[str, Any]
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-import src.torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
+from .. import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 
 # isort: split
-from src import ranks
-from src.callbacks.checkpoint import Interrupted
-from src.config import trust
-from src.runs import build, machine
-from src.runs.fit import Fit
-from src.runs.folder import RunFolder
-from src.runs.teacher import find_teacher
-from src.runs.team import Team, end_with_parent
+from .. import ranks
+from ..callbacks.checkpoint import Interrupted
+from ..config import trust
+from . import build, machine
+from .fit import Fit
+from .folder import RunFolder
+from .teacher import find_teacher
+from .team import Team, end_with_parent
 
 
 def follow(team: Team) -> int:

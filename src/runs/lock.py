@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from src.config.errors import UserError
+from ..config.errors import UserError
 
 LOCK = ".lock"
 

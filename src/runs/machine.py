@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from src.config.errors import UserError
+from ..config.errors import UserError
 
 Plain = dict[str, Any]
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h

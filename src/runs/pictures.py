@@ -8,8 +8,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from src.data.base import EvalLoader, Spec
-from src.report import diagrams, mistakes
+from ..data.base import EvalLoader, Spec
+from ..report import diagrams, mistakes
 
 Plain = dict[str, Any]
 Examples = dict[str, Tensor]

@@ -8,14 +8,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save
 from torch import nn
 
-from src.config.errors import UserError
-from src.config.trust import check_stored
-from src.data.base import Spec
-from src.losses.base import LogitLoss
-from src.models.base import Network
-from src.runs import build
-from src.runs.files import first_line, sha256_of
-from src.runs.folder import RunFolder
+from ..config.errors import UserError
+from ..config.trust import check_stored
+from ..data.base import Spec
+from ..losses.base import LogitLoss
+from ..models.base import Network
+from . import build
+from .files import first_line, sha256_of
+from .folder import RunFolder
 
 
 @dataclass(frozen=True)

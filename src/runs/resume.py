@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from src.callbacks.checkpoint import FORMAT, load
-from src.callbacks.recorder import check_table
-from src.config.errors import UserError
-from src.config.trust import BESIDE
-from src.runs.files import DamagedError
-from src.runs.folder import ANEW, RunFolder
-from src.runs.identity import differences, digest, identity, named
-from src.tasks.supervised import SupervisedTask
+from ..callbacks.checkpoint import FORMAT, load
+from ..callbacks.recorder import check_table
+from ..config.errors import UserError
+from ..config.trust import BESIDE
+from ..tasks.supervised import SupervisedTask
+from .files import DamagedError
+from .folder import ANEW, RunFolder
+from .identity import differences, digest, identity, named
 
 Plain = dict[str, Any]
 

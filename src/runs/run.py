@@ -10,20 +10,20 @@ from typing import Any
 
 from torch import nn
 
-import src.torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
-from src.callbacks.checkpoint import Interrupted
-from src.config.errors import UserError, printable
-from src.config.fit import check_fit
-from src.config.trust import BESIDE, agrees, check_stored
-from src.runs import build, machine, show, speed
-from src.runs.fit import Fit
-from src.runs.folder import RunFolder, family
-from src.runs.follow import follow
-from src.runs.identity import identity, slug
-from src.runs.logs import logging_to
-from src.runs.resume import check_same_run
-from src.runs.teacher import find_teacher
-from src.runs.team import Team
+from .. import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
+from ..callbacks.checkpoint import Interrupted
+from ..config.errors import UserError, printable
+from ..config.fit import check_fit
+from ..config.trust import BESIDE, agrees, check_stored
+from . import build, machine, show, speed
+from .fit import Fit
+from .folder import RunFolder, family
+from .follow import follow
+from .identity import identity, slug
+from .logs import logging_to
+from .resume import check_same_run
+from .teacher import find_teacher
+from .team import Team
 
 Plain = dict[str, Any]
 log = logging.getLogger("xent")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from src.config.errors import printable
+from ..config.errors import printable
 
 Plain = dict[str, Any]
 

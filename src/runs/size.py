@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from src.config.errors import UserError
-from src.models.base import Network
+from ..config.errors import UserError
+from ..models.base import Network
 
 Plain = dict[str, Any]
 # where a container's bound is, by cgroups' second and first version

@@ -4,11 +4,11 @@ import json
 import logging
 from typing import Any
 
-from src.callbacks.plan import Plan
-from src.data.base import Data
-from src.runs import build, machine
-from src.runs.rebuild import Rebuilt
-from src.runs.trial import Trial, kept_trial
+from ..callbacks.plan import Plan
+from ..data.base import Data
+from . import build, machine
+from .rebuild import Rebuilt
+from .trial import Trial, kept_trial
 
 Plain = dict[str, Any]
 log = logging.getLogger("xent")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from src.config.errors import UserError
+from ..config.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, Strategy
 
-from src import ranks
-from src.callbacks.checkpoint import AtomicCheckpointIO
-from src.models.transformer import Block
+from .. import ranks
+from ..callbacks.checkpoint import AtomicCheckpointIO
+from ..models.transformer import Block
 
 Plain = dict[str, Any]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from src.runs.files import DamagedError, read_json, sha256_of
-from src.runs.identity import digest, essence
+from .files import DamagedError, read_json, sha256_of
+from .identity import digest, essence
 
 Plain = dict[str, Any]
 

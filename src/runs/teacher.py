@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 
-from src.config.errors import UserError
-from src.data.base import Spec
-from src.losses.base import DistillationLoss
-from src.runs.build import class_of
-from src.runs.rebuild import Rebuilt, rebuild
-from src.tasks.distillation import DistillationTask, Teacher
-from src.tasks.supervised import SupervisedTask
+from ..config.errors import UserError
+from ..data.base import Spec
+from ..losses.base import DistillationLoss
+from ..tasks.distillation import DistillationTask, Teacher
+from ..tasks.supervised import SupervisedTask
+from .build import class_of
+from .rebuild import Rebuilt, rebuild
 
 Plain = dict[str, Any]
 

@@ -13,11 +13,11 @@ from typing import Any, Self
 import torch.distributed as dist
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
-from src import ranks
-from src.config import trust
-from src.config.errors import UserError
-from src.lifetime import end_with, running
-from src.runs.started import Started, number
+from .. import ranks
+from ..config import trust
+from ..config.errors import UserError
+from ..lifetime import end_with, running
+from .started import Started, number
 
 Plain = dict[str, Any]
 PARENT = "XENT_FIRST_RANK"  # in a started rank's environment: the process that started it

@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.data.base import Batch, Data, generator
-from src.data.cache import folders, locked
-from src.models.transformer import Block
-from src.runs import build, machine
-from src.runs.files import DamagedError, read_json, write_json
-from src.runs.rebuild import Rebuilt
-from src.runs.teacher import build_task
+from ..data.base import Batch, Data, generator
+from ..data.cache import folders, locked
+from ..models.transformer import Block
+from . import build, machine
+from .files import DamagedError, read_json, write_json
+from .rebuild import Rebuilt
+from .teacher import build_task
 
 Plain = dict[str, Any]
 Step = Callable[[], None]

@@ -15,13 +15,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config.check import check_keys
-from src.config.entry import chosen, resolve
-from src.config.errors import UserError
-from src.config.fit import check_fit
-from src.config.message import message
-from src.config.schema import AblationConf
-from src.config.words import check_words, is_below, key_of, parsed, variants
+from ..config.check import check_keys
+from ..config.entry import chosen, resolve
+from ..config.errors import UserError
+from ..config.fit import check_fit
+from ..config.message import message
+from ..config.schema import AblationConf
+from ..config.words import check_words, is_below, key_of, parsed, variants
 
 Plain = dict[str, Any]
 MANY, MOST = 100, 20_000  # jobs that are announced before they are composed, and the most that one command takes

@@ -14,13 +14,13 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from src import checks
-from src.config.entry import CONF
-from src.config.errors import UserError
-from src.sweep.jobs import Job
-from src.sweep.outcome import Outcome, judge
-from src.sweep.screen import Screen, duration, scores
-from src.sweep.start import Process, Warm
+from .. import checks
+from ..config.entry import CONF
+from ..config.errors import UserError
+from .jobs import Job
+from .outcome import Outcome, judge
+from .screen import Screen, duration, scores
+from .start import Process, Warm
 
 TRAIN = CONF.parent / "train.py"
 # What train.py and its run import on their way, as far as all of them do

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from src.config.errors import UserError
-from src.runs.files import sha256_of
-from src.runs.folder import BUSY, RunFolder, family
-from src.runs.identity import identity
-from src.sweep.jobs import Job
+from ..config.errors import UserError
+from ..runs.files import sha256_of
+from ..runs.folder import BUSY, RunFolder, family
+from ..runs.identity import identity
+from .jobs import Job
 
 Plain = dict[str, Any]
 SETTLED = ("threads", "precision", "compile", "speed")  # of a run's configuration, beside its facts

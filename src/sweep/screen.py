@@ -7,8 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from src.sweep.jobs import Job
-from src.sweep.outcome import Outcome
+from .jobs import Job
+from .outcome import Outcome
 
 
 class Screen:

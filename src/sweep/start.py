@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from src.garbage import uncollected
-from src.lifetime import adopt_orphans, end_with, running
+from ..garbage import uncollected
+from ..lifetime import adopt_orphans, end_with, running
 
 LONGEST = 1 << 20  # bytes of a request: more than a socket takes at once
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from src.runs.files import write_yaml
-from src.runs.folder import family
-from src.runs.lock import held, is_held
-from src.sweep.jobs import Job
-from src.sweep.outcome import Outcome, find
-from src.sweep.screen import say, table, unfinished
+from ..runs.files import write_yaml
+from ..runs.folder import family
+from ..runs.lock import held, is_held
+from .jobs import Job
+from .outcome import Outcome, find
+from .screen import say, table, unfinished
 
 Launch = Callable[[Sequence[Job]], tuple[list[Outcome], int | None]]
 

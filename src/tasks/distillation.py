@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.losses.base import DistillationLoss, LogitLoss
-from src.tasks.supervised import SupervisedTask
+from ..losses.base import DistillationLoss, LogitLoss
+from .supervised import SupervisedTask
 
 
 class Teacher(nn.Module):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from src.losses.base import LogitLoss, upcast
+from ..losses.base import LogitLoss, upcast
 
 
 @torch.no_grad()

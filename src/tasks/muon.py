@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
-from src.checks import choice, integer, number
+from ..checks import choice, integer, number
 
 Group = dict[str, Any]
 

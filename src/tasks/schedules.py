@@ -6,7 +6,7 @@ full rate at step ``warmup_steps``: (step + 1) / (warmup_steps + 1), as in nanoG
 
 import math
 
-from src.checks import choice, integer, number
+from ..checks import choice, integer, number
 
 
 class Schedule:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from src.tasks.schedules import Schedule
+from .schedules import Schedule
 
 Batch = tuple[Tensor, Tensor]
 Seen = tuple[dict[str, Tensor], Tensor, Tensor]  # of a batch: losses by name, logits, targets

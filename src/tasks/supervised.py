@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from src.losses.base import ClassificationLoss, LogitLoss
-from src.metrics.scores import Scores
-from src.tasks.stepping import Batch, Seen, Stepping, SteppingTask
+from ..losses.base import ClassificationLoss, LogitLoss
+from ..metrics.scores import Scores
+from .stepping import Batch, Seen, Stepping, SteppingTask
 
 
 class SupervisedTask(SteppingTask):

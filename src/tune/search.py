@@ -11,11 +11,11 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from src.sweep.jobs import Composer, Job
-from src.sweep.launch import Child, Processes, visible_gpus
-from src.sweep.outcome import Outcome, find
-from src.sweep.screen import Screen, duration
-from src.tune.space import Dimension
+from ..sweep.jobs import Composer, Job
+from ..sweep.launch import Child, Processes, visible_gpus
+from ..sweep.outcome import Outcome, find
+from ..sweep.screen import Screen, duration
+from .space import Dimension
 
 # What a search can be for, and which way. The training objective is none: it is not comparable between losses.
 METRICS = {

@@ -14,8 +14,8 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from src.config.errors import UserError, suggestion
-from src.sweep.jobs import Composer, Job
+from ..config.errors import UserError, suggestion
+from ..sweep.jobs import Composer, Job
 
 FORMS = "interval(a,b), log(a,b), range(a,b,step) and choice(a,b) or a,b"
 

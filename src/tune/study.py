@@ -18,16 +18,16 @@ from hydra.types import RunMode
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from src.config import schema
-from src.config.entry import CONF
-from src.config.errors import UserError, suggestion
-from src.config.words import check_once, key_of
-from src.runs.folder import family
-from src.runs.lock import held
-from src.sweep.jobs import Composer, Job
-from src.sweep.screen import say
-from src.tune.search import ALL_FAIL, METRICS, Search
-from src.tune.space import Dimension, checked, split
+from ..config import schema
+from ..config.entry import CONF
+from ..config.errors import UserError, suggestion
+from ..config.words import check_once, key_of
+from ..runs.folder import family
+from ..runs.lock import held
+from ..sweep.jobs import Composer, Job
+from ..sweep.screen import say
+from .search import ALL_FAIL, METRICS, Search
+from .space import Dimension, checked, split
 
 DEFAULTS = {"trials": "20", "metric": "val/nll", "study": "", "jobs": "1", "prune": "true"}
 REFUSED = {

@@ -53,7 +53,7 @@ lint: setup ## ruff: errors and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-type: setup ## mypy, strict, on src/, hydra_plugins/, train.py and report.py
+type: setup ## mypy, strict, on src/ and the scripts
 	$(BIN)/mypy
 
 report: setup ## compare all finished runs; RUNS=runs/mnist_5k-mlp those of a folder, ARGS="baseline=focal"

@@ -1,68 +1,7 @@
-"""Train one configuration: compose, check, build, fit, test, write the result. Or many, each in its own process.
+"""``xent train`` from the tree itself, without an installation: python train.py --help"""
 
-python train.py data=cifar10 model=resnet loss=focal loss.gamma=3
-python train.py -m loss=ce,focal,brier seed=0,1,2
-python train.py ablation=mnist_losses
-python train.py --help
-"""
-
-from __future__ import annotations
-
-import contextlib
-import sys
-
-from src.config.guard import start, writing
-
-TYPE_CHECKING = False  # importing that of typing would take as long as all the rest up here
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-    from src.config.entry import Command
-
-
-def main() -> int:
-    """Run what the command line says; the exit status."""
-    import hydra  # here, so that a signal is heard, and a fault told, while it is imported
-
-    from src.config import schema
-    from src.config.entry import CONF, command, one_run
-    from src.config.words import check_line
-    from src.sweep.jobs import as_sweep, is_sweep
-
-    check_line(sys.argv[1:])
-    schema.register()
-    many = is_sweep(sys.argv[1:])
-    composed: list[Command] = []
-
-    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-    def compose(cfg: DictConfig) -> int | None:
-        if many:  # a job, brought here by a launcher other than ours
-            return run(command(cfg))
-        composed.append(command(cfg))
-        return None
-
-    if many:
-        sys.argv[1:] = as_sweep(sys.argv[1:])
-    with contextlib.nullcontext() if many else one_run():
-        compose()
-    return run(composed[0]) if composed else 0  # else Hydra only showed something: -c job, --info
-
-
-def run(asked: Command) -> int:
-    """Train, or finish, or show the one run; the exit status. Raises UserError."""
-    from src.config.entry import resolve
-    from src.config.fit import check_fit
-    from src.garbage import uncollected
-
-    cfg = resolve(asked.cfg, asked.typed)
-    if not cfg["resume"]:  # else the run's folder has the configuration
-        check_fit(cfg, asked.choices)
-    with uncollected():
-        from src.runs.run import execute  # torch and Lightning take seconds: only for a configuration that is right
-
-    writing()
-    return execute(cfg, asked.choices, asked.typed)
-
+from src.commands.train import main
+from src.config.guard import start
 
 if __name__ == "__main__":
     start(main)

@@ -27,8 +27,9 @@ import src.torchvision_cpu  # noqa: F401  before Lightning, which imports torchv
 import pytorch_lightning as pl
 
 from src.config import schema
-from src.config.entry import CONF, resolve
+from src.config.entry import resolve
 from src.data.base import Batch, Data
+from src.package import CONF
 from src.runs import build, machine, speed
 from src.tasks.schedules import Constant
 from src.tasks.stepping import Stepping

@@ -1,32 +1,46 @@
-"""Processes that this one starts: of this very tree, and ended when the one that started them ends, however it does."""
+"""Processes that this one starts: of this very package, and ended when their parent ends, however it does."""
 
 import ctypes
 import os
 import signal
 import sys
 from collections.abc import MutableMapping
-from pathlib import Path
+
+from .package import FOLDER, NAME, STORED
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
-ROOT = Path(__file__).resolve().parents[1]
-# -P keeps the current folder off the path: a package src there, or a module torch, is somebody else's
-START = "import sys, importlib as i; sys.path.insert(0, sys.argv[1]); i.import_module(sys.argv[2]).main(sys.argv[3:])"
+# What a started process does first. The package is loaded from its folder, and -P keeps the current folder off the
+# path: a package src or xent there, or a module torch, is somebody else's.
+START = """
+import importlib, importlib.util, sys
+_, root, folder, name, module, *words = sys.argv
+sys.path[:0] = [root] if root else []
+spec = importlib.util.spec_from_file_location(name, folder + "/__init__.py", submodule_search_locations=[folder])
+sys.modules[name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules[name])
+importlib.import_module(module, name).main(words)
+"""
+ROOT = str(FOLDER.parent) if NAME == STORED else ""  # what else lies beside the tree's scripts can be imported as well
 
 
 def running(module: str, *words: str) -> list[str]:
-    """The command of a process that calls ``main(words)`` of a module of this tree, in whatever folder it starts."""
-    return [sys.executable, "-P", "-c", START, str(ROOT), module, *words]
+    """The command of a process that calls ``main(words)`` of a module, in whatever folder it starts.
+
+    ``module`` is ".sweep.start" for one of this package.
+    """
+    return [sys.executable, "-P", "-c", START, ROOT, str(FOLDER), NAME, module, *words]
 
 
 def lead_here(environment: MutableMapping[str, str]) -> None:
-    """Have the Python processes of an environment import from this tree, and not from the folder where they start.
+    """Have the Python processes of an environment import this package, and nothing from the folder where they start.
 
-    For those that others start, by ``-m`` of a module of their own.
+    For those that others start, by ``-m`` of a module of their own. An installed package is on their path already.
     """
     environment["PYTHONSAFEPATH"] = "1"
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
+    if ROOT:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, environment.get("PYTHONPATH")]))
 
 
 def end_with(parent: int) -> None:

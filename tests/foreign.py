@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-NAMES = ("src", "hydra_plugins", "torch", "numpy", "yaml", "omegaconf", "train", "json", "own")
+NAMES = ("src", "xent", "hydra_plugins", "torch", "numpy", "yaml", "omegaconf", "train", "json", "own")
 
 
 class Foreign:

@@ -31,7 +31,7 @@ RULES = {
         *("src.config.errors", "src.runs.files", "src.torchvision_cpu"),
     },
     "tasks": {"torch", "pytorch_lightning", "src.checks", "src.losses.base", "src.metrics", "src.tasks"},
-    "config": {"hydra", "omegaconf", "yaml", "src.checks", "src.config"},
+    "config": {"hydra", "omegaconf", "yaml", "src.checks", "src.config", "src.package"},
     "report": {
         *(
             "numpy",
@@ -44,6 +44,7 @@ RULES = {
             "tensorboard",
             "src.report",
             "src.checks",
+            "src.package",
         ),
         *(
             "src.config.errors",
@@ -62,12 +63,13 @@ RULES = {
             "src.runs.folder",
             "src.runs.identity",
             "src.runs.lock",
+            "src.package",
             "src.sweep",
             "src.tune",
         ),
     },
     "sweep": {
-        *("hydra", "omegaconf", "src.checks", "src.config", "src.garbage", "src.lifetime"),
+        *("hydra", "omegaconf", "src.checks", "src.config", "src.garbage", "src.lifetime", "src.package"),
         *("src.runs.files", "src.runs.folder", "src.runs.identity", "src.runs.lock", "src.sweep"),
     },
 }
@@ -79,9 +81,8 @@ SHARED = {
 FILES = sorted((ROOT / "src").rglob("*.py"))
 RULED = [path for path in FILES if path.relative_to(ROOT / "src").parts[0] in RULES]
 # A command's faults are told before torch is imported, and a report opens where there is none.
-COMMANDS = [ROOT / "train.py", ROOT / "evaluate.py"]
 LIGHT = [
-    *(*COMMANDS, ROOT / "report.py", ROOT / "tune.py", *sorted((ROOT / "hydra_plugins").glob("*.py"))),
+    *(*sorted((ROOT / "src/commands").glob("*.py")), ROOT / "src/package.py"),
     *(path for path in FILES if path.parent.name in ("config", "report", "sweep", "tune")),
 ]
 HEAVY = {"torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning_fabric", "tensorboard"}
@@ -143,7 +144,7 @@ def test_nothing_light_reaches_torch(path: Path) -> None:
 
 def test_what_is_reached_is_found() -> None:
     assert {"src.config.check", "src.config.signature", "hydra.errors", "ast"} <= reached(
-        ROOT / "hydra_plugins/xent.py"
+        ROOT / "src/commands/train.py"
     )
     assert {"src.runs.fit", "src.callbacks.guard", "torch"} <= reached(ROOT / "src/runs/run.py")
 
@@ -179,7 +180,7 @@ def test_only_run_brings_losses_models_and_data_together() -> None:
         if path.stem not in SHARED
     }
     assert len(particular) > 20
-    for path in [*COMMANDS, *FILES]:
+    for path in FILES:
         if path.parent.name not in ("losses", "models", "data"):
             assert [name for name in imports(path) if name in particular] == [], path
 

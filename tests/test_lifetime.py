@@ -29,7 +29,7 @@ def test_the_mark_is_left_where_the_current_folder_comes_first(foreign: Foreign)
 
 def test_a_module_of_this_tree_runs_in_any_folder(foreign: Foreign) -> None:
     """It ends with the fault of this tree's main, which is told of no rank."""
-    done = subprocess.run(running("src.sweep.start"), cwd=foreign.path, capture_output=True, text=True)
+    done = subprocess.run(running(".sweep.start"), cwd=foreign.path, capture_output=True, text=True)
     assert str(ROOT / "src/sweep/start.py") in done.stderr and "not enough values" in done.stderr
     assert not foreign.ran()
 
@@ -46,7 +46,7 @@ def test_what_others_start_by_its_module_is_led_here(foreign: Foreign) -> None:
 
 def test_a_forked_job_runs_in_any_folder(foreign: Foreign, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(foreign.path)
-    with Warm(ROOT / "tests/sweep/probe.py", ["src.checks", "yaml"]) as warm, tempfile.TemporaryFile() as output:
+    with Warm(["tests.sweep.probe", "first"], [".checks", "yaml"]) as warm, tempfile.TemporaryFile() as output:
         wait_for(warm.ready)
         job = warm.start(["0"], output, {})
         wait_for(lambda: job.poll() is not None)

@@ -23,9 +23,9 @@ from tests.holding import holding
 from tests.processes import running, wait_for
 from tests.sweep import test_launch
 
-SEARCHED = "import os, sys; from pathlib import Path; import src.sweep.launch as launch; import tune; \
+SEARCHED = "import os, sys; import src.sweep.launch as launch; import tune; \
 from src.config.guard import guarded; \
-launch.TRAIN = Path('tests/tune/stand_in.py').resolve(); os.environ['PYTHONPATH'] = os.getcwd(); \
+launch.TRAIN = ['tests.tune.stand_in']; os.environ['PYTHONPATH'] = os.getcwd(); \
 launch.IMPORTS = ['tests.sweep.composing']; \
 sys.exit(guarded(tune.main))"
 SPACE = ("loss=focal", "optimizer.lr=log(1e-4,1)", "loss.gamma=interval(0,4)")
@@ -70,8 +70,8 @@ def validated(home: Path) -> list[int]:
         (("optimizer.lr=log(1e-4,1)", "seed=0,1"), "seed cannot be searched or set here: a seed is nothing to tune"),
         (("optimizer.lr=log(1e-4,1)", "overwrite=true"), "overwrite cannot be searched or set here"),
         (("optimizer.lr=log(1e-4,1)", "ablation=mnist_losses"), "ablation cannot be searched or set here"),
-        (("optimizer.lr=log(1e-4,1)", "-m"), "tune.py takes no -m"),
-        (("optimizer.lr=log(1e-4,1)", "hydra.mode=RUN"), "tune.py takes no hydra.mode=RUN"),
+        (("optimizer.lr=log(1e-4,1)", "-m"), "a search takes no -m"),
+        (("optimizer.lr=log(1e-4,1)", "hydra.mode=RUN"), "a search takes no hydra.mode=RUN"),
         (("optimizer.lr=log(1e-4,1)", "data=mnist5k"), "unknown data 'mnist5k'. Did you mean mnist_5k?"),
         (("optimizer.lr=uniform(0,1)",), "optimizer.lr: there is no uniform(...)."),
     ],

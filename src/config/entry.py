@@ -11,11 +11,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from ..package import CONF
 from . import trust
 from .check import Plain, check, take_as_typed
 from .words import GROUPS, texts
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 def resolve(cfg: DictConfig, typed: Iterable[str] = ()) -> Plain:

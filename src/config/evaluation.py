@@ -1,4 +1,4 @@
-"""What ``python evaluate.py RUN_FOLDER key=value ...`` asks, read before torch is imported. Faults are UserErrors."""
+"""What ``xent evaluate RUN_FOLDER key=value ...`` asks, read before torch is imported. Faults are UserErrors."""
 
 import hashlib
 import re
@@ -13,9 +13,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from ..checks import choice, integer, number
+from ..package import CONF, called
 from . import schema, trust
 from .check import PROVIDED, check_target
-from .entry import CONF
 from .errors import UserError, suggestion
 from .words import check_once, key_of
 
@@ -25,15 +25,16 @@ KINDS = ("noise", "blur", "contrast", "rotate")  # the corruptions of src/data/s
 SEVERITIES = (1, 2, 3, 4, 5)
 SAMPLING = ("prompt", "temperature", "top_k", "count", "seed")
 OWN = ("shift", "severity", "sample", *SAMPLING)
+COMMAND = called("evaluate")
 USAGE = f"""xent tests a finished run again, from its folder alone.
 
-  python evaluate.py RUN_FOLDER                           the run's own test, once more
-  python evaluate.py RUN_FOLDER data=OPTION data.KEY=...  on other data, or with other keys of its own data
-  python evaluate.py RUN_FOLDER shift=KIND [severity=1]   on images made worse: {", ".join(KINDS)};
+  {COMMAND} RUN_FOLDER                           the run's own test, once more
+  {COMMAND} RUN_FOLDER data=OPTION data.KEY=...  on other data, or with other keys of its own data
+  {COMMAND} RUN_FOLDER shift=KIND [severity=1]   on images made worse: {", ".join(KINDS)};
                                                           several: shift=[noise,blur], shift=all
-  python evaluate.py RUN_FOLDER sample=500 [prompt="ROMEO:"] [temperature=0.8] [top_k=40] [count=3] [seed=1]
+  {COMMAND} RUN_FOLDER sample=500 [prompt="ROMEO:"] [temperature=0.8] [top_k=40] [count=3] [seed=1]
                                                           text from a language run
-  python evaluate.py RUN_FOLDER --config-dir DIR ...      a run whose loss, model or data are of your own, as DIR's
+  {COMMAND} RUN_FOLDER --config-dir DIR ...      a run whose loss, model or data are of your own, as DIR's
                                                           option files name them; or loss._target_=own.Loss
 Tables and figures go to RUN_FOLDER/evaluations/; the run itself is left as it is."""
 
@@ -74,7 +75,7 @@ def read(arguments: Sequence[str]) -> Asked:
     """The command line in words. Raises UserError."""
     (folder, *words), config_dir = without_config_dir(arguments)
     if "=" in folder and not Path(folder).expanduser().exists():
-        raise UserError(f"the first word names the run's folder: python evaluate.py RUN_FOLDER {' '.join(arguments)}")
+        raise UserError(f"the first word names the run's folder: {COMMAND} RUN_FOLDER {' '.join(arguments)}")
     check_once(words)
     own = tuple(word for word in words if names_own(word))
     data = tuple(word for word in words if is_of_data(word) and word not in own)

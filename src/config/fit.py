@@ -1,15 +1,15 @@
 """What can be told, before torch is imported, of whether data, model and loss fit together."""
 
-from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ..package import CONF
 from .errors import UserError
 from .signature import constant
 
 Plain = dict[str, Any]
-LOSSES = Path(__file__).resolve().parents[2] / "conf/loss"
+LOSSES = CONF / "loss"
 
 
 def check_fit(cfg: Plain, choices: Plain) -> None:

@@ -10,8 +10,8 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from ..package import CONF, called
 from .check import PROVIDED
-from .entry import CONF
 from .errors import UserError, suggestion
 from .schema import TrainerConf, keys_below
 from .words import parsed
@@ -76,7 +76,7 @@ def of_hydra(error: Exception) -> str:
         return _bad_key(cause) + _place(error)
     if "Ambiguous value" in str(error):
         word = str(error).split("'")[1]
-        return f"several values for one run: {word}. With -m each becomes a run: python train.py -m {word}"
+        return f"several values for one run: {word}. With -m each becomes a run: {called('train')} -m {word}"
     if isinstance(error, ConfigCompositionException):
         return _unmatched(error)
     return _first_line(error)
@@ -88,7 +88,7 @@ def _unparsed(word: str) -> str:
         return f"'{key}' is no key; a word is key=value, without spaces, as in loss.gamma=3"
     if equals and value:
         return f"the value of {key} has characters that need quotes of their own: \"{key}='{value}'\""
-    hint = _as_option(key) or " A word is key=value, without spaces; python train.py --help lists the keys."
+    hint = _as_option(key) or f" A word is key=value, without spaces; {called('train')} --help lists the keys."
     return f"'{word}' is not of the form key=value.{hint}"
 
 

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from ..package import called
 
 
 @dataclass
@@ -85,12 +88,11 @@ class AblationConf:
     needs: list[str] = field(default_factory=list)  # keys that the user has to type
 
 
+# The names under which Hydra finds the classes of src/sweep/plugin.py; it wants them to begin so.
+SWEEPER, LAUNCHER = "hydra_plugins.xent.JobsSweeper", "hydra_plugins.xent.ProcessesLauncher"
 # Runs each job as a process of its own. jobs: runs at a time; None: one for each GPU, or, on a CPU, one for each core.
 # devices: GPUs to share out, by index; None: all that this process sees. on_error: after a failed run, go on or stop.
-LAUNCHER = {
-    **{"_target_": "hydra_plugins.xent.ProcessesLauncher"},
-    **{"jobs": None, "devices": None, "on_error": "continue"},
-}
+PROCESSES = {"_target_": LAUNCHER, "jobs": None, "devices": None, "on_error": "continue"}
 
 
 @dataclass
@@ -143,8 +145,9 @@ def keys_below(key: str) -> list[str]:
 
 
 def register() -> None:
-    """Make the schema known to Hydra."""
+    """Make the schema known to Hydra, and what its help is made of."""
+    OmegaConf.register_new_resolver("called", called, replace=True)
     store = ConfigStore.instance()
     store.store(name="schema", node=keys_of(Config))
-    store.store(group="hydra/sweeper", name="jobs", node={"_target_": "hydra_plugins.xent.JobsSweeper"})
-    store.store(group="hydra/launcher", name="processes", node=LAUNCHER)
+    store.store(group="hydra/sweeper", name="jobs", node={"_target_": SWEEPER})
+    store.store(group="hydra/launcher", name="processes", node=PROCESSES)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..package import actual
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -149,7 +151,7 @@ def _parse(path: Path) -> ast.Module:
 @functools.cache
 def _module_file(module: str) -> Path:
     """The file of ``module``; only the top-level package is looked up, nothing is imported."""
-    top, *rest = module.split(".")
+    top, *rest = actual(module).split(".")
     try:
         spec: Any = importlib.util.find_spec(top)
     except (ImportError, ValueError):  # ValueError: __main__, which has none

@@ -12,14 +12,14 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ..package import FOLDER
 from .check import PROVIDED, check_keys, check_target, check_values
 from .errors import UserError
 from .schema import Config, keys_of
 
 Plain = dict[str, Any]
 
-ROOT = Path(__file__).resolve().parents[2]
-# group -> the package of this tree that holds its classes
+# group -> the package that holds its classes, as configurations name it (src.package)
 PACKAGES = {
     **{"data": "src.data", "model": "src.models", "loss": "src.losses"},
     **{"optimizer": "src.tasks", "scheduler": "src.tasks"},
@@ -80,7 +80,7 @@ def is_own(group: str, target: object) -> bool:
     module, _, _ = target.rpartition(".")
     package = PACKAGES[group]
     if module.startswith(f"{package}."):
-        return ROOT.joinpath(*module.split(".")).with_suffix(".py").is_file()
+        return FOLDER.joinpath(*module.split(".")[1:]).with_suffix(".py").is_file()
     return group == "optimizer" and (module == "torch.optim" or module.rpartition(".")[0] == "torch.optim")
 
 

@@ -16,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString, RangeSweep
 from hydra.errors import HydraException
 
+from ..package import called
 from .errors import UserError
 
 GROUPS = ("data", "model", "loss", "optimizer", "scheduler", "trainer", "speed", "experiment", "ablation", "debug")
@@ -190,7 +191,9 @@ def variants(override: Override, most: int) -> list[str]:
     if not override.is_sweep_override():
         return [word]
     if not override.is_discrete_sweep():
-        raise UserError(f"{word}: a sweep takes a,b or range(a,b,step) or glob(...); tune.py searches an interval")
+        raise UserError(
+            f"{word}: a sweep takes a,b or range(a,b,step) or glob(...); {called('tune')} searches an interval"
+        )
     value = override.value()
     if isinstance(value, ChoiceSweep) and (typed := typed_choices(word, value)):
         check_different(word, value.list)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..config.errors import UserError
+from ..package import called
 from ..runs.files import DamagedError, first_line, parse_yaml, read_bytes, read_text, read_yaml
 from ..runs.lock import is_held
 from ..runs.sums import check_config, check_files, read_sealed
@@ -95,7 +96,7 @@ def join_sweep(path: Path, runs: dict[Path, Run]) -> list[Run]:
         if place in runs:
             runs[place] = replace(runs[place], label=label, **of_all)
         else:
-            note = f"{label}, seed {seed}: python train.py {shlex.join(job['overrides'])}"
+            note = f"{label}, seed {seed}: {called('train')} {shlex.join(job['overrides'])}"
             missing.append(Run(path.parent, "missing", note, seed, label=label, **of_all))
     return missing
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..package import called
 from .compare import LEAST_SEEDS, Cell, Comparison
 from .measure import Span
 from .metrics import Metric
@@ -167,7 +168,7 @@ def unfinished(runs: Sequence[Run]) -> str:
     single = [shlex.quote(str(run.folder)) for run in left if not run.command and run.status != "missing"]
     if single:
         rest = " for each of the rest" if commands else " for each"
-        commands.append(f"python train.py resume={single[0] if len(single) == 1 else f'FOLDER{rest}'}")
+        commands.append(f"{called('train')} resume={single[0] if len(single) == 1 else f'FOLDER{rest}'}")
     retry = " (failed ones with retry_failed=true)" if counts["failed"] else ""
     return f"{told}; to finish: {'; '.join(commands)}{retry}" if commands else told
 

@@ -14,6 +14,7 @@ from ..config.trust import check_trusted
 from ..data.base import Data, DataError, Spec, generator
 from ..losses.base import LogitLoss
 from ..models.base import Network
+from ..package import actual
 from ..tasks.schedules import Schedule
 from ..tasks.supervised import parameter_groups
 from .size import check_size
@@ -36,7 +37,7 @@ def class_of(cfg: Plain, group: str) -> type[Any]:
     check_trusted(group, target)
     module, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
+        found = getattr(importlib.import_module(actual(module)), name)
     except Exception as error:  # whatever a module of the user's own raises
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"{group}._target_={target} cannot be imported: {reason}") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config.errors import UserError
+from ..package import called
 from .files import DamagedError, read_yaml, synced, write_json, write_yaml
 from .lock import LOCK, held, is_file_of
 from .sums import check_config, check_files, read_sealed, with_sums
@@ -124,7 +125,7 @@ class RunFolder:
         status = result.get("status", "not started")
         if status != "finished":
             retry = " retry_failed=true" if status == "failed" else ""
-            raise UserError(f"{self.path} is {status}: finish it first, python train.py resume={self.path}{retry}")
+            raise UserError(f"{self.path} is {status}: finish it first, {called('train')} resume={self.path}{retry}")
         lacking = [key for key in TESTED_WITH if key not in config]
         if lacking or "temperature" not in result.get("metrics", {}).get("test", {}):
             what = f"{self.config} has no {lacking[0]}" if lacking else f"{self.result} has no temperature"

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..config.errors import UserError
+from ..package import FOLDER
 
 Plain = dict[str, Any]
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -119,8 +120,10 @@ def processor() -> str:
 
 
 def commit() -> str | None:
-    """The project's git commit, with "+" where files differ from it; None outside of git."""
-    root = Path(__file__).resolve().parents[2]
+    """The project's git commit, with "+" where files differ from it; None outside of git, and where it is installed."""
+    root = FOLDER.parent
+    if not (root / ".git").exists():  # the repository around an environment is somebody else's
+        return None
     # of this tree, whatever repository the environment names (as in a git hook), and without a program that it may name
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     command = ["git", "-c", "core.fsmonitor=false"]

@@ -170,7 +170,7 @@ class Team:
             # a session of their own: the terminal's Ctrl-C is for rank 0, which tells them
             self.children.append(
                 subprocess.Popen(
-                    running("src.runs.follow", self.device, str(self.devices)),
+                    running(".runs.follow", self.device, str(self.devices)),
                     env=os.environ | own,
                     stdout=subprocess.DEVNULL,
                     start_new_session=True,

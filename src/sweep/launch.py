@@ -15,16 +15,15 @@ from types import FrameType
 from typing import IO, Any
 
 from .. import checks
-from ..config.entry import CONF
 from ..config.errors import UserError
 from .jobs import Job
 from .outcome import Outcome, judge
 from .screen import Screen, duration, scores
 from .start import Process, Warm
 
-TRAIN = CONF.parent / "train.py"
-# What train.py and its run import on their way, as far as all of them do
-IMPORTS = ("src.config.guard", "hydra.main", "hydra_plugins.xent", "src.runs.run", "src.data.images")
+TRAIN = (".commands.xent", "train")
+# What a job imports on its way, as far as all of them do
+IMPORTS = (".commands.train", "hydra.main", ".sweep.jobs", ".runs.run", ".data.images")
 
 
 @dataclass(frozen=True)

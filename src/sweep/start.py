@@ -9,18 +9,17 @@ import contextlib
 import importlib
 import json
 import os
-import runpy
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from ..garbage import uncollected
 from ..lifetime import adopt_orphans, end_with, running
+from ..package import NAME
 
 LONGEST = 1 << 20  # bytes of a request: more than a socket takes at once
 
@@ -51,9 +50,9 @@ Process = subprocess.Popen[bytes] | Forked
 class Warm:
     """Starts jobs. The process that forks them starts with the first, and ends with the ``with``."""
 
-    def __init__(self, script: Path, modules: Sequence[str]) -> None:
-        """``modules`` are imported once; each job then runs ``script``."""
-        self.script, self.modules = script, modules
+    def __init__(self, command: Sequence[str], modules: Sequence[str]) -> None:
+        """``modules`` are imported once. ``command``: the module whose ``main`` a job calls, and its first words."""
+        self.command, self.modules = command, modules
         self.process: subprocess.Popen[bytes] | None = None
         self.is_ready = self.gone = False
 
@@ -91,7 +90,7 @@ class Warm:
         launcher = os.getpid()
         with theirs:
             self.process = subprocess.Popen(
-                running("src.sweep.start", str(launcher), str(self.script), *self.modules),
+                running(".sweep.start", str(launcher), json.dumps(self.command), *self.modules),
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=os.environ,
@@ -100,7 +99,7 @@ class Warm:
             )
 
     def start(self, words: Sequence[str], output: IO[bytes], environment: Mapping[str, str]) -> Process:
-        """Start ``script`` with ``words``: forked, or cold where that cannot be."""
+        """Start a job with ``words``: forked, or cold where that cannot be."""
         pid = b""
         if not self.gone:
             request = json.dumps({"words": list(words), "environment": dict(environment)}).encode()
@@ -111,10 +110,10 @@ class Warm:
         return Forked(int(pid)) if pid else self.start_cold(words, output, environment)
 
     def start_cold(self, words: Sequence[str], output: IO[bytes], environment: Mapping[str, str]) -> Process:
-        """Start ``script`` with ``words`` as a process of its own."""
+        """Start a job with ``words`` as a process of its own."""
         launcher = os.getpid()
         return subprocess.Popen(
-            [sys.executable, str(self.script), *words],
+            running(*self.command, *words),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -125,22 +124,23 @@ class Warm:
 
 
 def main(words: Sequence[str]) -> None:
-    """The process itself. ``words``: the launcher, the script, and the modules to import.
+    """The process itself. ``words``: the launcher, the jobs' command as JSON, and the modules to import.
 
     Its standard input is a socket: a request is a list of words, what to change in the environment, and a file for the
     output; the answer is the job's process id.
     """
-    launcher, script, *modules = words
+    launcher, command, *modules = words
     requests = socket.socket(fileno=os.dup(0))
     ended: list[int] = []
     atexit.register(leave, ended)  # the first to be registered is the last to be called
     with uncollected():
         for module in modules:
-            importlib.import_module(module)
+            importlib.import_module(module, NAME)
     requests.send(b"!")
-    sys.argv = [script, *serve(requests, int(launcher))]
+    job, *first = json.loads(command)
+    words = [*first, *serve(requests, int(launcher))]
     try:
-        runpy.run_path(script, run_name="__main__")
+        importlib.import_module(job, NAME).main(words)
     except SystemExit as end:
         if isinstance(end.code, int):
             ended.append(end.code)

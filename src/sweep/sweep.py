@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..package import called
 from ..runs.files import write_yaml
 from ..runs.folder import family
 from ..runs.lock import held, is_held
@@ -76,7 +77,7 @@ def conclude(jobs: list[Job], outcomes: list[Outcome], signum: int | None) -> in
         family(job.cfg, job.choices) for job, outcome in zip(jobs, outcomes, strict=True) if outcome.state == "finished"
     }
     if homes:
-        say(f"\ncompare them: python report.py {' '.join(shlex.quote(str(home)) for home in sorted(homes))}")
+        say(f"\ncompare them: {called('report')} {' '.join(shlex.quote(str(home)) for home in sorted(homes))}")
     if not missing:
         return 0
     say(f"\n{len(missing)} of {len(jobs)} runs are not finished:\n{unfinished(missing)}")

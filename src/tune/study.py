@@ -19,9 +19,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..config import schema
-from ..config.entry import CONF
 from ..config.errors import UserError, suggestion
 from ..config.words import check_once, key_of
+from ..package import CONF, called
 from ..runs.folder import family
 from ..runs.lock import held
 from ..sweep.jobs import Composer, Job
@@ -31,8 +31,8 @@ from .space import Dimension, checked, split
 
 DEFAULTS = {"trials": "20", "metric": "val/nll", "study": "", "jobs": "1", "prune": "true"}
 REFUSED = {
-    "seed": "a seed is nothing to tune; python train.py -m seed=0,1,2 repeats the best trial",
-    "ablation": "an ablation compares losses as they are: python train.py ablation=NAME",
+    "seed": f"a seed is nothing to tune; {called('train')} -m seed=0,1,2 repeats the best trial",
+    "ablation": f"an ablation compares losses as they are: {called('train')} ablation=NAME",
     "resume": "the same search again goes on by itself",
     "overwrite": "delete the study's folder to search anew, or take another study=NAME",
     "retry_failed": "a trial that failed has failed",
@@ -48,11 +48,11 @@ class Asked:
     study: str
     jobs: int
     prune: bool
-    words: list[str]  # of train.py, with what is searched
+    words: list[str]  # of training, with what is searched
 
 
 def read(arguments: Sequence[str]) -> Asked:
-    """The search's own words, and train.py's. Raises UserError."""
+    """The search's own words, and those of training. Raises UserError."""
     check_once(arguments)
     own, words = dict(DEFAULTS), []
     keys = {field.name for field in dataclasses.fields(schema.Config)} | {"debug", "speed"}
@@ -61,7 +61,7 @@ def read(arguments: Sequence[str]) -> Asked:
         if key in own and equals:
             own[key] = value
         elif word.startswith(("-", "hydra.", "hydra/")):
-            raise UserError(f"tune.py takes no {word}; its words are key=value, python tune.py --help shows them")
+            raise UserError(f"a search takes no {word}; its words are key=value, {called('tune')} --help shows them")
         elif "." not in key and key_of(key) not in keys and (near := suggestion(key, [*own, *keys])):
             raise UserError(f"unknown key '{key}'.{near}")
         else:
@@ -167,7 +167,7 @@ def conclude(study: optuna.Study, home: Path, signum: int | None) -> int:
     if best:
         say(f"\n{table(best[:5], study.user_attrs['metric'])}")
         say(importance(study))
-        command = shlex.join(["python", "train.py", *words_of(best[0])])
+        command = f"{called('train')} {shlex.join(words_of(best[0]))}"
         say(f"\nthe best, trial {best[0].number}: {best[0].user_attrs['folder']}\n{command}")
     if signum is not None:
         say(f"\nstopped by {signal.Signals(signum).name}; the same command goes on from there")

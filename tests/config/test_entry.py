@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hydra._internal.hydra import Hydra
 
-import train
+from src.commands import train
 from src.config.entry import Command
 
 

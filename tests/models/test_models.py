@@ -12,7 +12,6 @@ import yaml
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from src.config.entry import CONF
 from src.models.base import Network
 from src.models.gpt import GPT
 from src.models.mlp import MLP
@@ -20,6 +19,7 @@ from src.models.resnet import BasicBlock, ResNet
 from src.models.resnet9 import ResNet9
 from src.models.transformer import Block
 from src.models.vit import ViT
+from src.package import CONF
 from tests.conftest import ROOT
 
 GPT_ARGS: dict[str, Any] = {"n_layer": 2, "n_head": 2, "n_embd": 16, "dropout": 0.0, "bias": True, "positions": None}

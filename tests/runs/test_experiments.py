@@ -8,11 +8,11 @@ import torch
 import yaml
 
 from src.config.check import PROVIDED
-from src.config.entry import CONF
 from src.data.cifar import CIFAR10
 from src.data.mnist import TorchvisionDigits
 from src.data.official import Official
 from src.data.text import TinyShakespeare
+from src.package import CONF
 from tests.commands import composed, only_run, train
 
 EXPERIMENTS = sorted(CONF.glob("experiment/*.yaml"), key=lambda path: path.stem)

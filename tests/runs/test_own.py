@@ -10,6 +10,7 @@ import evaluate
 import train
 from src.config import trust
 from src.config.guard import guarded
+from src.package import CONF
 from tests.commands import QUIET, only_run, result_of
 
 SETTINGS = (*QUIET, "data.train_examples=60", "data.eval_batch_size=500", "model.widths=[8]", "trainer.max_steps=2")
@@ -43,7 +44,7 @@ def here(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     (tmp_path / "conf/loss").mkdir(parents=True)
     (tmp_path / "conf/loss/own.yaml").write_text(f"_target_: {tmp_path.name}.loss.OwnLoss\npower: 2.0\n")
     (tmp_path / "conf/data").mkdir()
-    mnist = (Path(trust.ROOT) / "conf/data/mnist_5k.yaml").read_text()
+    mnist = (CONF / "data/mnist_5k.yaml").read_text()
     (tmp_path / "conf/data/own.yaml").write_text(
         mnist.replace("src.data.mnist.MNIST5k", f"{tmp_path.name}.data.OwnData")
     )

@@ -12,10 +12,10 @@ import torch
 import yaml
 from safetensors.torch import load_file, load_model
 
-from src.config.entry import CONF
 from src.data.base import Data, Spec
 from src.losses.base import ClassificationLoss
 from src.models.base import Network
+from src.package import CONF
 from src.runs import build, testing
 from src.runs.fit import Fit
 from src.runs.folder import RunFolder

@@ -15,8 +15,9 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
 from src.config import schema
-from src.config.entry import CONF, chosen, resolve
+from src.config.entry import chosen, resolve
 from src.config.errors import UserError
+from src.package import CONF
 from src.runs.folder import RunFolder, family
 from src.runs.identity import identity, slug
 from src.sweep.jobs import Job, as_sweep, jobs_of

@@ -46,11 +46,12 @@ WAYS = {
     "wait": wait,
 }
 
-if __name__ == "__main__":
+
+def main(words: list[str]) -> None:
     print(
         json.dumps(
             {
-                "argv": sys.argv,
+                "words": words,
                 "path": sys.path,
                 "folder": str(Path.cwd()),
                 "environment": {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"},
@@ -63,10 +64,9 @@ if __name__ == "__main__":
                 "handlers": {number.name: str(signal.getsignal(number)) for number in signal.Signals},
                 "mask": [number.name for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())],
                 "threads": threading.active_count(),
-                "main": sys.modules["__main__"].__file__,
             }
         ),
         flush=True,
     )
     print("on stderr", file=sys.stderr)
-    WAYS[sys.argv[1]]()
+    WAYS[words[1]]()

@@ -39,8 +39,7 @@ def run(folder: RunFolder, asked: Composed) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    words = sys.argv[1:]
+def main(words: list[str]) -> None:
     if words[0] == "--config-dir":
         words = [f"hydra.searchpath=[{words[1]}]", *words[2:]]
     sys.exit(stand_in(words, run))

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from src.config.check import PROVIDED
-from src.config.entry import CONF
 from src.config.errors import UserError
+from src.package import CONF
 from src.runs.identity import slug
 from src.sweep.jobs import as_sweep, as_typed, is_sweep
 from tests.sweep.composing import composed_alone, jobs

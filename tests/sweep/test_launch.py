@@ -17,9 +17,9 @@ from src.sweep.launch import visible_gpus
 from tests.conftest import ROOT
 from tests.processes import running, wait_for
 
-LAUNCHED = "import os, sys; from pathlib import Path; import src.sweep.launch as launch; import train; \
+LAUNCHED = "import os, sys; import src.sweep.launch as launch; import train; \
 from src.config.guard import guarded; \
-launch.TRAIN = Path('tests/sweep/stand_in.py').resolve(); os.environ['PYTHONPATH'] = os.getcwd(); \
+launch.TRAIN = ['tests.sweep.stand_in']; os.environ['PYTHONPATH'] = os.getcwd(); \
 launch.IMPORTS = ['tests.sweep.composing']; sys.exit(guarded(train.main))"
 COLD = LAUNCHED.replace("sys.exit(", "launch.is_cold = lambda job: True; sys.exit(")
 forked_or_cold = pytest.mark.parametrize(
@@ -186,20 +186,20 @@ def test_the_parent_does_without_torch(tmp_path: Path) -> None:
     words = [sys.executable, "-c", code, "ablation=mnist_losses", "seed=0", ONE, f"runs={tmp_path}"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     modules = done.stdout.splitlines()[-1]
-    assert done.returncode == 0 and "'hydra_plugins.xent'" in modules and "'torch'" not in modules
+    assert done.returncode == 0 and "'src.sweep.plugin'" in modules and "'torch'" not in modules
 
 
 def test_a_run_of_several_processes_is_not_forked(tmp_path: Path) -> None:
     """Its rank 0 starts the others from an interpreter of their own, and is one itself."""
     asked = ("-m", "loss=ce,focal", LONG, "hydra.launcher.jobs=2")
-    for more, script in ((("trainer=ddp", "trainer.devices=2"), "stand_in.py"), ((), "-c")):
-        process = started(*asked, *more, f"runs={(runs := tmp_path / script)}", TMPDIR=str(tmp_path))
+    for more, module in ((("trainer=ddp", "trainer.devices=2"), "tests.sweep.stand_in"), ((), ".sweep.start")):
+        process = started(*asked, *more, f"runs={(runs := tmp_path / module.strip('.'))}", TMPDIR=str(tmp_path))
         wait_for(lambda runs=runs: statuses(runs) == ["running"] * 2)
         jobs = running(tmp_path)
         assert len(jobs) == 2
         for pid in jobs:
             words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-            assert any(word.endswith(script) for word in words[1:3])
+            assert module in words[:8]
         process.send_signal(signal.SIGTERM)
         process.communicate()
 

@@ -40,5 +40,5 @@ def run(folder: RunFolder, asked: Composed) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(stand_in(sys.argv[1:], run))
+def main(words: list[str]) -> None:
+    sys.exit(stand_in(words, run))

@@ -1,4 +1,4 @@
-"""Where Hydra looks for its plugins, at every start. The work is done in src/sweep."""
+"""Hydra's entry to a sweep: the sweeper makes the jobs, the launcher runs them, each as a process of its own."""
 
 import os
 import shlex
@@ -6,18 +6,21 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from src.config.message import message
-from src.lifetime import lead_here
-from src.sweep.jobs import Job, as_typed, jobs_of
-from src.sweep.launch import Processes, config_flags
-from src.sweep.outcome import Outcome, judge, left
-from src.sweep.sweep import sweep
+from ..config.message import message
+from ..config.schema import LAUNCHER, SWEEPER
+from ..lifetime import lead_here
+from ..package import called
+from .jobs import Job, as_typed, jobs_of
+from .launch import Processes, config_flags
+from .outcome import Outcome, judge, left
+from .sweep import sweep
 
 SAID_ELSEWHERE = ("hydra.mode=", "hydra.searchpath=")  # by -m or ablation=, and by config_flags
 
@@ -26,8 +29,6 @@ class JobsSweeper(Sweeper):
     """Makes the jobs, has the launcher run those that are missing, and ends the process with the sweep's status."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from hydra.core.plugins import Plugins
-
         self.master, self.loader = config, hydra_context.config_loader
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -42,7 +43,7 @@ class JobsSweeper(Sweeper):
             self.launcher.processes.check(jobs)
         baseline = self.master.ablation.baseline if self.master.ablation else None
         beside = [word for word in self.master.hydra.overrides.hydra if not word.startswith(SAID_ELSEWHERE)]
-        command = shlex.join(["python", "train.py", *config_flags(), *as_typed([*arguments, *beside])])
+        command = f"{called('train')} {shlex.join([*config_flags(), *as_typed([*arguments, *beside])])}"
         sys.exit(sweep(jobs, baseline, command, self._launch))
 
     def _launch(self, jobs: Sequence[Job]) -> tuple[list[Outcome], int | None]:
@@ -88,3 +89,14 @@ class ProcessesLauncher(Launcher):
             JobReturn(overrides=list(job), status=JobStatus.COMPLETED, _return_value=value)
             for job, value in zip(jobs, outcomes, strict=True)
         ]
+
+
+def register() -> None:
+    """Make sweeper and launcher known to Hydra, which itself looks for plugins only in packages ``hydra_plugins``.
+
+    It finds a plugin by the name that the configuration has, and takes only names that begin so.
+    """
+    plugins = Plugins.instance()
+    for target, plugin in ((SWEEPER, JobsSweeper), (LAUNCHER, ProcessesLauncher)):
+        plugins.register(plugin)
+        plugins.class_name_to_class[target] = plugin

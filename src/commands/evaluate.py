@@ -1,0 +1,36 @@
+"""Test a finished run again, from its folder alone: as it was tested, on other data, under shift; or sample its text.
+
+xent evaluate RUN_FOLDER shift=noise
+xent evaluate --help
+"""
+
+import sys
+
+from ..config.errors import UserError
+from ..config.guard import writing
+
+
+def main() -> int:
+    """Do what the command line says; the exit status."""
+    from ..config import evaluation  # here, so that a signal is heard, and a fault told, while it is imported
+    from ..garbage import uncollected
+    from ..runs.folder import RunFolder
+
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(evaluation.USAGE)
+        return 0
+    if len(sys.argv) == 1:
+        raise UserError(f"which run? Name its folder.\n\n{evaluation.USAGE}")
+    asked = evaluation.read(sys.argv[1:])
+    folder = RunFolder(asked.folder)
+    cfg, result = folder.read_finished()
+    evaluation.check_own(asked, cfg)
+    evaluation.check_kind(asked, cfg["facts"]["kind"])
+    if asked.data:
+        data, option = evaluation.other_data(asked, cfg)
+        cfg = cfg | {"data": data, "choices": cfg["choices"] | {"data": option}}
+    with uncollected():
+        from ..runs.evaluation import execute  # torch and Lightning take seconds: only for a command that is right
+
+    writing()
+    return execute(asked, folder, cfg, result)

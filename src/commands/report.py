@@ -1,0 +1,55 @@
+"""Compare finished runs: which loss wins, by how much, how sure."""
+
+import sys
+from pathlib import Path
+
+from ..config.errors import UserError, suggestion
+from ..config.guard import writing
+from ..package import called
+
+KEYS = ("baseline", "out")
+COMMAND = called("report")
+USAGE = f"""Compare finished runs: which loss wins, by how much, how sure.
+
+{COMMAND} runs/mnist_5k-mlp                  all runs below the folder; the report goes to its report/
+{COMMAND} runs/a runs/b baseline=focal       compare with another loss than ce (or the ablation's own)
+{COMMAND} runs/a out=reports/a               write somewhere else
+"""
+
+
+def main() -> int:
+    """Write the report of the folders on the command line; the exit status."""
+    words = sys.argv[1:]
+    if {"-h", "--help"} & set(words):
+        print(USAGE)
+        return 0
+    folders, options = parse(words)
+    from ..report.escape import line  # scipy and matplotlib take a second: only for a command that is right
+    from ..report.write import told, write_report
+
+    writing()
+    written = write_report(folders, options.get("baseline"), Path(options["out"]) if "out" in options else None)
+    for text in told(written):
+        print(line(text))
+    return 0
+
+
+def parse(words: list[str]) -> tuple[list[Path], dict[str, str]]:
+    """Folders, and key=value words. Raises UserError."""
+    from ..config.words import check_once
+
+    check_once(word for word in words if not Path(word).exists())
+    folders, options = [], {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if Path(word).exists() or not (equals or word.startswith("-")):
+            folders.append(Path(word).expanduser())
+        elif key not in KEYS:
+            raise UserError(f"unknown key '{key}'.{suggestion(key, KEYS)} Valid: {', '.join(KEYS)}")
+        elif not value:
+            raise UserError(f"{key}= has no value")
+        else:
+            options[key] = value
+    if not folders:
+        raise UserError(f"which runs? {COMMAND} FOLDER... [baseline=LOSS] [out=FOLDER]")
+    return folders, options

@@ -1,0 +1,34 @@
+"""The command ``xent``, whose sub-commands are those of the scripts at the tree's root."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from ..config.guard import start
+
+COMMANDS = {
+    "train": "train one configuration, or many",
+    "evaluate": "test a finished run again, on other data, under shift; or sample its text",
+    "report": "compare finished runs",
+    "tune": "search hyper-parameters",
+}
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Do what ``words`` say, by default those of the command line, and end the process with the exit status."""
+    name, *rest = (sys.argv[1:] if words is None else words) or ["--help"]
+    sys.argv = [f"xent {name}", *rest]
+    start(importlib.import_module(f".{name}", __package__).main if name in COMMANDS else lambda: tell(name))
+
+
+def tell(name: str) -> int:
+    """Show the sub-commands. Raises UserError where ``name`` is none of them."""
+    from ..config.errors import UserError, suggestion
+
+    if name not in ("-h", "--help"):
+        raise UserError(f"unknown command '{name}'.{suggestion(name, COMMANDS)} Commands: {', '.join(COMMANDS)}")
+    print("xent: a training framework for one question: which loss?\n")
+    for command, purpose in COMMANDS.items():
+        print(f"  xent {command:<9} {purpose}")
+    print("\nxent COMMAND --help tells more.")
+    return 0

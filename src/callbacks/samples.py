@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
 
+from ..data.alphabet import default_prompt, encode
 from ..data.base import Spec, generator
 from ..runs.events import EventFiles
 from ..runs.files import write_text
@@ -45,17 +45,3 @@ class TextSamples(Callback):
             g=generator("samples", self.seed, step),
         )
         return ["".join(self.spec.class_names[i] for i in row) for row in ids.tolist()]
-
-
-def default_prompt(spec: Spec) -> str:
-    """A line break; in a text without any, its commonest character."""
-    return "\n" if "\n" in spec.class_names else max(zip(spec.class_counts, spec.class_names, strict=True))[1]
-
-
-def encode(text: str, spec: Spec) -> torch.Tensor:
-    """Text -> (1, T) ids. Raises ValueError naming a character that the alphabet lacks."""
-    index = {character: i for i, character in enumerate(spec.class_names)}
-    for character in text:
-        if character not in index:
-            raise ValueError(f"the character {character!r} is not in the text's alphabet of {len(index)}")
-    return torch.tensor([[index[character] for character in text]])

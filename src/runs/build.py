@@ -15,8 +15,8 @@ from ..data.base import Data, DataError, Spec, generator
 from ..losses.base import LogitLoss
 from ..models.base import Network
 from ..package import actual
+from ..tasks.parameters import parameter_groups
 from ..tasks.schedules import Schedule
-from ..tasks.supervised import parameter_groups
 from .size import check_size
 
 Plain = dict[str, Any]

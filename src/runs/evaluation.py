@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from ..callbacks.samples import default_prompt, encode
 from ..config.errors import UserError
 from ..config.evaluation import Asked
+from ..data.alphabet import default_prompt, encode
 from ..data.base import generator
 from ..data.shift import shifted
 from ..report import diagrams, style

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from src.callbacks.samples import encode
+from src.data.alphabet import encode
 from src.runs.rebuild import rebuild
 from tests.commands import only_run, train
 from tests.evaluate.runs import IMAGES, TEXT, WORDS, loaded, pictures, state

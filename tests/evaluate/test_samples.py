@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.callbacks.samples import encode
 from src.config.evaluation import read
+from src.data.alphabet import encode
 from src.data.base import generator
 from src.runs.rebuild import rebuild
 from src.tasks.generation import generate

@@ -17,7 +17,7 @@ from src.data.base import Spec
 from src.losses.ce import CrossEntropyLoss
 from src.runs import build
 from src.tasks.muon import Muon
-from src.tasks.supervised import parameter_groups
+from src.tasks.parameters import parameter_groups
 from tests.commands import QUIET, composed, only_run, train
 
 ARGS: dict[str, Any] = {

@@ -17,9 +17,10 @@ from src.losses.distillation import KnowledgeDistillationLoss
 from src.losses.focal import FocalLoss
 from src.runs import build
 from src.tasks.distillation import DistillationTask, Teacher
+from src.tasks.parameters import parameter_groups
 from src.tasks.schedules import Constant
 from src.tasks.stepping import Stepping
-from src.tasks.supervised import SupervisedTask, parameter_groups
+from src.tasks.supervised import SupervisedTask
 from tests.commands import QUIET, composed, only_run, train
 
 PLAIN_CE = CrossEntropyLoss(class_weights=None, beta=0.999)

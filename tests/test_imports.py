@@ -160,9 +160,7 @@ def test_nothing_light_reaches_torch(path: Path) -> None:
 
 
 def test_what_is_reached_is_found() -> None:
-    assert {"src.config.check", "src.config.signature", "hydra.errors", "ast"} <= reached(
-        ROOT / "src/commands/train.py"
-    )
+    assert {"src.config.check", "src.config.signature", "hydra.errors", "ast"} <= reached(ROOT / "src/sweep/plugin.py")
     assert {"src.runs.fit", "src.callbacks.guard", "torch"} <= reached(ROOT / "src/runs/run.py")
 
 

@@ -42,7 +42,7 @@ def train(*words: str) -> int:
 
 def only_run(runs: Path) -> Path:
     """The folder of the one run below ``runs``."""
-    (result,) = runs.glob("*/*/seed*/result.json")
+    (result,) = runs.glob("**/seed*/result.json")
     return result.parent
 
 

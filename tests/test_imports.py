@@ -48,6 +48,7 @@ RULES = {
         ),
         *(
             "src.config.errors",
+            "src.runs.debugging",
             "src.runs.files",
             "src.runs.folder",
             "src.runs.identity",
@@ -59,6 +60,7 @@ RULES = {
         *("hydra", "omegaconf", "optuna", "sqlalchemy"),
         *(
             "src.config",
+            "src.runs.debugging",
             "src.runs.files",
             "src.runs.folder",
             "src.runs.identity",
@@ -70,7 +72,7 @@ RULES = {
     },
     "sweep": {
         *("hydra", "omegaconf", "src.checks", "src.config", "src.garbage", "src.lifetime", "src.package"),
-        *("src.runs.files", "src.runs.folder", "src.runs.identity", "src.runs.lock", "src.sweep"),
+        *("src.runs.debugging", "src.runs.files", "src.runs.folder", "src.runs.identity", "src.runs.lock", "src.sweep"),
     },
 }
 # modules that are no particular loss, network or data set

@@ -45,12 +45,12 @@ def trials(home: Path) -> list[FrozenTrial]:
 
 
 def results(home: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in home.glob("*/*/seed*/result.json")]
+    return [json.loads(path.read_text()) for path in home.glob("**/seed*/result.json")]
 
 
 def validated(home: Path) -> list[int]:
     """How many validations, 3 at most, each run that has one has."""
-    counts = [path.read_text().count("val/nll") for path in home.glob("*/*/seed0/metrics.csv")]
+    counts = [path.read_text().count("val/nll") for path in home.glob("**/seed0/metrics.csv")]
     return [min(count, 3) for count in counts if count]
 
 
@@ -264,7 +264,7 @@ def test_real_trials(tmp_path: Path) -> None:
         assert result["metrics"]["val"]["nll"] == trial.value
     told = re.sub("^python train.py ", "", done.stdout.splitlines()[-1]).replace("'", "").split()
     assert train(*told, f"runs={tmp_path / 'again'}") == 0
-    (again,) = (tmp_path / "again").glob("*/*/seed0/result.json")
+    (again,) = (tmp_path / "again").glob("**/seed0/result.json")
     assert json.loads(again.read_text())["metrics"]["val"]["nll"] == min(trial.value or 0 for trial in known)
 
 

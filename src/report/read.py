@@ -14,6 +14,7 @@ import numpy as np
 
 from ..config.errors import UserError
 from ..package import called
+from ..runs.debugging import debugging
 from ..runs.files import DamagedError, first_line, parse_yaml, read_bytes, read_text, read_yaml
 from ..runs.lock import is_held
 from ..runs.sums import check_config, check_files, read_sealed
@@ -35,6 +36,7 @@ class Run:
     Of a finished run everything holds what ``schema`` says. ``examples``: None where predictions.npz is not there.
     ``curves``: tag -> steps and values, of validation and of the training's speed. ``label`` and ``baseline`` are what
     its ablation calls it and compares with, ``command`` is the ablation's; None for a run of no ablation.
+    ``debugging``: what makes it a run for debugging, which is no result; "" for any other.
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class Run:
     label: str | None = None
     baseline: str | None = None
     command: str | None = None
+    debugging: str = ""
 
     @property
     def choices(self) -> Plain:
@@ -67,7 +70,7 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
     lost = [Run(folder, "damaged", why) for folder, why in found.unseen.items()]
     seen = set()
     for place, run in runs.items():
-        key = (run.config.get("identity"), run.seed)
+        key = (run.config.get("identity"), run.seed, run.debugging)
         if run.status == "finished" and key in seen:
             runs[place] = replace(run, status="duplicate", note="the same configuration and seed as one above")
         seen.add(key)
@@ -97,7 +100,8 @@ def join_sweep(path: Path, runs: dict[Path, Run]) -> list[Run]:
             runs[place] = replace(runs[place], label=label, **of_all)
         else:
             note = f"{label}, seed {seed}: {called('train')} {shlex.join(job['overrides'])}"
-            missing.append(Run(path.parent, "missing", note, seed, label=label, **of_all))
+            told = {"label": label, "debugging": job.get("debugging", "")}
+            missing.append(Run(path.parent, "missing", note, seed, **told, **of_all))
     return missing
 
 
@@ -106,7 +110,7 @@ def read_run(folder: Path) -> Run:
     config: Plain = {}
     try:
         config = read_config(folder / "config.yaml")
-        return _read(folder, config)
+        return replace(_read(folder, config), debugging=debugging(config, config["choices"]))
     except (OSError, ValueError) as error:
         return Run(folder, "damaged", reason(error), config.get("seed"), config)
 

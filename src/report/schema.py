@@ -29,6 +29,11 @@ def text(value: Any, place: str) -> None:
         raise wrong(place, "a text", value)
 
 
+def words(value: Any, place: str) -> None:
+    if not isinstance(value, str):
+        raise wrong(place, "a text", value)
+
+
 def whole(low: int) -> Rule:
     def rule(value: Any, place: str) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= LARGEST:
@@ -133,7 +138,10 @@ finished = mapping(
 sweep = mapping(
     {
         "jobs": sequence(
-            mapping({"label": text, "seed": whole(0), "folder": maybe(text), "overrides": sequence(text)}),
+            mapping(
+                {"label": text, "seed": whole(0), "folder": maybe(text), "overrides": sequence(text)},
+                {"debugging": words},
+            ),
         ),
         "baseline": maybe(text),
     },

@@ -173,6 +173,15 @@ def unfinished(runs: Sequence[Run]) -> str:
     return f"{told}; to finish: {'; '.join(commands)}{retry}" if commands else told
 
 
+def for_debugging(runs: Sequence[Run]) -> str:
+    """How many runs are for debugging, and what makes them so; "" where there are none."""
+    if not runs:
+        return ""
+    reasons = [f"{why} ({n})" if len(runs) > 1 else why for why, n in Counter(run.debugging for run in runs).items()]
+    told = f"{len(runs)} runs are" if len(runs) > 1 else "1 run is"
+    return f"{told} for debugging and not compared: {listed(reasons)}"
+
+
 def listed(words: Sequence[str], most: int = 8) -> str:
     """ "a, b and c"; the rest counted where there are more than ``most``."""
     if len(words) > most:

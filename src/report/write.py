@@ -12,23 +12,24 @@ from .compare import Comparison, compare
 from .groups import Group, Section, sections_of
 from .margins import write_margins
 from .read import Run, find_runs
-from .words import unfinished, verdicts
+from .words import for_debugging, unfinished, verdicts
 
 DEFAULT_BASELINE = "ce"
 
 
 class Written(NamedTuple):
-    """Where the report is, what it compares, and what it has to say of runs that did not finish."""
+    """Where the report is, what it compares, and what it has to say of the runs that it does not compare."""
 
     out: Path
     comparisons: list[Comparison]
-    unfinished: str
+    notes: list[str]
 
 
 def write_report(folders: Sequence[Path], baseline: str | None, out: Path | None) -> Written:
     """Write report.md, report.csv, report.html and tensorboard/ to ``out``, by default report/ in the folder that holds
     all ``folders``. ``baseline``: a label or a loss; None for what the ablation says, else ce. Raises UserError."""
-    runs = find_runs(folders)
+    found = find_runs(folders)
+    runs, debug = ([run for run in found if bool(run.debugging) is wanted] for wanted in (False, True))
     sections = [section for section in sections_of(runs) if section.runs]
     comparisons = [compare(section, find_baseline(section, baseline)) for section in sections]
     if baseline and sections and not any(comparison.baseline for comparison in comparisons):
@@ -40,10 +41,10 @@ def write_report(folders: Sequence[Path], baseline: str | None, out: Path | None
     out = out or Path(os.path.commonpath([folder.resolve() for folder in folders])) / "report"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _write(out, comparisons, runs)
+        _write(out, comparisons, runs, debug)
     except OSError as error:
         raise UserError(f"the report cannot be written to {out}: {error.strerror}") from None
-    return Written(out, comparisons, unfinished(runs))
+    return Written(out, comparisons, [note for note in (unfinished(runs), for_debugging(debug)) if note])
 
 
 def told(written: Written) -> Iterator[str]:
@@ -54,8 +55,7 @@ def told(written: Written) -> Iterator[str]:
         yield from (f"  {verdict.metric}: {verdict.headline}" for verdict in verdicts(comparison))
     if not written.comparisons:
         yield "no finished run to compare; report.md lists what was found"
-    if written.unfinished:
-        yield written.unfinished
+    yield from written.notes
     yield f"report: {written.out / 'report.html'} (and report.md, report.csv, tensorboard/)"
 
 
@@ -78,7 +78,7 @@ def find_baseline(section: Section, wanted: str | None) -> Group | None:
     return None
 
 
-def _write(out: Path, comparisons: Sequence[Comparison], runs: Sequence[Run]) -> None:
+def _write(out: Path, comparisons: Sequence[Comparison], runs: Sequence[Run], debug: Sequence[Run]) -> None:
     curves = [{group.label: figures.curves_of(group) for group in c.groups} for c in comparisons]
     lost = lost_runs(comparisons, runs)
     views = [page.view(c, own, lost[i]) for i, (c, own) in enumerate(zip(comparisons, curves, strict=True))]
@@ -88,7 +88,8 @@ def _write(out: Path, comparisons: Sequence[Comparison], runs: Sequence[Run]) ->
     made = f"{compared} finished runs compared{other_rates}, of {len(runs)} found or expected."
     one_seed = [any(len(group.finished) == 1 for group in c.groups) for c in comparisons]
     for name in ("report.html", "report.md"):
-        write_text(out / name, page.render(name, views, lost[-1], made=made, one_seed=one_seed))
+        more = {"made": made, "one_seed": one_seed, "debug": for_debugging(debug)}
+        write_text(out / name, page.render(name, views, lost[-1], **more))
     write_text(out / "report.csv", tables.as_csv(comparisons))
     several = len(comparisons) > 1
     margins = {

@@ -217,7 +217,8 @@ class Fit:
         if batches > MANY_BATCHES:
             log.warning(
                 "each validation takes %s batches, and the test the like: trainer.limit_eval_batches=200 draws"
-                " 200 evenly, a smaller data.val_fraction leaves more to train on",
+                " 200 evenly, for a first look (reports leave such a run out); a smaller data.val_fraction leaves more"
+                " to train on",
                 f"{batches:,}",
             )
         if self.checkpoint is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..config.errors import UserError
 from ..package import called
+from . import debugging
 from .files import DamagedError, read_yaml, synced, write_json, write_yaml
 from .lock import LOCK, held, is_file_of
 from .sums import check_config, check_files, read_sealed, with_sums
@@ -43,13 +44,15 @@ BUSY = "another process is training this very run"
 
 
 def family(cfg: Plain, choices: Plain) -> Path:
-    """The folder of all runs of an ablation, else of an experiment, else of a data set and a model."""
+    """The folder of all runs of an ablation, else of an experiment, else of a data set and a model; runs for debugging
+    have one of their own."""
     name = choices["ablation"] or choices["experiment"] or f"{choices['data']}-{choices['model']}"
-    return Path(cfg["runs"]).expanduser() / name
+    runs = Path(cfg["runs"]).expanduser()
+    return runs / debugging.FOLDER / name if debugging.debugging(cfg, choices) else runs / name
 
 
 class RunFolder:
-    """``runs/<ablation, else experiment, else data-model>/<slug>-<id8>/seed<k>``."""
+    """``runs/<ablation, else experiment, else data-model>/<slug>-<id8>/seed<k>``; ``family`` is its first half."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,5 +1,6 @@
 """A sweep from its list of jobs to its table. The one rule: the same command finishes what is missing."""
 
+import os
 import shlex
 import signal
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..package import called
+from ..runs.debugging import debugging
 from ..runs.files import write_yaml
 from ..runs.folder import family
 from ..runs.lock import held, is_held
@@ -74,7 +76,9 @@ def conclude(jobs: list[Job], outcomes: list[Outcome], signum: int | None) -> in
         say(f"\nstopped by {name}, {len(missing)} of {len(jobs)} runs left; the same command goes on from there")
         return 128 + signum
     homes = {
-        family(job.cfg, job.choices) for job, outcome in zip(jobs, outcomes, strict=True) if outcome.state == "finished"
+        family(job.cfg, job.choices)
+        for job, outcome in zip(jobs, outcomes, strict=True)
+        if outcome.state == "finished" and not debugging(job.cfg, job.choices)
     }
     if homes:
         say(f"\ncompare them: {called('report')} {' '.join(shlex.quote(str(home)) for home in sorted(homes))}")
@@ -96,8 +100,9 @@ def record(home: Path, baseline: str | None, command: str, jobs: list[Job]) -> N
                 "label": job.label,
                 "lr": job.cfg.get("optimizer", {}).get("lr"),
                 "seed": job.seed,
-                "folder": str(run.path.relative_to(home)) if run else None,
+                "folder": os.path.relpath(run.path, home) if run else None,  # one for debugging lies elsewhere
                 "overrides": list(job),
+                "debugging": debugging(job.cfg, job.choices),
             }
         )
     write_yaml(home / "sweep.yaml", {"baseline": baseline, "command": command, "jobs": rows})

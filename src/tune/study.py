@@ -22,6 +22,7 @@ from ..config import schema
 from ..config.errors import UserError, suggestion
 from ..config.words import check_once, key_of
 from ..package import CONF, called
+from ..runs.debugging import debugging
 from ..runs.folder import family
 from ..runs.lock import held
 from ..sweep.jobs import Composer, Job
@@ -114,6 +115,8 @@ def place(asked: Asked, fixed: list[str], space: list[Dimension], composer: Comp
     """The study's folder, beside those of other runs; without a name it has that of its runs and of its words."""
     job = Job([*fixed, *(dimension.ends()[0] for dimension in space)])
     composer.compose(job)
+    if why := debugging(job.cfg, job.choices):
+        raise UserError(f"{why}: such runs are for debugging, and there is no best one among them to search for")
     if asked.study and Path(asked.study).name != asked.study:
         raise UserError(f"study is a name of one folder, got '{asked.study}'")
     usual = family(job.cfg, job.choices)

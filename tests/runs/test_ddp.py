@@ -142,7 +142,7 @@ def test_inside_a_sweep(tmp_path: Path) -> None:
     assert "finished" in said
     for loss in ("ce", "focal"):
         finished(*words, f"loss={loss}", f"runs={tmp_path / 'alone'}")
-    alone = sorted((tmp_path / "alone").glob("*/*/seed0"))
+    alone = sorted((tmp_path / "alone").glob("**/seed0"))
     assert len(alone) == 2
     for run in alone:
         assert_same_run(run, tmp_path / "sweep" / run.relative_to(tmp_path / "alone"))

@@ -123,7 +123,7 @@ def test_non_finite_loss_is_told_once_and_as_by_one_process(tmp_path: Path) -> N
 def test_a_killed_sweep_leaves_no_rank(tmp_path: Path) -> None:
     words = (*TWO, *MLP, "trainer.max_steps=100000", "checkpoint.every_n_steps=10", f"runs={tmp_path}")
     child = process("-m", *words)
-    wait_for(lambda: list(tmp_path.glob("*/*/seed0/checkpoints/last.ckpt")))
+    wait_for(lambda: list(tmp_path.glob("**/seed0/checkpoints/last.ckpt")))
     (first,) = ranks_of(child.pid)
     (second,) = ranks_of(first)
     child.kill()

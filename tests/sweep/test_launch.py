@@ -49,13 +49,13 @@ def ended(*words: str, code: str = LAUNCHED, **environment: str) -> tuple[int, s
 
 def starts(runs: Path) -> list[tuple[float, float, str]]:
     """Begin, end and GPUs of all jobs that came to their end, in order."""
-    lines = [line.split() for path in runs.glob("*/*/seed*/starts") for line in path.read_text().splitlines()]
+    lines = [line.split() for path in runs.glob("**/seed*/starts") for line in path.read_text().splitlines()]
     return sorted((float(begin), float(end), gpus) for begin, end, gpus in lines)
 
 
 def begun(runs: Path) -> list[int]:
     """How often each job has begun."""
-    return [len(path.read_text().splitlines()) for path in runs.glob("*/*/seed*/begun")]
+    return [len(path.read_text().splitlines()) for path in runs.glob("**/seed*/begun")]
 
 
 def ended_together(most: int, runs: Path, *words: str, **environment: str) -> None:
@@ -79,7 +79,7 @@ def at_once(runs: Path) -> int:
 
 
 def statuses(runs: Path) -> list[str]:
-    return sorted(json.loads(path.read_text())["status"] for path in runs.glob("*/*/seed*/result.json"))
+    return sorted(json.loads(path.read_text())["status"] for path in runs.glob("**/seed*/result.json"))
 
 
 @forked_or_cold
@@ -116,7 +116,7 @@ def test_every_way_to_end(code: str, tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_any_more_is_made_again(tmp_path: Path) -> None:
     words = ("-m", "seed=0,1", ONE, f"runs={tmp_path}")
     assert ended(*words)[0] == 0
-    result = next(iter(tmp_path.glob("*/*/seed1/result.json")))
+    result = next(iter(tmp_path.glob("**/seed1/result.json")))
     for change in (lambda: result.write_text('{"status": "running"}'), result.unlink):
         before = len(starts(tmp_path))
         change()
@@ -141,7 +141,7 @@ def test_as_many_as_cores_by_default(tmp_path: Path) -> None:
     cores = len(os.sched_getaffinity(0))
     runs = tmp_path / "runs"
     ended_together(cores, runs, "-m", f"seed=range({cores + 1})", "trainer=cpu", "trainer.max_steps=5")
-    threads = {yaml.safe_load(path.read_text())["trainer"]["threads"] for path in runs.glob("*/*/seed*/config.yaml")}
+    threads = {yaml.safe_load(path.read_text())["trainer"]["threads"] for path in runs.glob("**/seed*/config.yaml")}
     assert threads == {1}
 
 
@@ -331,7 +331,7 @@ def test_two_equal_sweeps_share_their_runs(tmp_path: Path) -> None:
         wait_for(lambda: begun(tmp_path) == [2, 2])
         of_second = running(tmp_path)
         assert len(of_second) == 2 and not {*of_first} & {*of_second}
-        assert all(is_held(path.parent) for path in tmp_path.glob("*/*/seed0/result.json"))
+        assert all(is_held(path.parent) for path in tmp_path.glob("**/seed0/result.json"))
         second.send_signal(signal.SIGTERM)
         output, _ = second.communicate()
         assert second.returncode == 143 and "stopped by SIGTERM, 2 of 2 runs left" in output

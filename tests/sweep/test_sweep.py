@@ -36,7 +36,7 @@ def test_a_sweep_trains_what_single_commands_train(tmp_path: Path) -> None:
     assert "NonFiniteError: the loss (loss=focal) became" in output
     assert "3 of 4 runs are not finished" in output
     assert train(*SMALL, "trainer.threads=1", "loss=focal", "optimizer.lr=1e-3", f"runs={tmp_path / 'one'}") == 0
-    (one,) = (tmp_path / "one").glob("*/*/seed0")
+    (one,) = (tmp_path / "one").glob("**/seed0")
     (many,) = (tmp_path / "many").glob(f"*/*-{one.parent.name[-8:]}/seed0")
     assert_same_run(one, many)
     start = time.monotonic()
@@ -55,10 +55,10 @@ def test_two_equal_sweeps_at_a_time(tmp_path: Path) -> None:
     outputs = ["".join(child.communicate()) for child in pair]
     assert [child.returncode for child in pair] == [0, 0], outputs
     assert all("ce     " in output and output.count("1/1") == 2 for output in outputs), outputs
-    for run in tmp_path.glob("*/*/seed0"):
+    for run in tmp_path.glob("**/seed0"):
         assert (run / "metrics.csv").read_text().count(",test/nll,") == 1
         assert (run / "train.log").read_text().count("validation every") == 1
-    assert len(list(tmp_path.glob("*/*/seed0"))) == 2
+    assert len(list(tmp_path.glob("**/seed0"))) == 2
 
 
 @pytest.mark.slow
@@ -69,7 +69,7 @@ def test_another_launcher(tmp_path: Path) -> None:
     assert status == 1, output
     assert "2 of 4 runs are not finished" in output
     assert "data.val_fraction must be" in output
-    results = [json.loads(path.read_text()) for path in tmp_path.glob("*/*/seed0/result.json")]
+    results = [json.loads(path.read_text()) for path in tmp_path.glob("**/seed0/result.json")]
     assert [result["status"] for result in results] == ["finished"] * 2
     assert {path.name for path in tmp_path.iterdir()} == {"mnist_5k-mlp"}
 
@@ -84,7 +84,7 @@ def test_data_that_may_have_changed_is_looked_at_again(tmp_path: Path) -> None:
         text.write_text(content * 99)
         status, output = swept(*words, f"runs={tmp_path / 'runs'}")
         assert status == 0 and " started " in output, output
-    assert len(list((tmp_path / "runs").glob("*/*/seed0"))) == 2
+    assert len(list((tmp_path / "runs").glob("**/seed0"))) == 2
 
 
 @pytest.mark.slow
@@ -100,7 +100,7 @@ def test_killed_at_random_until_all_is_done(tmp_path: Path) -> None:
     words = (*small, *long, "loss=ce,focal,brier", "seed=0,1,2,3")
     status, output = swept(*words, f"runs={tmp_path / 'calm'}")
     assert status == 0, output
-    calm = sorted((tmp_path / "calm").glob("*/*/seed*"))
+    calm = sorted((tmp_path / "calm").glob("**/seed*"))
     assert len(calm) == 12
     longest = sum(result_of(run)["run"]["seconds"] for run in calm) / 24  # half a run
     seed = int.from_bytes(os.urandom(4), "big")
@@ -127,11 +127,11 @@ def test_killed_at_random_until_all_is_done(tmp_path: Path) -> None:
                         killed = True
         parent.communicate()
         wait_for(lambda: not running(tmp_path))
-    finished = sum(result_of(run)["status"] == "finished" for run in runs.glob("*/*/seed*"))
+    finished = sum(result_of(run)["status"] == "finished" for run in runs.glob("**/seed*"))
     print(f"after 24 kills {finished} runs are finished")
     status, output = swept(*words, f"runs={runs}")
     assert status == 0, output
-    assert len(list(runs.glob("*/*/seed*"))) == 12
+    assert len(list(runs.glob("**/seed*"))) == 12
     for run in calm:
         other = runs / run.relative_to(tmp_path / "calm")
         assert_same_run(run, other)

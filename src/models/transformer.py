@@ -34,8 +34,27 @@ def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float, causal: bool) -> Ten
     return y.to(q.dtype)
 
 
-class Block(nn.Module):
-    """Pre-norm block: x + attention(norm(x)), then x + mlp(norm(x)), the MLP four times as wide, with GELU."""
+class PreNorm(nn.Module):
+    """Pre-norm block of a transformer: x + attention(norm1(x)), then x + mlp(norm2(x)); (B, T, D) -> (B, T, D).
+
+    FSDP shards a network block by block. A sub-class has ``norm1``, ``attention`` and ``norm2``.
+    """
+
+    norm1: nn.Module
+    attention: nn.Module
+    norm2: nn.Module
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, D), each position by itself."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class Block(PreNorm):
+    """The block of GPT-2 and ViT: layer norm, an MLP four times as wide, GELU."""
 
     def __init__(self, width: int, heads: int, dropout: float, bias: bool, causal: bool) -> None:
         super().__init__()
@@ -46,6 +65,5 @@ class Block(nn.Module):
         self.down = nn.Linear(4 * width, width, bias)
         self.dropout = dropout
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.norm1(x))
-        return x + F.dropout(self.down(F.gelu(self.up(self.norm2(x)))), self.dropout, self.training)
+    def mlp(self, x: Tensor) -> Tensor:
+        return F.dropout(self.down(F.gelu(self.up(x))), self.dropout, self.training)

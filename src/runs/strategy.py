@@ -10,7 +10,7 @@ from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, Strategy
 
 from .. import ranks
 from ..callbacks.checkpoint import AtomicCheckpointIO
-from ..models.transformer import Block
+from ..models.transformer import PreNorm
 
 Plain = dict[str, Any]
 
@@ -23,7 +23,7 @@ def spread(settings: Plain, device: str) -> Plain:
         # Lightning evaluates through the wrapper, which would wait for every rank at every batch to share buffers
         strategy = DDPStrategy(broadcast_buffers=False)
     elif name == "fsdp":
-        strategy = FSDPStrategy(auto_wrap_policy={Block}, state_dict_type="full")
+        strategy = FSDPStrategy(auto_wrap_policy={PreNorm}, state_dict_type="full")
     return {
         "accelerator": device,
         "devices": settings["devices"],

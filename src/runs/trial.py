@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..data.base import Batch, Data, generator
 from ..data.cache import folders, locked
-from ..models.transformer import Block
+from ..models.transformer import PreNorm
 from . import build, machine
 from .files import DamagedError, read_json, write_json
 from .rebuild import Rebuilt
@@ -114,7 +114,7 @@ def kind_of(model: nn.Module) -> str:
     modules = list(model.modules())
     if any(isinstance(module, nn.Conv2d) for module in modules):
         return "convolution"
-    return "attention" if any(isinstance(module, Block) for module in modules) else "other"
+    return "attention" if any(isinstance(module, PreNorm) for module in modules) else "other"
 
 
 def made_up(cfg: Plain, data: Data, device: torch.device) -> Batch:

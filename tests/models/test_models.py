@@ -14,6 +14,7 @@ from torchvision.models import resnet18
 
 from src.models.base import Network
 from src.models.gpt import GPT
+from src.models.llama import Llama
 from src.models.mlp import MLP
 from src.models.resnet import BasicBlock, ResNet
 from src.models.resnet9 import ResNet9
@@ -23,6 +24,13 @@ from src.package import CONF
 from tests.conftest import ROOT
 
 GPT_ARGS: dict[str, Any] = {"n_layer": 2, "n_head": 2, "n_embd": 16, "dropout": 0.0, "bias": True, "positions": None}
+
+LLAMA_ARGS: dict[str, Any] = {
+    **{"n_layer": 2, "n_head": 2, "n_kv_head": 1, "n_embd": 16, "dropout": 0.0, "norm": "rms", "position": "rotary"},
+    **{"rotary_base": 1e4, "mlp": "swiglu", "tied": True},
+}
+OF_TEXT = (GPT, Llama)
+IMAGES = ((1, 8, 8), (3, 8, 8))
 
 
 def mlp_count(shape: tuple[int, ...], outputs: int) -> int:
@@ -77,6 +85,11 @@ def vit_count(shape: tuple[int, ...], outputs: int) -> int:
     return (shape[0] * 16 + 1) * d + tokens * d + 2 * block + 2 * d + (d + 1) * outputs
 
 
+def llama_count(shape: tuple[int, ...], outputs: int) -> int:
+    """Two layers, 16 wide, two heads of queries and one of keys and values, an MLP 48 wide (8/3 of 16, rounded up)."""
+    return outputs * 16 + 2 * ((16 + 2 * 8) * 16 + 16 * 16 + 3 * 16 * 48 + 2 * 16) + 16
+
+
 @dataclass(frozen=True)
 class Row:
     cls: type[Network]
@@ -96,11 +109,14 @@ ROWS = {
     "resnet18": Row(ResNet, {"depth": 18}, resnet18_count),
     "resnet9": Row(ResNet9, {}, resnet9_count),
     "vit": Row(ViT, {"patch": 4, "width": 16, "layers": 2, "heads": 2, "dropout": 0.0}, vit_count),
+    "llama": Row(Llama, LLAMA_ARGS, llama_count),
     "gpt-tied": Row(GPT, GPT_ARGS | {"tied": True}, gpt_count(tied=True)),
     "gpt-untied": Row(GPT, GPT_ARGS | {"tied": False}, gpt_count(tied=False)),
 }
 CASES = [
-    (name, shape) for name, row in ROWS.items() for shape in (((12,),) if row.cls is GPT else ((1, 8, 8), (3, 8, 8)))
+    (name, shape)
+    for name, row in ROWS.items()
+    for shape in (((12,),) if row.cls in OF_TEXT else ((1, 8, 8), (3, 8, 8)))
 ]
 IDS = [f"{name}-{'x'.join(map(str, shape))}" for name, shape in CASES]
 
@@ -108,7 +124,7 @@ IDS = [f"{name}-{'x'.join(map(str, shape))}" for name, shape in CASES]
 def build(name: str, shape: tuple[int, ...], classes: int = 5, outputs: int | None = None, **changes: Any) -> Network:
     row = ROWS[name]
     sizes = {"input_shape": shape, "outputs": outputs or classes}
-    if row.cls is GPT:
+    if row.cls in OF_TEXT:
         sizes["num_classes"] = classes
     torch.manual_seed(0)
     return row.cls(**sizes, **row.keys | changes)
@@ -116,7 +132,7 @@ def build(name: str, shape: tuple[int, ...], classes: int = 5, outputs: int | No
 
 def batch(row: Row, shape: tuple[int, ...], examples: int = 8, classes: int = 5) -> tuple[Tensor, Tensor]:
     g = torch.Generator().manual_seed(1)
-    if row.cls is GPT:
+    if row.cls in OF_TEXT:
         ids = torch.randint(classes, (examples, shape[0] + 1), generator=g)
         ids[:, 0] = torch.arange(examples) % classes  # with 8 classes no two texts begin alike: all can be learnt
         return ids[:, :-1], ids[:, 1:]
@@ -166,7 +182,7 @@ def test_learns_eight_examples_by_heart(name: str, shape: tuple[int, ...]) -> No
     row = ROWS[name]
     model = build(name, shape, classes=8)
     x, y = batch(row, shape, classes=8)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2 if row.cls is GPT else 3e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2 if row.cls in OF_TEXT else 3e-3)
     for step in range(300):
         loss = nn.functional.cross_entropy(model(x).flatten(0, -2), y.flatten())
         if step == 0:
@@ -456,7 +472,7 @@ def test_gpt_is_embedding_blocks_norm_and_head() -> None:
     ],
 )
 def test_bad_argument(name: str, changes: dict[str, Any], message: str) -> None:
-    shape = (12,) if ROWS[name].cls is GPT else (1, 8, 8)
+    shape = (12,) if ROWS[name].cls in OF_TEXT else (1, 8, 8)
     with pytest.raises(ValueError, match=message):
         build(name, shape, **changes)
 

@@ -16,7 +16,7 @@ def method(name: str) -> Callable[[Digits], Digits]:
     return lambda number: function(number)
 
 
-for _name in ("exp", "log", "sqrt", "expm1", "log1p"):
+for _name in ("exp", "log", "sqrt", "expm1", "log1p", "tanh"):
     setattr(Digits, _name, method(_name))
 
 

@@ -28,6 +28,13 @@ def cross_entropy(z: Array, q: Array) -> Array:
     return -(q * log_softmax(z)).sum(-1)
 
 
+def z_loss(z: Array, q: Array, *, weight: float, softcap: float | None) -> Array:
+    """Cross-entropy of capped logits, and the square of log Z."""
+    z = z if softcap is None else softcap * np.tanh(z / softcap)
+    log_z = (z - log_softmax(z))[..., 0]
+    return cross_entropy(z, q) + weight * log_z**2
+
+
 def divergence(q: Array, z: Array) -> Array:
     """KL(q || softmax(z)), 0 log 0 = 0."""
     return (q * (np.log(q + (q == 0)) - log_softmax(z))).sum(-1)

@@ -32,6 +32,7 @@ from src.losses.smoothed_ce import SmoothedCrossEntropyLoss
 from src.losses.squared_scores import SquaredScoresLoss
 from src.losses.squentropy import SquentropyLoss
 from src.losses.symmetric_ce import SymmetricCrossEntropyLoss
+from src.losses.z_loss import ZLoss
 from tests.losses.references import (
     Array,
     binary_cross_entropy,
@@ -53,6 +54,7 @@ from tests.losses.references import (
     squared_scores,
     teacher_of,
     weighted,
+    z_loss,
 )
 
 Kwargs = Mapping[str, Any]
@@ -233,6 +235,25 @@ ROWS = [
         boundary=[{"epsilon": -1}, {"epsilon": 0}, {"epsilon": 10}],
         recovers=False,
         minimiser=lambda eta: poly1_minimiser(eta, 1.0),
+    ),
+    Row(
+        name="z_loss",
+        cls=ZLoss,
+        kwargs={"weight": 1e-4, "softcap": None},
+        reference=z_loss,
+        at_zero=lambda k: np.log(k) + 1e-4 * np.log(k) ** 2,
+        identities={
+            "weight 0 is ce": ({"weight": 0.0}, ce()),
+            "a cap far above all logits is none": (
+                {"weight": 0.1, "softcap": 1e7},
+                ZLoss(weight=0.1, softcap=None),
+            ),
+        },
+        bad={"weight": [-1e-4, "abc", float("nan"), float("inf"), None], "softcap": [0, -1, "abc", float("inf")]},
+        boundary=[{"weight": 0}, {"weight": 1}, {"softcap": 15}, {"softcap": 0.1, "weight": 0}],
+        shift_invariant=False,
+        minimiser=lambda eta: eta,
+        magnifies=lambda kwargs: max(1.0, kwargs.get("softcap", 1.0)),  # the cap times tanh, of a size near 1
     ),
     Row(
         name="kl",

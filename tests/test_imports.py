@@ -12,7 +12,14 @@ from tests.conftest import ROOT
 # package -> what its modules may import besides the standard library; a name stands for all below it
 RULES = {
     "losses": {"torch", "src.checks", "src.losses.base"},
-    "models": {"torch", "src.checks", "src.models.base", "src.models.transformer"},
+    "models": {
+        "torch",
+        "torchvision",
+        "src.checks",
+        "src.models.base",
+        "src.models.transformer",
+        "src.torchvision_cpu",
+    },
     "metrics": {"torch", "torchmetrics", "scipy", "src.checks", "src.metrics", "src.torchvision_cpu"},
     "data": {
         *("torch", "torchvision", "numpy", "PIL", "safetensors", "src.checks", "src.data.base", "src.data.images"),
@@ -178,7 +185,9 @@ def reached(start: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name in ("data", "metrics")], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.parent.name in ("data", "metrics", "models")], ids=name_of
+)
 def test_leaves_can_be_imported_beside_a_torch_without_cuda(path: Path) -> None:
     """torchvision dies there unless src.torchvision_cpu came first; torchmetrics imports torchvision."""
     names = list(imports(path))

@@ -14,8 +14,8 @@ class ZLoss(ClassificationLoss):
     weight = 0 without softcap is cross-entropy; at z = 0: ln K + weight (ln K)^2.
     Use it for large language models, where logits that drift cost digits of bfloat16. The minimiser is the class
     probabilities, with log Z = 0. Limits: with softcap c no two log-probabilities are further apart than 2c.
-    Sources: Chowdhery et al. 2022 (PaLM), arXiv:2204.02311, section 5 (weight 1e-4); Gemma Team 2024, arXiv:2408.00118,
-    section 2 (softcap 30 on the final logits).
+    Source: Chowdhery et al. 2022 (PaLM), arXiv:2204.02311, section 5 (weight 1e-4); softcap of 30: Gemma Team 2024,
+    arXiv:2408.00118, section 2.
     """
 
     soft_targets = True

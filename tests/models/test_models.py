@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 import yaml
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from src.models.resnet import BasicBlock, ResNet
 from src.models.resnet9 import ResNet9
 from src.models.transformer import Block
 from src.models.vit import ViT
+from src.models.zoo import TimmModel, TorchvisionModel
 from src.package import CONF
 from tests.conftest import ROOT
 
@@ -61,6 +63,17 @@ def resnet18_count(shape: tuple[int, ...], outputs: int) -> int:
     reference = resnet18(num_classes=outputs)
     reference.conv1 = nn.Conv2d(shape[0], 64, 3, padding=1, bias=False)
     return sum(p.numel() for p in reference.parameters())
+
+
+def torchvision_count(shape: tuple[int, ...], outputs: int) -> int:
+    """The library's ResNet-18 for ImageNet, 11,689,512 weights, with another head; three channels in any case."""
+    return 11_689_512 - 513 * 1000 + 513 * outputs
+
+
+def timm_count(shape: tuple[int, ...], outputs: int) -> int:
+    """The library's own count, for ImageNet, with another first convolution (3x3, 16 wide) and another head."""
+    reference = timm.create_model("mobilenetv2_035")
+    return sum(p.numel() for p in reference.parameters()) - 9 * 16 * (3 - shape[0]) - 1281 * (1000 - outputs)
 
 
 def resnet9_count(shape: tuple[int, ...], outputs: int) -> int:
@@ -107,6 +120,8 @@ ROWS = {
     "mlp-silu": Row(MLP, {"widths": [32, 16], "batch_norm": False, "dropout": 0.0, "activation": "silu"}, mlp_count),
     **{f"resnet{d}": Row(ResNet, {"depth": d}, cifar_resnet_count(d)) for d in (8, 20, 32, 56)},
     "resnet18": Row(ResNet, {"depth": 18}, resnet18_count),
+    "torchvision": Row(TorchvisionModel, {"name": "resnet18"}, torchvision_count),
+    "timm": Row(TimmModel, {"name": "mobilenetv2_035"}, timm_count),
     "resnet9": Row(ResNet9, {}, resnet9_count),
     "vit": Row(ViT, {"patch": 4, "width": 16, "layers": 2, "heads": 2, "dropout": 0.0}, vit_count),
     "llama": Row(Llama, LLAMA_ARGS, llama_count),

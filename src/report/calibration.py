@@ -129,10 +129,13 @@ def compare(a: Level, b: Level) -> tuple[float, float, float, float]:
     value = a.value - b.value
     r_at = np.where((a.low > 0) & (b.low > 0), r, 0.0)
     down, up = _reach(a.value - a.low, b.high - b.value, r_at), _reach(a.high - a.value, b.value - b.low, r_at)
-    sure = np.maximum.accumulate(abs(value) - (down if value > 0 else up))
+    sure = abs(value) - (down if value > 0 else up)
     p = float(np.exp(np.interp(0, sure, np.log(LEVELS)))) if value else 1.0
     return value, max(-1.0, value - float(down[AT])), min(1.0, value + float(up[AT])), p
 
 
 def _reach(own: Floats, other: Floats, r: Floats) -> Floats:
-    return np.sqrt((own**2 + other**2 - 2 * r * own * other).clip(0))
+    """At ``LEVELS``; where ``r`` changes, made wide enough to hold the intervals of less sure levels, so that p <= 0.05
+    and a 95 % interval without 0 are one thing."""
+    reach = np.sqrt((own**2 + other**2 - 2 * r * own * other).clip(0))
+    return np.maximum.accumulate(reach[::-1])[::-1]

@@ -1,4 +1,17 @@
-"""The comparison of a section's groups: every metric's mean, its difference to the baseline, and who wins."""
+"""The comparison of a section's groups: every metric's mean, its difference to the baseline, and what the tests say.
+
+Intervals and verdicts go together by one rule. Every interval is a single 95 % interval: it says how large one
+difference is. The word beside it says what is shown, and it is made from the same test:
+
+    better, worse                    Holm's adjusted p <= 0.05: shown, and then the interval excludes 0
+    perhaps better, perhaps worse    the interval excludes 0, but among so many comparisons one may by chance
+    no difference shown              the interval includes 0
+
+So no word contradicts the interval beside it. Intervals that were compatible with Holm's procedure by themselves would
+say less: as soon as one comparison is not significant, those of all significant ones begin at 0, however large the
+difference is. Source: Strassburger and Bretz 2008, Statistics in Medicine 27, 4914; Guilbaud 2008, Biometrical Journal
+50, 678.
+"""
 
 import itertools
 import math
@@ -14,6 +27,7 @@ from .statistics import LEVEL, best, holm
 # At two seeds the spread between them is known to one degree of freedom: of ablations without any difference more than
 # one in twenty would get a verdict (docs/statistics.md).
 LEAST_SEEDS = 3
+BETTER, WORSE, PERHAPS, SAME = "better", "worse", "perhaps", "no difference shown"
 
 
 @dataclass
@@ -27,6 +41,15 @@ class Cell:
     @property
     def significant(self) -> bool:
         return self.adjusted <= LEVEL
+
+    def word(self, metric: Metric) -> str:
+        """What is said of the difference, as the module's docstring says; "" where nothing was tested."""
+        if self.difference is None or math.isnan(self.adjusted):
+            return ""
+        if not self.difference.excludes_zero:
+            return SAME
+        side = BETTER if metric.better * self.difference.value > 0 else WORSE
+        return side if self.significant else f"{PERHAPS} {side}"
 
 
 @dataclass
@@ -96,13 +119,13 @@ def _against(result: Comparison, measured: Measurements, baseline: Group) -> Non
                 cell = result.cells[group.label, metric.name]
                 cell.difference = span
                 family += [cell] if metric.judged else []
-    p = np.array([_testable(cell.difference) for cell in family])
+    p = np.array([testable(cell.difference) for cell in family])
     result.comparisons = int((~np.isnan(p)).sum())
     for cell, adjusted in zip(family, holm(p).tolist(), strict=True):
         cell.adjusted = adjusted
 
 
-def _testable(difference: Span | None) -> float:
+def testable(difference: Span | None) -> float:
     """The p-value; NaN with fewer than three common seeds, which tell of networks and not of losses."""
     return difference.p if difference is not None and difference.n >= LEAST_SEEDS else math.nan
 
@@ -115,7 +138,7 @@ def _pairwise(result: Comparison, measured: Measurements) -> None:
     groups = result.groups
     pairs = list(itertools.combinations(range(len(groups)), 2))
     spans = [measured.spans(metric, [(groups[a], groups[b]) for a, b in pairs]) for metric in result.judged]
-    p = np.array([_testable(span) for row in spans for span in row])
+    p = np.array([testable(span) for row in spans for span in row])
     result.pair_comparisons = int((~np.isnan(p)).sum())
     for metric, row, adjusted in zip(result.judged, spans, holm(p).reshape(len(spans), len(pairs)), strict=True):
         difference, sure = np.zeros((len(groups), len(groups))), np.full((len(groups), len(groups)), math.nan)

@@ -26,6 +26,11 @@ class Span:
     n: int
     p: float
 
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval does; False where there is none."""
+        return self.low > 0 or self.high < 0
+
     def raised(self) -> "Span":
         return replace(self, value=_exp(self.value), low=_exp(self.low), high=_exp(self.high))
 

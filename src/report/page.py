@@ -9,9 +9,10 @@ import jinja2
 
 from . import escape, figures, tables
 from .compare import Comparison
+from .findings import Finding, findings, rule
 from .read import Run
 from .tables import Table
-from .words import Verdict, unfinished, verdicts
+from .words import unfinished
 
 Curves = Mapping[str, Mapping[str, figures.Curve]]  # label -> tag -> curve
 HERE = Path(__file__).resolve().parent
@@ -39,7 +40,8 @@ class View:
     """A section as both pages show it."""
 
     comparison: Comparison
-    verdicts: list[Verdict]
+    findings: list[Finding]
+    rule: str
     tables: dict[str, Table]
     pictures: list[Pictures]
     lost: Table
@@ -55,7 +57,8 @@ def view(comparison: Comparison, curves: Curves, lost: Sequence[Run]) -> View:
     section = comparison.section
     return View(
         comparison,
-        verdicts(comparison),
+        findings(comparison, lost),
+        rule(comparison),
         {
             "results": tables.results(comparison),
             "rates": tables.rates(section),

@@ -1,11 +1,15 @@
-"""How every figure looks, and how it leaves as PNG or as an array."""
+"""How every figure looks, and how it leaves as PNG, as SVG or as an array."""
 
 import functools
+import hashlib
+import html
 import io
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import matplotlib.style
 import numpy as np
 import numpy.typing as npt
@@ -128,3 +132,35 @@ def fitted(text: str, width: float, size: float) -> str:
 def numbers(values: Sequence[float | None]) -> npt.NDArray[np.float64]:
     """A list out of JSON as float64, its nulls as nan."""
     return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+# What follows the page that an SVG lies in: the text's colour, and its paper.
+INLINE = {
+    f": {INK}": ": currentColor",
+    ": #e8e8e8": ": currentColor; stroke-opacity: 0.12",
+    ": #dddddd": ": currentColor; stroke-opacity: 0.2",
+    ": #ffffff": ": var(--paper, Canvas)",
+}
+
+
+@styled
+def svg(figure: Figure, text: str) -> str:
+    """The figure as an SVG element for inside of a page, with letters that are letters; ``text`` says what it shows.
+
+    Ink is the page's currentColor, and white its ``--paper``, so that it can be read on dark as on light. It is as wide
+    as CSS makes it. The same figure and text give the same element. Names in it are escaped.
+    """
+    file = io.StringIO()
+    salt = hashlib.sha256(text.encode()).hexdigest()  # two figures of a page have no id in common
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(file, format="svg", transparent=True, metadata=nothing)
+    found = file.getvalue()
+    found = found[found.index("<svg") :]
+    for colour, own in INLINE.items():
+        found = found.replace(colour, own)
+    found = re.sub(r"'DejaVu Sans'", "system-ui, 'DejaVu Sans', sans-serif", found)
+    found = re.sub(r"<style.*?</style>", "", found, flags=re.DOTALL)  # it would hold for the whole page
+    opened = re.sub(r' (?:width|height|version)="[^"]*"', "", found[: found.index(">")])
+    label = f' stroke-linejoin="round" role="img" aria-label="{html.escape(text)}"'
+    return f"{opened}{label}{found[found.index('>') :]}"

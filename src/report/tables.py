@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,14 +9,15 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from . import escape
-from .compare import Comparison
+from .compare import SAME, Comparison, testable
 from .groups import Group, Section, short
 from .read import SPEED, Run
-from .words import DASH, difference, mean, number, tone
+from .words import DASH, difference, mean, number
 
 COLUMNS = (
     *("section", "loss", "lr", "metric", "seeds", "mean", "low", "high"),
     *("baseline", "common_seeds", "difference", "difference_low", "difference_high", "p", "p_holm", "verdict"),
+    "beats_every_other",
 )
 
 
@@ -55,7 +55,7 @@ def results(comparison: Comparison) -> Table:
             )
             if delta and delta.n != len(group.finished):
                 below += f" ({delta.n} seed{'s' * (delta.n != 1)})"
-            row.append(Shown(mean(metric, cell.mean), below, tone(metric, cell)))
+            row.append(Shown(mean(metric, cell.mean), below, cell.word(metric).replace(SAME, "")))
         table.rows.append(row)
     return table
 
@@ -185,8 +185,8 @@ def as_csv(comparisons: Sequence[Comparison]) -> str:
                     m.high,
                     baseline,
                 ]
-                p = math.nan if math.isnan(cell.adjusted) else d.p if d else math.nan  # where there is no verdict
-                row += [d.n, d.value, d.low, d.high, p, cell.adjusted] if d else [""] * 6
-                wins = "wins" if comparison.best.get(metric.name) == group.label else tone(metric, cell)
-                writer.writerow([*("" if value != value else escape.cell(value) for value in row), wins])
+                row += [d.n, d.value, d.low, d.high, testable(d), cell.adjusted] if d else [""] * 6
+                best = "yes" if comparison.best.get(metric.name) == group.label else ""
+                row += [cell.word(metric), best]
+                writer.writerow(["" if value != value else escape.cell(value) for value in row])
     return text.getvalue()

@@ -9,19 +9,22 @@ from ..config.errors import UserError, suggestion
 from ..runs.files import write_text
 from . import figures, page, tables
 from .compare import Comparison, compare
+from .findings import findings
 from .groups import Group, Section, sections_of
 from .margins import write_margins
 from .read import Run, find_runs
-from .words import for_debugging, unfinished, verdicts
+from .words import for_debugging, unfinished
 
 DEFAULT_BASELINE = "ce"
 
 
 class Written(NamedTuple):
-    """Where the report is, what it compares, and what it has to say of the runs that it does not compare."""
+    """Where the report is, what it compares, each section's runs that are not compared (and at the end those of none),
+    and what it has to say of all runs that it does not compare."""
 
     out: Path
     comparisons: list[Comparison]
+    lost: list[list[Run]]
     notes: list[str]
 
 
@@ -38,21 +41,22 @@ def write_report(folders: Sequence[Path], baseline: str | None, out: Path | None
             f"baseline={baseline}: no such loss among the runs.{suggestion(baseline, labels)}"
             f" There are: {', '.join(dict.fromkeys(labels))}"
         )
+    lost = lost_runs(comparisons, runs)
     out = out or Path(os.path.commonpath([folder.resolve() for folder in folders])) / "report"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _write(out, comparisons, runs, debug)
+        _write(out, comparisons, runs, lost, debug)
     except OSError as error:
         raise UserError(f"the report cannot be written to {out}: {error.strerror}") from None
-    return Written(out, comparisons, [note for note in (unfinished(runs), for_debugging(debug)) if note])
+    return Written(out, comparisons, lost, [note for note in (unfinished(runs), for_debugging(debug)) if note])
 
 
 def told(written: Written) -> Iterator[str]:
     """The lines that the command prints."""
-    for comparison in written.comparisons:
+    for comparison, lost in zip(written.comparisons, written.lost, strict=False):  # at the end: of no section
         yield comparison.section.title
         yield from (f"  warning: {warning}" for warning in comparison.section.warnings + comparison.notes)
-        yield from (f"  {verdict.metric}: {verdict.headline}" for verdict in verdicts(comparison))
+        yield from (f"  {finding.text}" for finding in findings(comparison, lost))
     if not written.comparisons:
         yield "no finished run to compare; report.md lists what was found"
     yield from written.notes
@@ -78,9 +82,14 @@ def find_baseline(section: Section, wanted: str | None) -> Group | None:
     return None
 
 
-def _write(out: Path, comparisons: Sequence[Comparison], runs: Sequence[Run], debug: Sequence[Run]) -> None:
+def _write(
+    out: Path,
+    comparisons: Sequence[Comparison],
+    runs: Sequence[Run],
+    lost: Sequence[Sequence[Run]],
+    debug: Sequence[Run],
+) -> None:
     curves = [{group.label: figures.curves_of(group) for group in c.groups} for c in comparisons]
-    lost = lost_runs(comparisons, runs)
     views = [page.view(c, own, lost[i]) for i, (c, own) in enumerate(zip(comparisons, curves, strict=True))]
     compared = sum(len(c.section.runs) for c in comparisons)
     passed_over = sum(len(group.finished) for c in comparisons for group in c.section.passed_over)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,11 @@ from scipy import stats
 
 from src.report.compare import Comparison, compare
 from src.report.figures import curves_of, pooled
+from src.report.findings import findings
 from src.report.groups import sections_of
 from src.report.measure import ALONE
 from src.report.read import find_runs
 from src.report.tables import as_csv
-from src.report.words import verdicts
 from tests.report.fabricated import BRIER, CE, FOCAL, HINGE, Kind, ablation_of, ended, finished
 
 
@@ -24,6 +25,14 @@ def compared(folder: Path, baseline: str = "ce") -> Comparison:
     (section,) = sections_of(find_runs([folder]))
     found = section.find(baseline)
     return compare(section, found[0] if found else None)
+
+
+def told(result: Comparison) -> dict[str, str]:
+    """What is found, by metric; the remarks together."""
+    of = findings(result)
+    answers = {finding.metric: finding.text for finding in of if not finding.remark}
+    remarks = " ".join(finding.text for finding in of if finding.remark)
+    return answers | ({"remarks": remarks} if remarks else {})
 
 
 def test_means_and_differences_are_those_of_the_results(tmp_path: Path) -> None:
@@ -52,13 +61,17 @@ def test_a_clear_winner_wins(tmp_path: Path) -> None:
     ablation_of(tmp_path, [CE, Kind("good", skill=1.6), Kind("bad", skill=0.7)], range(5))
     result = compared(tmp_path)
     assert result.best["accuracy"] == result.best["nll"] == "good"
-    assert (result.comparisons, result.pair_comparisons) == (2 * 4, 3 * 4)
-    words = {verdict.metric: verdict for verdict in verdicts(result)}
-    assert words["nll"].won and words["nll"].headline.startswith("good wins: ")
-    assert any(detail.startswith("lower than ce, the next, by ") for detail in words["nll"].details)
-    assert any(detail.startswith("better than ce: good (\N{MINUS SIGN}") for detail in words["nll"].details)
-    assert any(detail.startswith("worse than ce: bad (+") for detail in words["nll"].details)
-    assert any(detail.startswith("higher than ce, the next, by ") for detail in words["accuracy"].details)
+    assert (result.comparisons, result.pair_comparisons) == (2 * 5, 3 * 5)  # accuracy, nll, brier, ece, ece_ts
+    words = told(result)
+    assert re.match(
+        r"good has a lower nll than ce \(nll \N{MINUS SIGN}.*\); bad has a higher nll \(nll \+", words["nll"]
+    )
+    assert words["nll"].endswith("; good beats every other loss.")
+    assert words["accuracy"].startswith("good is more accurate than ce (accuracy +")
+    assert all(finding.shown for finding in findings(result) if finding.metric in ("accuracy", "nll"))
+    without = told(compared(tmp_path, "no such loss"))
+    assert re.match(r"good beats every other loss in nll: lower than ce, the next, by 0\.\d+ \(95 %", without["nll"])
+    assert without["accuracy"].startswith("good beats every other loss in accuracy: higher than ce, the next, by ")
 
 
 def test_equal_losses_have_no_winner(tmp_path: Path) -> None:
@@ -66,7 +79,11 @@ def test_equal_losses_have_no_winner(tmp_path: Path) -> None:
     result = compared(tmp_path)
     assert result.best == {}
     assert not any(cell.significant for cell in result.cells.values())
-    assert all("No loss beats every other" in verdict.headline for verdict in verdicts(result))
+    assert not any(finding.shown for finding in findings(result))
+    assert "beats" not in " ".join(told(result).values())
+    assert told(compared(tmp_path, "no such loss")) == {
+        "": "No loss is shown to beat every other in accuracy, nll, ece or ece after temperature scaling."
+    }
 
 
 def test_no_probabilities_no_numbers_and_no_defeat(tmp_path: Path) -> None:
@@ -76,8 +93,8 @@ def test_no_probabilities_no_numbers_and_no_defeat(tmp_path: Path) -> None:
     assert ("hinge", "accuracy") in result.cells
     assert not any(("hinge", name) in result.cells for name in ("nll", "perplexity", "brier", "ece", "temperature"))
     assert result.best["nll"] == "good"
-    assert result.comparisons == 2 + 3
-    assert "hinge gives no probabilities: not judged" in verdicts(result)[1].details
+    assert result.comparisons == 2 + 4
+    assert told(result)["remarks"] == "hinge gives no probabilities: no nll, brier, ece or ece_ts."
 
 
 def test_one_seed_gives_intervals_and_no_verdict(tmp_path: Path) -> None:
@@ -90,7 +107,10 @@ def test_one_seed_gives_intervals_and_no_verdict(tmp_path: Path) -> None:
         assert t == pytest.approx(stats.t.ppf(0.975, n - 1), rel=1e-6)
     assert cell.difference is not None and cell.difference.p < 1e-3 and not cell.significant
     assert result.best == {}
-    assert all(verdict.headline.startswith("No verdict: one common seed") for verdict in verdicts(result))
+    assert told(result) == {
+        "": "No verdict on these 2 losses: one seed in common tells two networks apart, not two losses."
+        " At least 3 are needed."
+    }
 
 
 def test_two_seeds_give_intervals_and_no_verdict(tmp_path: Path) -> None:
@@ -100,9 +120,8 @@ def test_two_seeds_give_intervals_and_no_verdict(tmp_path: Path) -> None:
     assert cell.difference is not None and cell.difference.low < cell.difference.value < cell.difference.high
     assert math.isnan(cell.adjusted) and not cell.significant
     assert (result.best, result.comparisons, result.pair_comparisons) == ({}, 0, 0)
-    for verdict in verdicts(result):
-        assert verdict.headline.startswith("No verdict: two common seeds are too few. ") and not verdict.won
-        assert "not compared with ce: good (two common seeds)" in verdict.details
+    no_verdict = "No verdict on these 2 losses: two seeds in common are too few. At least 3 are needed."
+    assert told(result) == {"": no_verdict}
     rows = list(csv.DictReader(io.StringIO(as_csv([result]))))
     assert all(row["p"] == row["p_holm"] == row["verdict"] == "" for row in rows)
 
@@ -135,17 +154,10 @@ def test_one_seed_costs_the_others_nothing(tmp_path: Path) -> None:
     assert cell.difference is not None
     assert (cell.difference.p, cell.adjusted) == (pytest.approx(p, abs=1e-9), pytest.approx(3 * p, abs=1e-9))
     assert result.best == {"nll": "good"}
-    verdict = next(verdict for verdict in verdicts(result) if verdict.metric == "nll")
-    assert verdict.won and verdict.headline.startswith("good wins among the 2 compared: 0.20 ")
-    assert verdict.details == [
-        "lower than ce, the next, by 0.80 (95 % interval 0.53 to 1.07)",
-        "differs from every other that is compared after Holm's correction over 3 pairs",
-        "better than ce: good (\N{MINUS SIGN}0.80 ± 0.27)",
-        "not compared with ce: lucky (one common seed)",
-        "lucky: one seed only: not compared for “best”",
-    ]
-    accuracy = verdicts(result)[0]
-    assert accuracy.headline.startswith("No loss beats every other among the 2 compared. Highest mean of these: ")
+    words = told(result)
+    assert words["nll"] == "good has a lower nll than ce (nll \N{MINUS SIGN}0.80 ± 0.27)."
+    assert words["remarks"] == "lucky has one seed in common with ce, too few for a verdict."
+    assert words["accuracy"] == "good is not shown to differ from ce in accuracy."
 
 
 def test_a_baseline_of_one_seed_leaves_the_others_their_verdict(tmp_path: Path) -> None:
@@ -155,9 +167,12 @@ def test_a_baseline_of_one_seed_leaves_the_others_their_verdict(tmp_path: Path) 
     result = compared(tmp_path, "lucky")
     assert result.comparisons == 0 and not any(cell.significant for cell in result.cells.values())
     assert result.best == {"nll": "good"}
-    details = verdicts(result)[1].details
-    assert "not compared with lucky: good (one common seed) and ce (one common seed)" in details
-    assert "lucky: one seed only: not compared for “best”" in details
+    words = told(result)
+    assert (
+        words["nll"]
+        == "good beats every other loss in nll: lower than ce, the next, by 0.80 (95 % interval 0.53 to 1.07)."
+    )
+    assert words["remarks"] == "ce and good have one seed in common with lucky, too few for a verdict."
 
 
 def test_seeds_that_no_other_loss_has(tmp_path: Path) -> None:
@@ -167,22 +182,21 @@ def test_seeds_that_no_other_loss_has(tmp_path: Path) -> None:
     ablation_of(tmp_path, [HINGE], [8, 9, 10])
     result = compared(tmp_path)
     assert result.best["accuracy"] == "good"
-    told = {verdict.metric: verdict for verdict in verdicts(result)}
-    assert told["accuracy"].headline.startswith("good wins among the 2 compared: ")
-    assert {"hinge: fewer than 3 seeds in common with another: not compared for “best”"} < set(told["accuracy"].details)
-    assert any("brier and focal: one seed only" in text or "focal and brier" in text for text in told["nll"].details)
-    assert "hinge gives no probabilities: not judged" in told["nll"].details
+    words = told(result)
+    assert words["accuracy"].startswith("good is more accurate than ce (")
+    assert {
+        "hinge gives no probabilities: no nll, brier, ece or ece_ts.",
+        "brier, focal and hinge have no seed in common with ce, too few for a verdict.",
+    } == {finding.text for finding in findings(result) if finding.remark}
     lonely = ablation_of(tmp_path / "lonely", [CE], range(5))
     ablation_of(lonely, [FOCAL], [7])
-    assert all(
-        verdict.headline.startswith("No verdict: there is no common seed.") for verdict in verdicts(compared(lonely))
-    )
+    assert told(compared(lonely))[""].startswith("No verdict on these 2 losses: the losses have no seed in common. ")
 
 
 def test_one_loss_is_compared_with_nothing(tmp_path: Path) -> None:
     ablation_of(tmp_path, [CE], range(3))
     result = compared(tmp_path)
-    assert all(verdict.headline.endswith("nothing to compare it with.") for verdict in verdicts(result))
+    assert told(result)[""].startswith("Only ce is finished, and there is nothing to compare it with (accuracy 0.")
 
 
 def test_unequal_seeds_are_compared_on_common_ones(tmp_path: Path) -> None:
@@ -194,7 +208,7 @@ def test_unequal_seeds_are_compared_on_common_ones(tmp_path: Path) -> None:
     assert cell.difference is not None
     assert (cell.mean.n, cell.difference.n) == (3, 2)
     assert result.cells["focal", "nll"].difference is None
-    assert "focal (no common seed)" in " ".join(verdicts(result)[0].details)
+    assert told(result)[""].startswith("No verdict on these 3 losses: two seeds in common are too few.")
 
 
 def test_failed_runs_do_not_count(tmp_path: Path) -> None:
@@ -231,7 +245,7 @@ def test_a_run_that_diverged_keeps_its_place(tmp_path: Path) -> None:
     cell = found.cells["brier", "nll"]
     assert cell.mean.value == math.inf and math.isnan(cell.mean.low)
     assert not cell.significant
-    assert "no difference to ce shown: brier (+∞)" in verdicts(found)[1].details
+    assert cell.word(found.judged[1]) == "" and "nll" not in told(found)
 
 
 def test_bins_of_seeds_are_pooled_by_counts(tmp_path: Path) -> None:

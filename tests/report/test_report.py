@@ -44,7 +44,7 @@ def test_the_command_writes_all_without_torch_and_says_who_wins(
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "  accuracy: good wins: " in done.stdout
+    assert "  good is more accurate than ce (accuracy +" in done.stdout
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
         *("report.csv", "report.html", "report.md", "tensorboard"),
     ]
@@ -109,7 +109,7 @@ def test_two_groups_of_the_same_loss_need_a_choice(tmp_path: Path) -> None:
 
 def test_the_table_is_the_same_in_csv(tmp_path: Path) -> None:
     ablation_of(tmp_path, [CE, Kind("good", skill=1.6), HINGE], range(3))
-    out, (comparison,), _ = write_report([tmp_path], None, None)
+    out, (comparison,), *_ = write_report([tmp_path], None, None)
     assert out == tmp_path / "report"
     with (out / "report.csv").open(newline="") as file:
         rows = {(row["loss"], row["metric"]): row for row in csv.DictReader(file)}
@@ -118,7 +118,9 @@ def test_the_table_is_the_same_in_csv(tmp_path: Path) -> None:
     assert cell.difference is not None
     assert [float(row[name]) for name in ("mean", "low", "high")] == [cell.mean.value, cell.mean.low, cell.mean.high]
     assert float(row["p_holm"]) == cell.adjusted
-    assert (row["verdict"], row["baseline"], row["common_seeds"], row["lr"]) == ("wins", "ce", "3", "0.002")
+    assert [row[name] for name in ("verdict", "beats_every_other", "baseline", "common_seeds", "lr")] == [
+        *("better", "yes", "ce", "3", "0.002"),
+    ]
     assert (rows["ce", "nll"]["difference"], rows["ce", "nll"]["verdict"]) == ("", "")
 
 
@@ -291,8 +293,8 @@ def test_a_thousand_runs(tmp_path: Path) -> None:
     kinds = [Kind(f"loss{k}", skill=1 + k / 200) for k in range(100)]
     ablation_of(tmp_path, kinds, range(10), n=1000)
     start = time.process_time()
-    _, (comparison,), _ = write_report([tmp_path], "loss0", None)
+    _, (comparison,), *_ = write_report([tmp_path], "loss0", None)
     seconds = time.process_time() - start
     print(f"{seconds:.1f} s of processor time")
     assert len(comparison.section.runs) == 1000
-    assert comparison.pair_comparisons == 4 * 100 * 99 // 2
+    assert comparison.pair_comparisons == 5 * 100 * 99 // 2

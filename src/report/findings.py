@@ -1,0 +1,265 @@
+"""What a report says first: the answer in sentences, made from the corrected tests, the same on page and terminal."""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from .compare import BETTER, LEAST_SEEDS, PERHAPS, SAME, WORSE, Cell, Comparison
+from .measure import Span
+from .metrics import Metric
+from .read import Run
+from .words import COUNTS, decimals, difference, interval, listed, mean, number
+
+MOST = 4  # losses in one clause; the others are counted
+TOLD = {BETTER, WORSE, SAME}
+THIRD = {"be": ("is", "are"), "have": ("has", "have")}  # a verb for one and for several
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence, or a few about one thing. ``metric``: what it is about ("ece" for both of them, before and after
+    temperature scaling), "" if it is about no single one. ``shown``: it says a difference that the corrected tests
+    show. ``remark``: it is no answer, but says what was not compared; it belongs below the answers."""
+
+    text: str
+    metric: str = ""
+    shown: bool = False
+    remark: bool = False
+
+
+def findings(comparison: Comparison, lost: Sequence[Run] = ()) -> list[Finding]:
+    """First the answers, then the remarks. ``lost``: the section's runs that are not compared.
+
+    A difference to the baseline is told with its single 95 % interval and by the words of compare.py; that one loss
+    beats every other by Holm's correction over all pairs.
+    """
+    return [*_answers(comparison), *(Finding(text, remark=True) for text in _remarks(comparison, lost))]
+
+
+def rule(comparison: Comparison) -> str:
+    """How intervals and words go together: said once in a report."""
+    text = "Every interval is a single 95 % interval over training seeds and test examples."
+    if comparison.baseline is None or not comparison.comparisons:
+        return text
+    name, tests = comparison.baseline.label, comparison.comparisons
+    judged = listed([metric.name for metric in comparison.judged])
+    corrected = f"Holm's correction over the {tests} comparisons with {name} ({judged})"
+    if tests == 1:
+        return f"{text} “better” and “worse” than {name}: it excludes 0."
+    return (
+        f"{text} “better” and “worse” than {name}: shown at 5 % after {corrected}."
+        " “perhaps”: the interval excludes 0, but the corrected p is above 0.05, and among so many comparisons one such"
+        " interval may come by chance."
+    )
+
+
+def _answers(comparison: Comparison) -> list[Finding]:
+    labels = [group.label for group in comparison.groups]
+    if len(labels) < 2:
+        return [Finding(_alone(comparison))]
+    if not comparison.pair_comparisons:
+        return [Finding(_no_verdict(comparison, labels))]
+    told = [metric for metric in comparison.judged if metric.phrase]
+    if not any(_tested(comparison, metric) for metric in told):
+        return _among_all(comparison, told)
+    if all(set(_tested(comparison, metric).values()) <= {SAME} for metric in told):
+        return [_no_difference(comparison, [metric for metric in told if _tested(comparison, metric)])]
+    first = [metric for metric in told if not metric.after]
+    return [finding for metric in first if (finding := _answer(comparison, metric, told)) is not None]
+
+
+def _no_difference(comparison: Comparison, told: Sequence[Metric]) -> Finding:
+    """One sentence where nothing is seen in any metric."""
+    losses = {label for metric in told for label in _tested(comparison, metric)}
+    ranges = [f"{m.title}{_range(comparison, m, list(_tested(comparison, m)))}" for m in told]
+    return Finding(
+        f"{_nobody(losses)} shown to differ from {_baseline(comparison)} in {listed(ranges, last='or')}.", told[0].name
+    )
+
+
+def _answer(comparison: Comparison, metric: Metric, told: Sequence[Metric]) -> Finding | None:
+    """Of one metric, and of what becomes of it after temperature scaling."""
+    words = _tested(comparison, metric)
+    text = _differences(comparison, metric, words) + _best(comparison, metric) if words else ""
+    for after in (other for other in told if other.after == metric.name):
+        scaled = _tested(comparison, after)
+        words = words | scaled
+        if text and _holds(_tested(comparison, metric), scaled) and not _best(comparison, metric):
+            effects = _effects(comparison, after, list(_shown(scaled)))
+            text += f", also after temperature scaling ({effects})"
+        elif scaled:
+            told_after = _differences(comparison, after, scaled)
+            text += f"{'. ' * bool(text)}After temperature scaling, {told_after[0].lower()}{told_after[1:]}"
+        text += _best(comparison, after)
+    return Finding(f"{text}.", metric.name, bool(_shown(words))) if text else None
+
+
+def _baseline(comparison: Comparison) -> str:
+    assert comparison.baseline is not None, "a word is of a difference to it"
+    return comparison.baseline.label
+
+
+def _nobody(losses: Collection[str]) -> str:
+    return f"{next(iter(losses))} is not" if len(losses) == 1 else "No loss is"
+
+
+def _tested(comparison: Comparison, metric: Metric) -> dict[str, str]:
+    """Label -> the word for its difference to the baseline, the largest difference first."""
+    cells = {label: cell for label in comparison.ranked(metric) if (cell := comparison.cells[label, metric.name])}
+    known = {label: (word, cell) for label, cell in cells.items() if (word := cell.word(metric))}
+    order = sorted(known, key=lambda label: -abs(_difference(known[label][1]).value))
+    return {label: known[label][0] for label in order}
+
+
+def _difference(cell: Cell) -> Span:
+    assert cell.difference is not None, "a word is of a difference"
+    return cell.difference
+
+
+def _shown(words: dict[str, str]) -> dict[str, str]:
+    return {label: word for label, word in words.items() if word in (BETTER, WORSE)}
+
+
+def _holds(before: dict[str, str], after: dict[str, str]) -> bool:
+    """Whether "also after temperature scaling" says it all: the same losses, all of them better or all worse."""
+    shown = _shown(before)
+    return shown == _shown(after) and len({*shown.values()}) == 1 and {*before.values(), *after.values()} <= TOLD
+
+
+def _differences(comparison: Comparison, metric: Metric, words: dict[str, str]) -> str:
+    """Who is better than the baseline, who is worse, who perhaps; the range of the intervals where nobody is."""
+    assert metric.phrase is not None, "only metrics with a phrase are told"
+    name, (verb, more, less) = _baseline(comparison), metric.phrase
+    if set(words.values()) == {SAME}:
+        told = _range(comparison, metric, list(words))
+        return f"{_nobody(words)} shown to differ from {name} in {metric.after or metric.name}{told}"
+    of = {word: [label for label, own in words.items() if own == word] for word in words.values()}
+    clauses = [] if BETTER in of else [f"{_nobody(words)} shown to {verb} {more} than {name}"]
+    for word, what in ((BETTER, more), (WORSE, less), (f"{PERHAPS} {BETTER}", more), (f"{PERHAPS} {WORSE}", less)):
+        if word in of:
+            effects = f"({_effects(comparison, metric, of[word])})"
+            than = "" if clauses else f" than {name}"
+            if word.startswith(PERHAPS):
+                clauses.append(f"{PERHAPS} {what}: {listed(of[word], MOST)} {effects}")
+            else:
+                clauses.append(f"{listed(of[word], MOST)} {THIRD[verb][len(of[word]) > 1]} {what}{than} {effects}")
+    return "; ".join(clauses)
+
+
+def _effects(comparison: Comparison, metric: Metric, labels: list[str]) -> str:
+    """ "ece from -0.085 ± 0.005 to -0.015 ± 0.004"."""
+    effects = [difference(metric, _difference(comparison.cells[label, metric.name])) for label in labels]
+    if len(effects) > 2:
+        return f"{metric.name} from {effects[0]} to {effects[-1]}"
+    return f"{metric.name} {listed(effects)}"
+
+
+def _range(comparison: Comparison, metric: Metric, labels: Sequence[str]) -> str:
+    """Between what all intervals lie; "" if there are none."""
+    spans = [_difference(comparison.cells[label, metric.name]) for label in labels]
+    ends = [end for span in spans for end in (span.low, span.high) if math.isfinite(end)]
+    if not ends:
+        return ""
+    whole = Span(0.0, min(ends), max(ends), 0, 1.0)
+    low, high = (number(end, decimals(whole)) for end in (whole.low, whole.high))
+    return f" ({'all intervals' if len(spans) > 1 else 'the interval'} from {low} to +{high})"
+
+
+def _best(comparison: Comparison, metric: Metric) -> str:
+    """That one loss beats every other; where there are two, the difference to the baseline has said it."""
+    alone, winner = comparison.alone[metric.name], comparison.best.get(metric.name)
+    if winner is None or len(comparison.ranked(metric)) - len(alone) < 3:
+        return ""
+    return f"; {winner} beats every other loss{' that could be compared' if alone else ''}"
+
+
+def _among_all(comparison: Comparison, told: Sequence[Metric]) -> list[Finding]:
+    """Without a baseline that can be compared with: who beats every other."""
+    found = []
+    for metric in told:
+        winner = comparison.best.get(metric.name)
+        if winner is not None:
+            rivals = [
+                label for label in comparison.ranked(metric) if label not in (winner, *comparison.alone[metric.name])
+            ]
+            ahead = comparison.pairs[metric.name, winner, rivals[0]]
+            ahead = ahead if ahead.value > 0 else ahead.negative()
+            more = "higher" if metric.better > 0 else "lower"
+            text = f"{winner} beats every other loss in {metric.title}: {more} than {rivals[0]}, the next, by"
+            found.append(Finding(f"{text} {interval(ahead)}.", metric.name, True))
+    rest = [metric.title for metric in told if metric.name not in comparison.best]
+    if rest:
+        found.append(Finding(f"No loss is shown to beat every other in {listed(rest, last='or')}."))
+    return found
+
+
+def _alone(comparison: Comparison) -> str:
+    if not comparison.groups:
+        return "No run is finished."
+    label = comparison.groups[0].label
+    known = [m for m in comparison.judged if (label, m.name) in comparison.cells and m.phrase]
+    means = [f"{m.title} {mean(m, comparison.cells[label, m.name].mean)}" for m in known]
+    return f"Only {label} is finished, and there is nothing to compare it with ({', '.join(means)})."
+
+
+def _no_verdict(comparison: Comparison, labels: Sequence[str]) -> str:
+    most = max((span.n for span in comparison.pairs.values()), default=0)
+    if most >= LEAST_SEEDS:
+        return "No verdict: of no two losses the metrics could be compared."
+    why = (
+        "the losses have no seed in common",
+        "one seed in common tells two networks apart, not two losses",
+        "two seeds in common are too few",
+    )[most]
+    return f"No verdict on these {len(labels)} losses: {why}. At least {LEAST_SEEDS} are needed."
+
+
+def _remarks(comparison: Comparison, lost: Sequence[Run]) -> list[str]:
+    """What was not compared or not judged, and why."""
+    told = [*_unjudged(comparison), *_few(comparison)]
+    tried = {group.label for group in comparison.section.passed_over}
+    if tried:
+        told.append(
+            f"{listed(sorted(tried), MOST)}: compared at the best of several learning rates, chosen on validation"
+        )
+    missing = [run for run in lost if run.status not in ("finished", "duplicate")]
+    if missing and comparison.groups:
+        count = len(missing)
+        runs = f"{count} more run{'s are' if count > 1 else ' is'}"
+        told.append(f"{runs} not finished or cannot be read, and may change the answer")
+    return [f"{text}." for text in told]
+
+
+def _unjudged(comparison: Comparison) -> list[str]:
+    """Losses that have no value of metrics that others have."""
+    silent: dict[str, list[str]] = {}
+    for metric in comparison.judged:
+        for group in comparison.groups:
+            if (group.label, metric.name) not in comparison.cells:
+                silent.setdefault(group.label, []).append(metric.name)
+    by_metrics: dict[tuple[str, ...], list[str]] = {}
+    for label, names in silent.items():
+        by_metrics.setdefault(tuple(names), []).append(label)
+    of_probabilities = tuple(metric.name for metric in comparison.judged if not metric.share)
+    told = []
+    for lacking, labels in by_metrics.items():
+        silent_all = f"give{'s' * (len(labels) == 1)} no probabilities"
+        why = silent_all if lacking == of_probabilities else "cannot be judged fully"
+        told.append(f"{listed(labels, MOST)} {why}: no {listed(lacking, last='or')}")
+    return told
+
+
+def _few(comparison: Comparison) -> list[str]:
+    """Losses that have too few seeds in common with the baseline."""
+    base = comparison.baseline
+    if base is None or not base.finished or not comparison.pair_comparisons:
+        return []
+    few: dict[int, list[str]] = {}
+    for group in comparison.groups:
+        if group is not base and (common := len(group.finished.keys() & base.finished.keys())) < LEAST_SEEDS:
+            few.setdefault(common, []).append(group.label)
+    return [
+        f"{listed(labels, MOST)} {'has' if len(labels) == 1 else 'have'} {COUNTS[n]} seed{'s' * (n > 1)} in common with"
+        f" {base.label}, too few for a verdict"
+        for n, labels in sorted(few.items())
+    ]

@@ -1,0 +1,125 @@
+"""The first figure of a report: every loss's difference to the baseline, with its interval and what is shown of it."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from .compare import BETTER, PERHAPS, SAME, WORSE, Comparison
+from .metrics import Metric
+from .style import BLUE, GREY, INK, VERMILION, axes_at, fitted, styled
+from .words import difference, mean
+
+UNTESTED = "too few seeds to tell"
+# Shape and filling tell the words apart where colours do not.
+FILLED: dict[str, Any] = {"marker": "o", "color": BLUE, "markerfacecolor": BLUE}
+SQUARE: dict[str, Any] = {"marker": "s", "color": VERMILION, "markerfacecolor": VERMILION}
+MARKS: dict[str, dict[str, Any]] = {
+    BETTER: FILLED,
+    WORSE: SQUARE,
+    f"{PERHAPS} {BETTER}": FILLED | {"markerfacecolor": "white"},
+    f"{PERHAPS} {WORSE}": SQUARE | {"markerfacecolor": "white"},
+    SAME: {"marker": "|", "color": GREY, "markersize": 10},
+    UNTESTED: {"marker": "x", "color": GREY, "linestyle": ":"},
+}
+ROW, ABOVE, BELOW = 0.27, 0.36, 0.52  # inches: a loss, a panel's title, its axis
+
+
+def panels(comparison: Comparison) -> list[Metric]:
+    """The metrics that the report's first sentences speak of, where a difference to the baseline is known."""
+    known = {name for (_, name), cell in comparison.cells.items() if cell.difference is not None}
+    return [metric for metric in comparison.judged if metric.phrase and metric.name in known]
+
+
+@styled
+def forest(comparison: Comparison, labels: Sequence[str], *, narrow: bool = False, title: str = "") -> Figure:
+    """A panel for each of ``panels``, side by side or (``narrow``) one below another, and a row for each of ``labels``
+    but the baseline's.
+
+    A row is the difference to the baseline with its single 95 % interval; the mark is compare.py's word for it. The
+    better side of 0 is shaded. The comparison must have at least one panel.
+    """
+    metrics = panels(comparison)
+    rows = [label for label in labels if comparison.baseline is None or label != comparison.baseline.label]
+    left, across, gap = (1.28, 2.2, 0.0) if narrow else (1.75, 2.05, 0.22)
+    height, head = ROW * len(rows), 0.3 * bool(title)
+    columns, lines = (1, len(metrics)) if narrow else (len(metrics), 1)
+    width, legend = left + columns * across + (columns - 1) * gap + 0.16, 0.78 if narrow else 0.32
+    tall = head + lines * (ABOVE + height + BELOW) + legend
+    figure = Figure(figsize=(width, tall))
+    seen: set[str] = set()
+    for i, metric in enumerate(metrics):
+        column, line = (0, i) if narrow else (i, 0)
+        bottom = tall - head - line * (ABOVE + height + BELOW) - ABOVE - height
+        axes = axes_at(figure, left + column * (across + gap), bottom, across, height)
+        seen |= _panel(axes, comparison, metric, rows)
+        names = [fitted(label, left - 0.12, 9) for label in rows] if column == 0 else [""] * len(rows)
+        axes.set_yticks(range(len(rows)), names)
+    marks = [_mark(word, label=word, linewidth=1.4) for word in MARKS if word in seen]
+    figure.legend(handles=marks, loc="lower center", ncols=2 if narrow else 6, handlelength=2.2, columnspacing=1.2)
+    if title:
+        figure.text(0.08 / width, 1 - 0.08 / tall, fitted(title, width - 0.16, 10), va="top", fontsize=10)
+    return figure
+
+
+def _mark(word: str, **more: Any) -> Line2D:
+    return Line2D([], [], **{"markersize": 6, "markeredgewidth": 1.4, **MARKS[word], **more})
+
+
+def _panel(axes: Axes, comparison: Comparison, metric: Metric, rows: Sequence[str]) -> set[str]:
+    """Draw one metric; the words that it shows."""
+    seen, ends = set(), [0.0]
+    for y, label in enumerate(rows):
+        cell = comparison.cells.get((label, metric.name))
+        if cell is None or cell.difference is None or not math.isfinite(cell.difference.value):
+            text = "—" if cell is None or cell.difference is None else difference(metric, cell.difference)
+            axes.text(0.5, y, text, transform=axes.get_yaxis_transform(), ha="center", va="center", color=GREY)
+            continue
+        span, word = cell.difference, cell.word(metric) or UNTESTED
+        seen.add(word)
+        known = [end for end in (span.low, span.high) if math.isfinite(end)]
+        ends += [span.value, *known]
+        look = {"linewidth": 1.4, **MARKS[word]}
+        if len(known) == 2:
+            axes.plot(known, [y, y], **look | {"marker": ""})
+        axes.plot([span.value], [y], **{"markersize": 6, "markeredgewidth": 1.4, **look})
+    low, high = min(ends), max(ends)
+    pad = 0.08 * (high - low) or 1.0
+    axes.set(xlim=(low - pad, high + pad), ylim=(len(rows) - 0.5, -0.5))
+    better = (0, high + pad) if metric.better > 0 else (low - pad, 0)
+    axes.axvspan(*better, color=BLUE, alpha=0.07, linewidth=0, zorder=0)
+    axes.axvline(0, color=INK, linewidth=1)
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0, labelsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+    _words(axes, comparison, metric)
+    return seen
+
+
+def _words(axes: Axes, comparison: Comparison, metric: Metric) -> None:
+    """The panel's title with the baseline's value, and which side is better."""
+    assert comparison.baseline is not None, "a difference is to a baseline"
+    short = metric.title.replace("temperature scaling", "temp. scaling")
+    axes.set_title(short, loc="left", fontsize=10)
+    name = comparison.baseline.label
+    base = mean(metric, comparison.cells[name, metric.name].mean).partition(" ")[0]
+    side = {"x": 1, "ha": "right"} if metric.better > 0 else {"x": 0, "ha": "left"}
+    text = "better →" if metric.better > 0 else "← better"
+    other = {"x": 0, "ha": "left"} if metric.better > 0 else {"x": 1, "ha": "right"}
+    for at, written, colour in ((side, text, INK), (other, fitted(f"0 = {name}: {base}", 1.35, 8), GREY)):
+        axes.annotate(
+            written,
+            (at["x"], 0),
+            (0, -22),
+            "axes fraction",
+            "offset points",
+            ha=at["ha"],
+            va="top",
+            color=colour,
+            fontsize=8,
+        )

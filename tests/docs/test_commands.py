@@ -1,0 +1,263 @@
+"""Every command of README.md, CONTRIBUTING.md and docs/ is right, and runs unless it needs a GPU, a cluster or hours.
+
+The default tests compose the commands of the README and look every word up; the slow ones compose all, and run them in
+a short form. A command that nothing here knows fails, so that none escapes.
+"""
+
+import contextlib
+import functools
+import itertools
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from docs.reference import page as reference
+from src.commands import evaluate, report, train, tune
+from src.config import evaluation, trust
+from src.config.fit import check_fit
+from src.config.guard import guarded
+from src.config.words import key_of
+from src.sweep.jobs import is_sweep
+from src.tune.study import DEFAULTS, read
+from tests.commands import laid_over
+from tests.conftest import ROOT
+from tests.docs.commands import PAGES, Command, command, commands, write_files
+from tests.sweep.composing import composed_alone, jobs
+
+BY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+README_FIRST = [PAGES[0], *(pytest.param(page, marks=pytest.mark.slow) for page in PAGES[1:])]  # 80 ms a command
+LAUNCHER = ("hydra/launcher=", "hydra.launcher.", "+hydra.launcher.")
+PINNED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PINNED["optional-dependencies"]
+# what stands for something of the reader's
+PLACES = ("RUN_FOLDER", "TEXT_RUN", "FOLDER", "FILE", "DATA", "HOST", "NAME")
+SHELL = [("source", [".venv/bin/activate"]), ("alias", ["seeds=python benchmarks/repeat.py"])]
+# options of the reader's, and keys of other scripts
+MINE = {"NAME", "margin", "margins", "convnet", "digits8"}
+OTHER_KEYS = {*evaluation.OWN, *report.KEYS, *DEFAULTS, "key", "group", "loss.OPTION", "array_parallelism"}
+# a run that ends soon
+SHORT = ("trainer.max_steps=2", "scheduler.warmup_steps=0", "figures=false", "samples.count=0", "trainer.threads=1")
+
+
+def filled(words: tuple[str, ...], places: dict[str, str]) -> list[str]:
+    """The words with the reader's own names in the place of RUN_FOLDER and the like."""
+    pattern = re.compile(rf"\b({'|'.join(places)})\b")
+    return [pattern.sub(lambda found: places[found[0]], word) for word in words]
+
+
+def without_flags(words: list[str]) -> list[str]:
+    """Hydra's words without its flags; a folder of own options as the word that composes it."""
+    kept, rest = [], iter(words)
+    for word in rest:
+        if word in ("-c", "--cfg", "-p"):
+            next(rest)
+        elif word == "--config-dir":
+            kept.append(f"hydra.searchpath=[{next(rest)}]")
+        elif word not in ("-m", "--help"):
+            kept.append(word)
+    return kept
+
+
+@functools.cache
+def check_training(*words: str) -> None:
+    """Words of train.py compose to what could run; those of a cluster's launcher are its own test's."""
+    cluster = any(word.startswith("hydra/launcher=") for word in words)
+    own = [word for word in words if not (cluster and word.startswith(LAUNCHER))]
+    plain = without_flags(own)
+    if is_sweep(own):
+        assert {job.fault for job in jobs(*plain)} == {None}
+        return
+    composed = composed_alone(plain)
+    if not composed.cfg["resume"]:
+        check_fit(composed.cfg, composed.choices)
+
+
+def check_script(script: str, words: list[str]) -> None:
+    """``python SCRIPT WORDS``, without doing it."""
+    if script == "train.py":
+        check_training(*words)
+    elif script == "evaluate.py":
+        evaluation.read(words)
+    elif script == "report.py":
+        report.parse(words)
+    elif script == "tune.py":
+        check_training(*(word for word in read(words).words if "(" not in word))
+    else:
+        assert (ROOT / script).is_file(), script
+        flags = {word for word in words if word.startswith("--")}
+        source = "".join(path.read_text() for path in (ROOT / script).parent.glob("*.py"))
+        assert [flag for flag in flags if f'"{flag}"' not in source] == []
+
+
+def check(one: Command, places: dict[str, str]) -> None:
+    """Raise unless the command is right."""
+    words = filled(one.words, places)
+    if one.program == "python":
+        check_script(words[0], words[1:])
+    elif one.program == "seeds":
+        check_training(*words[words.index("--") + 1 :])
+    elif one.program in ("torchrun", "srun"):
+        while words[0].startswith("--") or words[0] == "python":
+            words = words[1:]
+        check_script(words[0], words[1:])
+    elif one.program == "make":
+        for line in made(*words):
+            if line.program == "python" and line.words[0] != "-m":
+                check(line, places)
+    elif one.program == "pip":
+        asked = [word for word in words if word not in ("install", "check")]
+        known = [need.partition(" ")[0] for group in (PINNED["dependencies"], *EXTRAS.values()) for need in group]
+        assert [need for need in asked if need not in known and not any(k.startswith(f"{need}>") for k in known)] == []
+    elif one.program in ("pytest", "bash"):
+        assert (ROOT / words[-1]).exists()
+    elif one.program == "tensorboard":
+        assert words[0] == "--logdir" and len(words) == 2
+    else:
+        assert (one.program, words) in SHELL, "nothing here knows this command"
+
+
+def made(*words: str) -> list[Command]:
+    """The commands that ``make WORDS`` gives, with .venv as it is."""
+    done = subprocess.run(["make", "-n", "-o", ".venv/installed", *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = [line.replace(".venv/bin/", "") for line in done.stdout.splitlines()]
+    scripts = [line for line in lines if re.match(r"python \w+\.py|tensorboard ", line)]
+    return [command(ROOT / "Makefile", 0, line) for line in scripts]
+
+
+def short(words: list[str]) -> list[str]:
+    """Words of train.py for runs of two steps. The small default data are tested whole, so that they give results."""
+    if {"-c", "--cfg", "--help"} & set(words) or any(word.startswith("resume=") for word in words):
+        return words
+    large = any(word.startswith(("data=", "experiment=")) for word in words)
+    seeds = ["seed=0"] if is_sweep(words) else []
+    return laid_over([*words, *SHORT, *seeds, *(["trainer.limit_eval_batches=1"] if large else [])])
+
+
+def needs_more(words: list[str]) -> bool:
+    """Whether words of train.py ask for GPUs, a cluster, data that are not there, or a compiler."""
+    gpus = {"trainer=ddp", "trainer=fsdp", "trainer=gpu"} & set(words) and "trainer.accelerator=cpu" not in words
+    return bool(gpus) or any(
+        word.startswith(("hydra/launcher=", "data=cifar10", "data.train_examples=", "compile=")) for word in words
+    )
+
+
+def give(script: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """``python SCRIPT WORDS`` in a short form; in this process, but for sweeps, which start processes by themselves."""
+    main = {"train.py": train.main, "evaluate.py": evaluate.main, "report.py": report.main, "tune.py": tune.main}
+    if script == "train.py":
+        if needs_more(words):
+            return
+        words = short(words)
+        if is_sweep(words) or "trainer=ddp" in words:
+            done = subprocess.run([sys.executable, str(ROOT / script), *words], capture_output=True, text=True)
+            assert done.returncode == 0, f"{words}\n{done.stdout}{done.stderr}"
+            return
+    if script == "tune.py":
+        words = laid_over([*words, "trials=2", "trainer.max_steps=4", *SHORT[1:]])
+    if script in main:
+        trust.forget()
+        monkeypatch.setattr(sys, "argv", [script, *words])
+        try:
+            status = guarded(main[script])
+        except SystemExit as ended:  # after --help
+            status = ended.code
+        assert status == 0, f"{script} {shlex.join(words)}"
+
+
+def run(one: Command, places: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do what the command says, in a short form, if it is one of ours and nothing more is needed."""
+    words = filled(one.words, places)
+    for each in one.env:
+        monkeypatch.setenv(*filled((each,), places)[0].split("=", 1))
+    if one.program == "python":
+        give(words[0], words[1:], monkeypatch)
+    elif one.program == "seeds":
+        give("train.py", words[words.index("--") + 1 :], monkeypatch)
+    elif one.program == "make":
+        for line in made(*words):
+            run(line, places, monkeypatch)
+    elif one.program == "tensorboard":
+        subprocess.run([sys.executable, "-m", "tensorboard.main", "--inspect", *words], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reader's folder with the files that docs/own.md shows."""
+    folder = tmp_path_factory.mktemp("own")
+    write_files(ROOT / "docs/own.md", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def places(own: Path, real_data: Path) -> dict[str, str]:
+    """What the reader's names stand for: a folder of images, a text, and runs, all below ``own``."""
+    (own / "datasets").symlink_to(real_data)
+    (own / "MNIST").symlink_to(real_data / "MNIST")
+    for split, kind in itertools.product(("train", "test"), ("black", "white")):
+        (own / split / kind).mkdir(parents=True)
+        for number in range(12):
+            grey = Image.new("L", (32, 32), number + 200 * (kind == "white"))
+            grey.save(own / split / kind / f"{number}.png")
+    (own / "text.txt").write_text("ROMEO: He jests at scars that never felt a wound.\n" * 300)
+    with contextlib.chdir(own), pytest.MonkeyPatch.context() as patch:
+        give("train.py", ["-m", "loss=ce,focal"], patch)
+        give("train.py", ["data=text_file", "data.path=text.txt", "model=gpt"], patch)
+    (text_run,) = own.glob("runs/*/text_file*/*/seed0") or own.glob("runs/text_file*/*/seed0")
+    run_folder = next(iter(own.glob("runs/mnist_5k-mlp/ce*/seed0")))
+    return {
+        **{"RUN_FOLDER": str(run_folder), "TEXT_RUN": str(text_run), "FILE": str(own / "text.txt")},
+        **{"FOLDER": str(own), "DATA": str(real_data), "NAME": "mnist_losses", "HOST": "localhost"},
+    }
+
+
+@pytest.mark.parametrize("page", README_FIRST, ids=lambda page: page.stem)
+def test_commands_are_right(page: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(own))
+    each_of(page, lambda one: check(one, dict.fromkeys(PLACES, str(own)) | {"NAME": "mnist_losses"}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "benchmarks"], ids=lambda page: page.stem)
+def test_commands_run(page: Path, places: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the top of the page to its end, in the reader's folder."""
+    monkeypatch.chdir(places["FOLDER"])
+    monkeypatch.syspath_prepend(places["FOLDER"])
+    each_of(page, lambda one: run(one, places, monkeypatch))
+
+
+def each_of(page: Path, do: Callable[[Command], None]) -> None:
+    for one in commands(page):
+        try:
+            do(one)
+        except Exception as error:
+            raise AssertionError(f"{one}\n{type(error).__name__}: {error}") from error
+
+
+@BY_PAGE
+def test_words_are_known(page: Path) -> None:
+    """Each key and option of a command, and each `key=value` of a sentence, is in the reference."""
+    known = set(re.findall(r"^\| `([\w.]+)` \|", reference(), re.MULTILINE))
+    options = {tuple(found) for found in re.findall(r"^### (\w+)=(\w+)$", reference(), re.MULTILINE)}
+    for word in words_of(page):
+        key, value = key_of(word), word.partition("=")[2]
+        if any(group == key for group, _ in options):
+            unknown = [each for each in value.split(",") if (key, each) not in options and each not in MINE]
+            assert not unknown, f"{page.name}: {word}"
+        else:
+            assert key in known | OTHER_KEYS or key.startswith("hydra") or "_target_" in key, f"{page.name}: {word}"
+
+
+def words_of(page: Path) -> set[str]:
+    """The words key=value of a page's commands and sentences; not of programs other than ours."""
+    ours = [one for one in commands(page) if one.program in ("python", "xent", "seeds", "torchrun", "srun", "make")]
+    typed = {word for one in ours for word in one.words if re.match(r"\+?[a-z][\w./]*=", word)}
+    sentences = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return typed | set(re.findall(r'`"?(\+?[a-z][\w./]*=[^`\s="]+)"?`', sentences))

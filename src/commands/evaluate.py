@@ -1,4 +1,4 @@
-"""Test a finished run again, from its folder alone: as it was tested, on other data, under shift; or sample its text.
+"""Test a finished run again, or use its network, from its folder alone.
 
 xent evaluate RUN_FOLDER shift=noise
 xent evaluate --help
@@ -12,7 +12,10 @@ from ..config.guard import writing
 
 def main() -> int:
     """Do what the command line says; the exit status."""
-    from ..config import evaluation  # here, so that a signal is heard, and a fault told, while it is imported
+    from ..config import (
+        evaluation,
+        other_data,
+    )  # here, so that a signal is heard, and a fault told, while it is imported
     from ..garbage import uncollected
     from ..runs.folder import RunFolder
 
@@ -27,10 +30,10 @@ def main() -> int:
     evaluation.check_own(asked, cfg)
     evaluation.check_kind(asked, cfg["facts"]["kind"])
     if asked.data:
-        data, option = evaluation.other_data(asked, cfg)
+        data, option = other_data.other_data(asked, cfg)
         cfg = cfg | {"data": data, "choices": cfg["choices"] | {"data": option}}
     with uncollected():
-        from ..runs.evaluation import execute  # torch and Lightning take seconds: only for a command that is right
+        from ..evaluate.command import execute  # torch and Lightning take seconds: only for a command that is right
 
     writing()
     return execute(asked, folder, cfg, result)

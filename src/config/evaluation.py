@@ -1,21 +1,18 @@
 """What ``xent evaluate RUN_FOLDER key=value ...`` asks, read before torch is imported. Faults are UserErrors."""
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 
 from ..checks import choice, integer, number
-from ..package import CONF, called
-from . import schema, trust
-from .check import PROVIDED, check_target
+from ..package import called
+from . import trust
 from .errors import UserError, suggestion
 from .words import check_once, key_of
 
@@ -23,45 +20,55 @@ Plain = dict[str, Any]
 
 KINDS = ("noise", "blur", "contrast", "rotate")  # the corruptions of src/data/shift.py
 SEVERITIES = (1, 2, 3, 4, 5)
+FORMATS = ("onnx", "torch")
+ONNX = ("onnx", "onnxscript", "onnxruntime")  # packages of the extra
 SAMPLING = ("prompt", "temperature", "top_k", "count", "seed")
-OWN = ("shift", "severity", "sample", *SAMPLING)
+OWN = ("predict", "export", "shift", "severity", "sample", *SAMPLING)
 COMMAND = called("evaluate")
-USAGE = f"""xent tests a finished run again, from its folder alone.
+USAGE = f"""Test a finished run again, or use its trained network. It takes nothing but the run's folder:
 
-  {COMMAND} RUN_FOLDER                           the run's own test, once more
-  {COMMAND} RUN_FOLDER data=OPTION data.KEY=...  on other data, or with other keys of its own data
-  {COMMAND} RUN_FOLDER shift=KIND [severity=1]   on images made worse: {", ".join(KINDS)};
-                                                          several: shift=[noise,blur], shift=all
-  {COMMAND} RUN_FOLDER sample=500 [prompt="ROMEO:"] [temperature=0.8] [top_k=40] [count=3] [seed=1]
-                                                          text from a language run
-  {COMMAND} RUN_FOLDER --config-dir DIR ...      a run whose loss, model or data are of your own, as DIR's
-                                                          option files name them; or loss._target_=own.Loss
-Tables and figures go to RUN_FOLDER/evaluations/; the run itself is left as it is."""
+  {COMMAND} RUN_FOLDER [WORDS]
 
-# Keys of data that shape training alone, and the value of each that leaves the data as they are.
-TRAINING: Plain = {
-    **{"batch_size": 1, "train_examples": None, "pad": 0, "flip": False, "cutout": 0, "mixup": None},
-    **{"mixup_alpha": 1.0, "label_noise": 0.0, "imbalance": None, "without": []},
-}
-OWN_DATA = "of_the_run"  # the name under which Hydra knows the run's own data
+  (no words)                repeat the run's own test
+  data=OPTION data.KEY=...  test on other data, or with other settings of the run's own data
+  shift=KIND [severity=1]   test on images made worse: {", ".join(KINDS)};
+                            several kinds: shift=[noise,blur], or shift=all
+  predict=FOLDER            classify new images, those of a folder and of all folders in it, or one image file;
+                            writes a CSV with the class and the calibrated probabilities of each
+  predict=FILE.txt          language runs: score each line of a text; writes a CSV with nll and perplexity
+  sample=500 [prompt="ROMEO:"] [temperature=0.8] [top_k=40] [count=3] [seed=1]
+                            language runs: write 500 characters
+  export=onnx               write the network to a file that runs without xent, with onnxruntime
+                            (needs: pip install {" ".join(ONNX)})
+  export=torch              the same, for torch.export.load
+  --config-dir DIR          if the run's loss, model or data are your own: DIR holds the option files that name
+                            them; or type loss._target_=own.Loss
+
+Results go to RUN_FOLDER/evaluations/, exported networks to RUN_FOLDER/export/; nothing else in it changes."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A command: the run's folder, and what to do with it; ``sample`` has the sampling settings typed."""
+    """A command: the run's folder, and what to do with it. At most one of predict, export, sample and shift is set."""
 
     folder: Path
     words: tuple[str, ...]
     data: tuple[str, ...]
-    shift: tuple[str, ...]
-    severities: tuple[int, ...]
-    sample: Plain | None
     own: tuple[str, ...] = ()  # words that name classes of the user's own, which the run has
     config_dir: Path | None = None  # where the user's own options are
+    shift: tuple[str, ...] = ()
+    severities: tuple[int, ...] = SEVERITIES
+    predict: Path | None = None  # a folder or file
+    export: str | None = None  # of FORMATS
+    sample: Plain | None = None  # the sampling settings that were typed
 
     @property
     def name(self) -> str:
         """The name of its files: "test", "shift_noise", "fashion_mnist"; a hash where the words do not fit a name."""
+        if self.predict:  # another place is another file
+            short = re.sub(r"[^\w.+-]+", "_", self.predict.name)[:40].strip("_-.")
+            place = hashlib.sha256(os.fsencode(self.predict.resolve())).hexdigest()[:8]
+            return "-".join(filter(None, ("predict", short, place)))
         parts = [*self.data]
         if self.shift:
             parts.append("shift_" + ("all" if self.shift == KINDS else "_".join(self.shift)))
@@ -85,10 +92,10 @@ def read(arguments: Sequence[str]) -> Asked:
             key, value = own_word(word, before)
             typed[key] = value
     try:
-        wanted = sampling(data, typed) if set(typed) & {"sample", *SAMPLING} else testing(typed)
+        aim = wanted(data, typed)
     except ValueError as error:
         raise UserError(str(error)) from None
-    return Asked(Path(folder).expanduser(), tuple(words), data, *wanted, own, config_dir)
+    return Asked(Path(folder).expanduser(), tuple(words), data, own, config_dir, **aim)
 
 
 def without_config_dir(arguments: Sequence[str]) -> tuple[list[str], Path | None]:
@@ -122,7 +129,9 @@ def check_own(asked: Asked, cfg: Plain) -> None:
     trust.name(word.partition("=")[2] for word in asked.own if "._target_=" in word)
     if asked.config_dir:
         trust.name(trust.targets_below(asked.config_dir))
-    replaced = asked.sample is not None or any(key_of(word) == "data" for word in asked.data)
+    replaced = (
+        asked.sample is not None or asked.predict is not None or any(key_of(word) == "data" for word in asked.data)
+    )
     trust.check_stored(asked.folder, cfg, ("model", "loss") if replaced else ("data", "model", "loss"))
 
 
@@ -141,7 +150,9 @@ def own_word(word: str, before: str) -> tuple[str, Any]:
     if key not in OWN:
         valid = f" Valid: data, data.KEY, {', '.join(OWN)}"
         raise UserError(f"unknown key '{key}': a run keeps its configuration.{suggestion(key, ['data', *OWN])}{valid}")
-    if key == "prompt":  # a text as it is typed, whatever is in it, but for breaks
+    if key == "predict":  # a name as it is typed, whatever is in it
+        return key, value
+    if key == "prompt":  # a text as it is typed, but for breaks
         breaks = {"n": "\n", "t": "\t", "\\": "\\"}
         return key, re.sub(r"\\([nt\\])", lambda found: breaks[found[1]], value)
     (parsed,) = OverridesParser.create().parse_overrides([word])
@@ -151,17 +162,31 @@ def own_word(word: str, before: str) -> tuple[str, Any]:
     return key, parsed.value()
 
 
-Wanted = tuple[tuple[str, ...], tuple[int, ...], Plain | None]  # shift, severities, sample
+def wanted(data: tuple[str, ...], typed: Plain) -> Plain:
+    """What a command wants, as fields of ``Asked``. Raises UserError and ValueError."""
+    if set(typed) & {"sample", *SAMPLING}:
+        return {"sample": sampling(data, typed)}
+    for key, doing in (("predict", "reads new files"), ("export", "writes the run's network")):
+        odd = [*data, *(other for other in typed if other != key)]
+        if key in typed and odd:
+            raise UserError(f"{key}= {doing} and does nothing else: leave out {odd[0]}")
+    if "predict" in typed:
+        if not typed["predict"]:
+            raise UserError("predict= has no value: name a folder of images, an image file, or a text file")
+        return {"predict": Path(typed["predict"]).expanduser()}
+    if "export" in typed:
+        return {"export": choice("export", typed["export"], FORMATS)}
+    return testing(typed)
 
 
-def sampling(data: tuple[str, ...], typed: Plain) -> Wanted:
-    """What a command that asks for text wants. Raises UserError and ValueError."""
+def sampling(data: tuple[str, ...], typed: Plain) -> Plain:
+    """The settings of a command that asks for text. Raises UserError and ValueError."""
     if "sample" not in typed:
         key = next(key for key in typed if key in SAMPLING)
         raise UserError(f"{key}= is about samples: say how many characters to write, sample=500; or leave it out")
-    odd = [*data, *(key for key in ("shift", "severity") if key in typed)]
+    odd = [*data, *(key for key in typed if key not in ("sample", *SAMPLING))]
     if odd:
-        raise UserError(f"sample writes text and tests nothing: leave out {odd[0]}")
+        raise UserError(f"sample writes text and does nothing else: leave out {odd[0]}")
     integer("sample", typed["sample"], low=1)
     if typed.get("prompt") == "":
         raise UserError("prompt must be at least one character, got ''")
@@ -171,11 +196,11 @@ def sampling(data: tuple[str, ...], typed: Plain) -> Wanted:
         integer("top_k", typed["top_k"], low=1)
     integer("count", typed.get("count", 1), low=1)
     integer("seed", typed.get("seed", 0), low=0)
-    return (), SEVERITIES, {"length": typed.pop("sample"), "count": 1} | typed
+    return {"length": typed.pop("sample"), "count": 1} | typed
 
 
-def testing(typed: Plain) -> Wanted:
-    """What a command that asks for a test wants. Raises UserError and ValueError."""
+def testing(typed: Plain) -> Plain:
+    """The corruptions of a command that asks for a test. Raises UserError and ValueError."""
     kinds: Any = typed.get("shift", [])
     kinds = list(KINDS) if kinds == "all" else kinds if isinstance(kinds, list) else [kinds]
     for kind in kinds:
@@ -191,51 +216,18 @@ def testing(typed: Plain) -> Wanted:
         severities = (integer("severity", typed["severity"], low=1, high=5),)
         if not kinds:
             raise UserError(f"severity= is that of a shift: add shift=KIND, of {', '.join(KINDS)}")
-    return tuple(dict.fromkeys(kinds)), severities, None
+    return {"shift": tuple(dict.fromkeys(kinds)), "severities": severities}
 
 
 def check_kind(asked: Asked, kind: str) -> None:
-    """Raise UserError for what the run's kind of data, image or text, has not."""
+    """Raise UserError for what cannot be done with the run's kind of data, image or text."""
     if asked.shift and kind == "text":
-        raise UserError(f"shift={asked.shift[0]} is of images, this run reads text")
+        raise UserError(f"shift={asked.shift[0]} makes images worse, and this run reads text")
     if asked.sample and kind == "image":
-        raise UserError("sample is of language runs, this run reads images")
-
-
-def other_data(asked: Asked, cfg: Plain) -> tuple[Plain, str]:
-    """The configuration of the data that a command names, by Hydra, and the option; the run's where there is none.
-
-    Blocks and images keep the run's size unless a word says otherwise. Raises UserError and Hydra's exceptions.
-    """
-    words = asked.data
-    overrides = OverridesParser.create().parse_overrides(list(words))
-    for word, parsed in zip(words, overrides, strict=True):
-        if parsed.is_sweep_override():
-            raise UserError(f"{word}: one command takes one value")
-        if parsed.key_or_group == "data" and not isinstance(parsed.value(), str):
-            raise UserError(f"{word}: the option is the name of a file in conf/data/")
-    keys = [parsed.key_or_group for parsed in overrides]
-    typed = {key.partition(".")[2] for key in keys}
-    schema.register()
-    own = "data" not in keys
-    if own:
-        ConfigStore.instance().store(group="data", name=OWN_DATA, node=cfg["data"])
-    first = [f"data={OWN_DATA}"] if own else []
-    if asked.config_dir:
-        place = str(asked.config_dir.resolve()).replace("\\", "\\\\").replace("'", "\\'")
-        first.append(f"hydra.searchpath=['file://{place}']")
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose("config", [*first, *words], return_hydra_config=True)
-    stored = {key: cfg["data"][key] for key in cfg["data"] if key not in typed} if own else {}
-    fresh = OmegaConf.masked_copy(composed.data, [key for key in composed.data if key not in stored])
-    data: Any = stored | OmegaConf.to_container(fresh, resolve=True)  # type: ignore[operator]  # "${...}" stored is a text
-    option = cfg["choices"]["data"] if own else composed.hydra.runtime.choices["data"]
-    if not own:
-        shape = cfg["facts"]["input_shape"]
-        sizes = {"block_size": shape[0], "image_size": shape[-1]}
-        data |= {key: size for key, size in sizes.items() if key in data and key not in typed}
-    check_target("data", data, PROVIDED["data"])
-    useless = sorted(typed & TRAINING.keys())
-    if useless:
-        raise UserError(f"data.{useless[0]} shapes training alone, and only the test split is read: leave it out")
-    return data | {key: value for key, value in TRAINING.items() if key in data}, option
+        raise UserError("sample= is for language runs, and this run reads images")
+    if asked.predict is None:
+        return
+    if not os.path.exists(asked.predict):  # noqa: PTH110  False where the name is too long
+        raise UserError(f"predict={asked.predict}: there is no such file or folder")
+    if kind == "text" and asked.predict.is_dir():
+        raise UserError(f"predict={asked.predict} is a folder, and this run reads text: name one text file")

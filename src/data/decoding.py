@@ -8,26 +8,40 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageChops, ImageCms, ImageOps
 
+from .base import DataError
+
 VERSION = 2  # of what is made of a file; another one decodes all anew
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")  # Pillow has others, one of which starts a program
+Shape = tuple[int, int, int]  # channels (1 or 3), height, width
 LIKE_SRGB = 2  # levels of 255 by which a colour profile may differ from sRGB and be left alone
 SIXTEEN_BITS = ("PNG", "PPM")  # of whose files Pillow makes 32 bits, in some versions
 # It warns of an image half as large as one that it refuses.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def decoded(file: BinaryIO, side: int) -> np.ndarray:
-    """(3, side, side) uint8 pixels of an image file, resized (bilinear) where its size is another.
+def decoded(file: BinaryIO, shape: Shape) -> np.ndarray:
+    """(C, H, W) uint8 pixels of an image file: colours for C = 3, grey for C = 1, resized where its size is another.
 
     Raises ValueError for a kind of image that has no one reading, and anything for a damaged file.
     """
+    return fitted(read(file), shape)
+
+
+def read(file: BinaryIO) -> Image.Image:
+    """An image file in 8 bits of RGB, as ``upright`` gives it. Raises as ``decoded`` does."""
     with Image.open(file, formats=FORMATS) as image:
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
             raise ValueError(f"it has {image.n_frames} frames or pages, an example is one image")  # type: ignore[attr-defined]
-        rgb = upright(image)
-    if rgb.size != (side, side):
-        rgb = rgb.resize((side, side), Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(rgb).transpose(2, 0, 1))
+        return upright(image)
+
+
+def fitted(rgb: Image.Image, shape: Shape) -> np.ndarray:
+    """(C, H, W) uint8 pixels of an RGB image, resized (bilinear) to H x W; grey is Pillow's (ITU-R 601)."""
+    channels, height, width = shape
+    if rgb.size != (width, height):
+        rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(rgb if channels == 3 else rgb.convert("L")).reshape(height, width, channels)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -88,3 +102,9 @@ def to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     except (ImageCms.PyCMSError, OSError):
         return None
     return transform if max(high for _, high in change.getextrema()) > LIKE_SRGB else None  # type: ignore[misc]
+
+
+def unusable(path: str, error: Exception) -> DataError:
+    """The message for a file that is no image, by what Pillow says, without the open file that it names."""
+    reason = str(error).partition(" <_io.")[0] or type(error).__name__
+    return DataError(f"{path} is no image that can be used ({reason}); replace or remove it")

@@ -59,22 +59,22 @@ class ImageFolderData(StoredImageData):
             )
             shapes: cache.Shapes = {f"{split}_labels": ("I64", (len(files),)) for split, files in splits.items()}
             shapes |= {f"{split}_images": ("U8", (len(files), 3, size, size)) for split, files in splits.items()}
-            cache.write(target, shapes, {"state": state}, decoded(splits, digests, size))
+            cache.write(target, shapes, {"state": state}, decoded(splits, digests, (3, size, size)))
 
         kept = cache.kept("image_folder", f"{os.path.realpath(self.root)}\0{size}", state, make)
         arrays = {split: (kept.tensors[f"{split}_images"], kept.tensors[f"{split}_labels"].clone()) for split in splits}
         return Official(arrays["train"], arrays["test"], tuple(names), arrays.get("val"), kept.digests)
 
 
-def decoded(splits: dict[str, Samples], digests: Digests, size: int) -> Iterator[bytes | memoryview]:
+def decoded(splits: dict[str, Samples], digests: Digests, shape: decoding.Shape) -> Iterator[bytes | memoryview]:
     """The bytes of all labels, then those of all images as they are decoded. Raises DataError."""
 
     def pixels(path: str, digest: bytes) -> memoryview:
         with opened(path) as file:
             try:
-                found = decoding.decoded(file, size)
+                found = decoding.decoded(file, shape)
             except Exception as error:  # a damaged file makes Pillow raise anything
-                raise DataError(f"{path} is no image that can be used ({told(error)}); replace or remove it") from None
+                raise decoding.unusable(path, error) from None
             if hash_of(file.fileno()) != digest:
                 raise DataError(f"{path} was changed while it was read: run again")
         return found.data
@@ -86,12 +86,6 @@ def decoded(splits: dict[str, Samples], digests: Digests, size: int) -> Iterator
             for start in range(0, len(samples), AT_ONCE):
                 paths = [path for path, _ in samples[start : start + AT_ONCE]]
                 yield from pool.map(pixels, paths, digests[split][start : start + AT_ONCE])
-
-
-def told(error: Exception) -> str:
-    """What Pillow says, without the open file that it names."""
-    text = str(error).partition(" <_io.")[0]
-    return text or type(error).__name__
 
 
 def repeated(splits: dict[str, Samples], digests: Digests) -> list[str]:

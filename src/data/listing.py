@@ -35,51 +35,32 @@ def listing(root: Path) -> Listing:
     return Listing(found.names, found.splits, found.notes())
 
 
-class Found:
-    """What is found on a walk through ``root``."""
+def images_in(place: Path) -> tuple[list[str], list[str]]:
+    """The images below a folder, in the order of ``listing``, or the one file; and notes on what is not used.
+
+    Raises DataError, also where there is no image.
+    """
+    if not place.is_dir():
+        return [str(place)], []
+    walk = Walk(place)
+    try:
+        found = walk.images(str(place))
+    except OSError as error:
+        raise DataError(f"{error.filename or place} cannot be read: {error.strerror}") from error
+    if not found:
+        raise walk.no_image(str(place), walk.skipped)
+    return found, walk.notes()
+
+
+class Walk:
+    """A walk through folders below ``root``: each image once, and a count of what is not used."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.skipped: Counter[str] = Counter()  # files by suffix
         self.real: dict[str, str] = {}  # where each file is, whatever leads there
-        self.splits: dict[str, Samples] = {}
-        if not root.is_dir():
-            raise DataError(f"no folder {root}: name the one that holds train/ and test/ with data.root=FOLDER")
-        there = sorted(entry.name for entry in visible(root) if entry.is_dir())
-        for split in ("train", "test"):
-            if split not in there:
-                raise DataError(
-                    f"{root} has no folder {split}/ (there: {listed(there, 10) or 'no folder'});"
-                    f" the layout is {split}/CLASS/IMAGE"
-                )
-        self.others = [name for name in there if name not in ("train", "test", "val")]
-        self.names = class_folders(root / "train")
-        if len(self.names) < 2:
-            raise DataError(f"{root}: a loss needs at least two classes, there is only {self.names[0]}")
-        for split in ("train", "val", "test"):
-            if split in there:
-                self.splits[split] = self._split(split)
 
-    def _split(self, split: str) -> Samples:
-        names = class_folders(self.root / split)
-        if names != self.names:
-            odd = sorted(set(names) ^ set(self.names))
-            alike = len({unicodedata.normalize("NFC", name) for name in odd}) < len(odd)
-            hint = " (the same letters, composed in one name and not in the other)" if alike else ""
-            raise DataError(f"{self.root}: train/ and {split}/ differ in the classes {listed(odd, 5)}{hint}")
-        self._skip(entry.name for entry in visible(self.root / split) if not entry.is_dir())
-        samples = []
-        for k, name in enumerate(names):
-            folder = str(self.root / split / name)
-            skipped = self.skipped.copy()
-            images = self._images(folder)
-            if not images:
-                there = listed([f"{n} {suffix}" for suffix, n in (self.skipped - skipped).items()], 5) or "nothing"
-                raise DataError(f"{folder} has no image (there: {there}); images are {', '.join(SUFFIXES)}")
-            samples += [(path, k) for path in images]
-        return samples
-
-    def _images(self, folder: str) -> list[str]:
+    def images(self, folder: str) -> list[str]:
         """All images below, in the order of torchvision's ImageFolder."""
         folders, reached, found = [folder], {os.path.realpath(folder)}, []
         while folders:
@@ -110,11 +91,59 @@ class Found:
     def _skip(self, names: Iterable[str]) -> None:
         self.skipped.update(printable(suffix(name)) or "without suffix" for name in names)
 
+    def no_image(self, folder: str, skipped: Counter[str]) -> DataError:
+        there = listed([f"{n} {suffix}" for suffix, n in skipped.items()], 5) or "nothing"
+        return DataError(f"{folder} has no image (there: {there}); images are {', '.join(SUFFIXES)}")
+
     def notes(self) -> list[str]:
-        notes = []
-        if self.skipped:
-            kinds = [f"{n:,} {suffix}" for suffix, n in self.skipped.most_common()]
-            notes.append(f"files in {printable(str(self.root))} that are not used, by suffix: {listed(kinds, 10)}")
+        kinds = [f"{n:,} {suffix}" for suffix, n in self.skipped.most_common()]
+        place = printable(str(self.root))
+        return [f"files in {place} that are not used, by suffix: {listed(kinds, 10)}"] if kinds else []
+
+
+class Found(Walk):
+    """The splits and classes that are found on a walk through ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.splits: dict[str, Samples] = {}
+        if not root.is_dir():
+            raise DataError(f"no folder {root}: name the one that holds train/ and test/ with data.root=FOLDER")
+        there = sorted(entry.name for entry in visible(root) if entry.is_dir())
+        for split in ("train", "test"):
+            if split not in there:
+                raise DataError(
+                    f"{root} has no folder {split}/ (there: {listed(there, 10) or 'no folder'});"
+                    f" the layout is {split}/CLASS/IMAGE"
+                )
+        self.others = [name for name in there if name not in ("train", "test", "val")]
+        self.names = class_folders(root / "train")
+        if len(self.names) < 2:
+            raise DataError(f"{root}: a loss needs at least two classes, there is only {self.names[0]}")
+        for split in ("train", "val", "test"):
+            if split in there:
+                self.splits[split] = self._split(split)
+
+    def _split(self, split: str) -> Samples:
+        names = class_folders(self.root / split)
+        if names != self.names:
+            odd = sorted(set(names) ^ set(self.names))
+            alike = len({unicodedata.normalize("NFC", name) for name in odd}) < len(odd)
+            hint = " (the same letters, composed in one name and not in the other)" if alike else ""
+            raise DataError(f"{self.root}: train/ and {split}/ differ in the classes {listed(odd, 5)}{hint}")
+        self._skip(entry.name for entry in visible(self.root / split) if not entry.is_dir())
+        samples = []
+        for k, name in enumerate(names):
+            folder = str(self.root / split / name)
+            skipped = self.skipped.copy()
+            images = self.images(folder)
+            if not images:
+                raise self.no_image(folder, self.skipped - skipped)
+            samples += [(path, k) for path in images]
+        return samples
+
+    def notes(self) -> list[str]:
+        notes = super().notes()
         if self.others:
             others = [printable(name) for name in self.others]
             notes.append(f"folders in {printable(str(self.root))} that are not used: {listed(others, 10)}")

@@ -31,6 +31,7 @@ WRITTEN = {
     ),
     "checkpoints": ("last.ckpt", "best.ckpt"),
     "evaluations": ("*.json", "*.csv", "*.png"),
+    "export": ("model.onnx", "model.onnx.json", "model.pt2", "model.pt2.json"),
     "figures": (
         *("confusion.png", "reliability.png", "confidence.png", "mistakes.png", "nll_by_position.png"),
         "events.out.tfevents.*",

@@ -44,6 +44,11 @@ class Trained(nn.Module):
             self.register_buffer(name, values[:, None, None])
         self.eval().requires_grad_(False)
 
+    @property
+    def linked(self) -> bool:
+        """Whether the loss gives probabilities."""
+        return self.loss.log_probs(torch.zeros(1, self.loss.outputs(self.spec.num_classes))) is not None
+
     def forward(self, inputs: Tensor) -> Tensor:
         """(N, C, H, W) images or (N, T) characters -> (N, outputs) or (N, T, outputs): the network's logits."""
         if self.spec.kind == "text":

@@ -27,7 +27,7 @@ def saved(image: Image.Image | np.ndarray, kind: str, **options: Any) -> bytes:
 
 def pixels(raw: bytes, side: int = 8) -> np.ndarray:
     """(side, side, 3)"""
-    return decoded(io.BytesIO(raw), side).transpose(1, 2, 0)
+    return decoded(io.BytesIO(raw), (3, side, side)).transpose(1, 2, 0)
 
 
 def two_frames(kind: str) -> bytes:

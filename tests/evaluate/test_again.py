@@ -135,19 +135,19 @@ def test_teacher_that_is_gone(
 def test_a_run_that_is_trained_anew_meanwhile(
     finished: Callable[[str], Path], command: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from src.runs import evaluation
+    from src.evaluate import again
 
     run = Path(shutil.copytree(finished("images"), tmp_path / "run", ignore=shutil.ignore_patterns("evaluations")))
-    measure = evaluation.measure
+    test = again.test
 
     def overwritten(*args: Any) -> Any:
         status("running")(run)
-        return measure(*args)
+        return test(*args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "measure", overwritten)
+        patch.setattr(again, "test", overwritten)
         assert command(run) == 2
-    assert "was trained anew meanwhile: evaluate it again" in capfd.readouterr().err
+    assert "was trained anew meanwhile: give the command again" in capfd.readouterr().err
     assert not list(run.rglob("*test.json*"))
 
 

@@ -11,8 +11,8 @@ from tests.conftest import ROOT
 from tests.evaluate.runs import state
 
 BAD = [
-    ("text", "shift=noise", "shift=noise is of images, this run reads text"),
-    ("images", "sample=5", "sample is of language runs, this run reads images"),
+    ("text", "shift=noise", "shift=noise makes images worse, and this run reads text"),
+    ("images", "sample=5", "sample= is for language runs, and this run reads images"),
     ("images", "shft=noise", "unknown key 'shft': a run keeps its configuration. Did you mean shift?"),
     ("images", "loss=focal", "a run keeps its configuration, and loss=focal is not in it: leave it out"),
     (
@@ -49,7 +49,7 @@ BAD = [
     ("text", "sample=5 top_k=0", "top_k must be an integer >= 1, got 0"),
     ("text", "sample=5 count=0", "count must be an integer >= 1, got 0"),
     ("text", "sample=5 seed=-1", "seed must be an integer >= 0, got -1"),
-    ("text", "sample=5 data=mnist_5k", "sample writes text and tests nothing: leave out data=mnist_5k"),
+    ("text", "sample=5 data=mnist_5k", "sample writes text and does nothing else: leave out data=mnist_5k"),
 ]
 
 
@@ -66,7 +66,7 @@ def test_bad_command(
     """Told before the part that needs torch is reached."""
     run = finished(name)
     before = state(run)
-    monkeypatch.setitem(sys.modules, "src.runs.evaluation", None)
+    monkeypatch.setitem(sys.modules, "src.evaluate.command", None)
     capfd.readouterr()
     assert command(run, *words.split(" ")) == 2
     said = capfd.readouterr()

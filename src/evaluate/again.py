@@ -4,67 +4,26 @@ from .. import torchvision_cpu  # noqa: F401  before Lightning, which imports to
 
 # isort: split
 import csv
-import fcntl
 import io
 import json
-import os
-import sys
 import time
-import traceback
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ..config.errors import UserError
 from ..config.evaluation import Asked
-from ..data.alphabet import default_prompt, encode
-from ..data.base import generator
 from ..data.shift import shifted
 from ..report import diagrams, style
-from ..tasks.generation import generate
-from . import machine, show, testing
-from .bench import Bench, settle
-from .files import write_json, write_text
-from .folder import RunFolder
-from .logs import hushed
-from .rebuild import Rebuilt, rebuild
+from ..runs import show, testing
+from ..runs.bench import Bench
+from ..runs.files import write_text
+from .done import Done
 
 Plain = dict[str, Any]
 MEASURED = ("accuracy", "nll", "ece", "brier", "ece_ts")
 DRAWN = ("accuracy", "nll", "ece")
 
 
-def execute(asked: Asked, folder: RunFolder, cfg: Plain, result: Plain) -> int:
-    """Do what a command asks of a finished run; the exit status. Raises UserError.
-
-    ``cfg`` is the run's configuration, its data replaced where the command names other data.
-    """
-    device, on = settle(cfg, result)
-    run = rebuild(folder.path)
-    if asked.sample is not None:
-        print("\n\n--------\n\n".join(sample(run, cfg, asked.sample, device)))
-        return 0
-    if not os.access(folder.path, os.W_OK):
-        raise UserError(f"{folder.path} is not writable, and what is measured is written there")
-    try:
-        with hushed():
-            report = measure(Bench(folder, cfg, run, bool(asked.data), device), asked, result)
-        report["notes"] += elsewhere(on, result["run"])
-        if cfg["trainer"]["precision"] == "bf16-mixed" and not machine.has_bfloat16(device):
-            report["notes"].append(machine.EMULATED)
-        about = {"asked": list(asked.words), "data": cfg["data"], "weights_sha256": run.weights_hash}
-        written = write(asked, folder, result, about | report | {"run": on})
-    except (OSError, RuntimeError) as error:
-        if os.environ.get("XENT_DEBUG") == "1":
-            traceback.print_exc()
-        print(f"xent: the evaluation failed: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    print("\n".join([*said(report, result, asked), *(f"written: {path}" for path in written)]))
-    return 0
-
-
-def measure(bench: Bench, asked: Asked, result: Plain) -> Plain:
+def test(bench: Bench, asked: Asked, result: Plain, notes: list[str]) -> Done:
     """What is asked, measured: as in result.json, and the temperature with its origin, examples, notes and seconds."""
     start = time.perf_counter()
     if asked.data or asked.shift:
@@ -74,8 +33,15 @@ def measure(bench: Bench, asked: Asked, result: Plain) -> Plain:
     report["temperature"] = {"value": bench.predictions.temperature, "is": origin}
     report["examples"] = len(bench.predictions.examples()["targets"])
     limit = bench.cfg["trainer"]["limit_eval_batches"]
-    report["notes"] += [*bench.data.notes, *([f"the run's limit_eval_batches={limit} holds here too"] if limit else [])]
-    return report | {"seconds": time.perf_counter() - start}
+    limited = [f"the run's limit_eval_batches={limit} holds here too"] if limit else []
+    report["notes"] += [*bench.data.notes, *limited, *notes]
+    report["seconds"] = time.perf_counter() - start
+    rows = report.get("shift", [])
+    tables = {
+        f"{asked.name}.csv": lambda path: write_rows(path, rows),
+        f"{asked.name}.png": lambda path: draw(path, rows),
+    }
+    return Done(report, tables if asked.shift else {}, said(report, result, asked))
 
 
 def again(bench: Bench, result: Plain, other: bool) -> Plain:
@@ -120,39 +86,6 @@ def shift(bench: Bench, asked: Asked) -> Plain:
     return {"shift": rows, "notes": []}
 
 
-def elsewhere(here: Plain, run: Plain) -> list[str]:
-    """A note where the machine or its software is not the run's."""
-    flat = [side | side["versions"] for side in (here, run)]
-    odd = [
-        f"{key} {flat[1].get(key)} there, {flat[0][key]} here"
-        for key in ("device", "threads", *here["versions"])
-        if flat[0][key] != flat[1].get(key)
-    ]
-    return [f"this is not where the run was trained ({'; '.join(odd)}): the last bits may differ"] if odd else []
-
-
-def write(asked: Asked, folder: RunFolder, result: Plain, report: Plain) -> list[Path]:
-    """Write the report, under a lock, and return its files. Raises UserError if the run changed meanwhile."""
-    place = folder.path / "evaluations"
-    if place.is_symlink():
-        raise UserError(f"{place} is a link, and nothing is written through one: put a folder there")
-    place.mkdir(exist_ok=True)
-    lock = os.open(place, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.read_result() != result:
-            raise UserError(f"{folder.path} was trained anew meanwhile: evaluate it again")
-        files = [place / f"{asked.name}.json"]
-        write_json(files[0], report)
-        if asked.shift:
-            files += [files[0].with_suffix(suffix) for suffix in (".csv", ".png")]
-            write_rows(files[1], report["shift"])
-            draw(files[2], report["shift"])
-    finally:
-        os.close(lock)
-    return files
-
-
 def write_rows(path: Path, rows: list[Plain]) -> None:
     text = io.StringIO()
     table = csv.DictWriter(text, rows[0], lineterminator="\n")
@@ -180,24 +113,3 @@ def said(report: Plain, result: Plain, asked: Asked) -> list[str]:
     value, origin = report["temperature"].values()
     scaled = "" if value is None else f"; temperature {value:.4g}, {origin}"
     return [table, "", f"{report['examples']:,} examples{scaled}", *(f"note: {note}" for note in report["notes"])]
-
-
-def sample(run: Rebuilt, cfg: Plain, asked: Plain, device: str) -> list[str]:
-    """Text of the run's model, each piece from the prompt on. Raises UserError."""
-    settings = cfg["samples"] | {"seed": cfg["seed"]} | asked
-    try:
-        prompt = encode(settings["prompt"] or default_prompt(run.spec), run.spec)
-    except ValueError as error:
-        raise UserError(f"prompt: {error}") from None
-    place = torch.device("cuda" if device == "gpu" else "cpu")
-    ids = generate(
-        run.model.to(place),
-        run.loss.to(place),
-        prompt.to(place).expand(settings["count"], -1),
-        length=settings["length"],
-        context=run.spec.input_shape[0],
-        temperature=settings["temperature"],
-        top_k=settings["top_k"],
-        g=generator("evaluation", settings["seed"]),
-    )
-    return ["".join(run.spec.class_names[i] for i in row) for row in ids.tolist()]

@@ -45,9 +45,10 @@ test-slow: setup ## the tests that take longer
 	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement .venv-$*/wanted
 	@touch $@
 
-test-clusters: .venv-slurm/installed .venv-ray/installed ## the tests of sweeps on SLURM and Ray, each in an environment with its extra
+test-clusters: .venv-slurm/installed .venv-ray/installed .venv-onnx/installed ## the tests of SLURM, Ray and ONNX, each in an environment with its extra
 	.venv-slurm/bin/python -m pytest -rs -m 'slow and slurm'
 	.venv-ray/bin/python -m pytest -rs -m 'slow and ray'
+	.venv-onnx/bin/python -m pytest -rs -m 'slow and onnx'
 
 lint: setup ## ruff: errors and format
 	$(BIN)/ruff check .

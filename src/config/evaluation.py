@@ -1,6 +1,7 @@
 """What ``xent evaluate RUN_FOLDER key=value ...`` asks, read before torch is imported. Faults are UserErrors."""
 
 import hashlib
+import importlib.util
 import os
 import re
 from collections.abc import Sequence
@@ -225,6 +226,12 @@ def check_kind(asked: Asked, kind: str) -> None:
         raise UserError(f"shift={asked.shift[0]} makes images worse, and this run reads text")
     if asked.sample and kind == "image":
         raise UserError("sample= is for language runs, and this run reads images")
+    if asked.export == "onnx":
+        lacking = next((name for name in ONNX if importlib.util.find_spec(name) is None), None)
+        if lacking:
+            raise UserError(
+                f"export=onnx needs the package {lacking}: pip install {' '.join(ONNX)}, or take export=torch"
+            )
     if asked.predict is None:
         return
     if not os.path.exists(asked.predict):  # noqa: PTH110  False where the name is too long

@@ -29,8 +29,6 @@ def execute(asked: Asked, folder: RunFolder, cfg: Plain, result: Plain) -> int:
 
     ``cfg`` is the run's configuration, its data replaced where the command names other data.
     """
-    if asked.export:
-        export.check_installed(asked.export)
     device, on = settle(cfg, result)
     run = rebuild(folder.path)
     if asked.sample is not None:

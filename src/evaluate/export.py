@@ -1,6 +1,5 @@
 """A trained network as a file that runs without this project."""
 
-import importlib.metadata
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from ..config.errors import UserError
-from ..config.evaluation import ONNX
 from ..data.base import Spec, generator
 from ..runs.bench import read_own
 from ..runs.files import written_whole
@@ -22,21 +20,8 @@ from .done import Done
 
 Plain = dict[str, Any]
 FILES = {"onnx": "model.onnx", "torch": "model.pt2"}
-PACKAGES = {"onnx": ONNX, "torch": ()}
 EXAMPLES = 256  # that the file and the network are compared on, at most
 LIMIT = 1e-3  # of the difference between them, as a part of the value where that is above 1
-
-
-def check_installed(kind: str) -> None:
-    """Raise UserError where a package is missing that the format needs."""
-    for name in PACKAGES[kind]:
-        try:
-            importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            wanted = " ".join(PACKAGES[kind])
-            raise UserError(
-                f"export={kind} needs the package {name}: pip install {wanted}, or take export=torch"
-            ) from None
 
 
 class Calibrated(nn.Module):
@@ -57,7 +42,7 @@ class Calibrated(nn.Module):
         assert answers is not None
         if self.run.temperature is not None:
             answers = (answers / self.run.temperature).log_softmax(-1)
-        return answers.unflatten(0, logits.shape[:-1])
+        return answers.reshape(*logits.shape[:-1], answers.shape[-1])
 
 
 def export(kind: str, run: Rebuilt, cfg: Plain, temperature: float | None) -> Done:

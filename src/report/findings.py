@@ -134,13 +134,14 @@ def _differences(comparison: Comparison, metric: Metric, words: dict[str, str]) 
         told = _range(comparison, metric, list(words))
         return f"{_nobody(words)} shown to differ from {name} in {metric.after or metric.name}{told}"
     of = {word: [label for label, own in words.items() if own == word] for word in words.values()}
-    clauses = [] if BETTER in of else [f"{_nobody(words)} shown to {verb} {more} than {name}"]
+    clauses = [] if BETTER in of or len(words) == 1 else [f"No loss is shown to {verb} {more} than {name}"]
     for word, what in ((BETTER, more), (WORSE, less), (f"{PERHAPS} {BETTER}", more), (f"{PERHAPS} {WORSE}", less)):
         if word in of:
             effects = f"({_effects(comparison, metric, of[word])})"
             than = "" if clauses else f" than {name}"
             if word.startswith(PERHAPS):
-                clauses.append(f"{PERHAPS} {what}: {listed(of[word], MOST)} {effects}")
+                head = f"{PERHAPS if clauses else PERHAPS.title()} {what}{than}"
+                clauses.append(f"{head}: {listed(of[word], MOST)} {effects}")
             else:
                 clauses.append(f"{listed(of[word], MOST)} {THIRD[verb][len(of[word]) > 1]} {what}{than} {effects}")
     return "; ".join(clauses)

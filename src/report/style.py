@@ -157,6 +157,7 @@ def svg(figure: Figure, text: str) -> str:
         figure.savefig(file, format="svg", transparent=True, metadata=nothing)
     found = file.getvalue()
     found = found[found.index("<svg") :]
+    found = re.sub(r'<g id="[^"]*"', "<g", found)  # every figure has a figure_1
     for colour, own in INLINE.items():
         found = found.replace(colour, own)
     found = re.sub(r"'DejaVu Sans'", "system-ui, 'DejaVu Sans', sans-serif", found)

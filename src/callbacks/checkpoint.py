@@ -24,6 +24,7 @@ from .plan import Plan, steps_taken
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
 FORMAT = 3  # of a checkpoint; another one is not gone on from
+LEAST = 1.0  # seconds from one checkpoint to that of a validation: each waits four times for the disk
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -108,8 +109,9 @@ class RandomState(Callback):
 
 
 class ExactCheckpoint(Checkpoint):
-    """Writes last.ckpt after every validation, where the plan says so, and on a signal.
+    """Writes last.ckpt after a validation, where the plan says so, and on a signal.
 
+    A validation within LEAST seconds of the last checkpoint writes none, unless it is the last or finds the best.
     It saves where nothing is pending: after a batch that ended an optimizer step, or, where that batch is followed by
     validation, after the validation. Lightning calls Checkpoint callbacks last, so all others have done their part.
     ``best.ckpt`` is the one with the highest validation accuracy, if ``keep_best``. ``about`` says which run it is of.
@@ -122,13 +124,15 @@ class ExactCheckpoint(Checkpoint):
         self.folder, self.about, self.plan, self.keep_best = folder, about, plan, keep_best
         self.best: float | None = None
         self.finished = False
+        self.saved_at = 0.0
         self.signum: int | None = None
         self.signalled_at = 0.0
         self.asked_at = (0, 0.0)  # step, time
         self.ask_next = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.asked_at = (trainer.global_step, time.monotonic())
+        self.saved_at = time.monotonic()
+        self.asked_at = (trainer.global_step, self.saved_at)
         self._listen()
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -156,14 +160,21 @@ class ExactCheckpoint(Checkpoint):
         if better:  # before last.ckpt, which remembers this accuracy: a crash in between writes it once more
             self.folder.check_held()
             trainer.save_checkpoint(self.folder.best)
-        self._save(trainer)
         self.ask_next = step
-        if self._asked(step) and not self.finished:
+        asked = self._asked(step)
+        if better or asked or self.finished or self.plan.saving_due(step) or self._is_time():
+            self._save(trainer)
+        if asked and not self.finished:
             self._stop()
+
+    def _is_time(self) -> bool:
+        """Whether the last checkpoint was a while ago; several ranks, whose clocks differ, do not ask."""
+        return ranks.world() > 1 or time.monotonic() >= self.saved_at + LEAST
 
     def _save(self, trainer: pl.Trainer) -> None:
         self.folder.check_held()
         trainer.save_checkpoint(self.folder.last)
+        self.saved_at = time.monotonic()
 
     def _asked(self, step: int) -> bool:
         """Whether a signal came, to any rank."""

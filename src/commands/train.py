@@ -17,11 +17,14 @@ TYPE_CHECKING = False  # importing that of typing would take as long as all the 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from ..config.composed import Composed
     from ..config.entry import Command
 
 
-def main() -> int:
-    """Run what the command line says; the exit status."""
+def main(composed: Composed | None = None) -> int:
+    """Run what the command line says; the exit status. ``composed``: what a sweep has composed it to."""
+    if composed is not None:
+        return begin(composed)
     import hydra  # here, so that a signal is heard, and a fault told, while it is imported
 
     from ..config import schema
@@ -33,13 +36,13 @@ def main() -> int:
     check_line(sys.argv[1:])
     schema.register()
     many = is_sweep(sys.argv[1:])
-    composed: list[Command] = []
+    asked: list[Command] = []
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def compose(cfg: DictConfig) -> int | None:
         if many:  # a job, brought here by a launcher other than ours
             return run(command(cfg))
-        composed.append(command(cfg))
+        asked.append(command(cfg))
         return None
 
     if many:
@@ -49,20 +52,24 @@ def main() -> int:
         sys.argv[1:] = as_sweep(sys.argv[1:])
     with contextlib.nullcontext() if many else one_run():
         compose()
-    return run(composed[0]) if composed else 0  # else Hydra only showed something: -c job, --info
+    return run(asked[0]) if asked else 0  # else Hydra only showed something: -c job, --info
 
 
 def run(asked: Command) -> int:
     """Train, or finish, or show the one run; the exit status. Raises UserError."""
-    from ..config.entry import resolve
-    from ..config.fit import check_fit
+    from ..config.entry import checked
+
+    return begin(checked(asked))
+
+
+def begin(run: Composed) -> int:
+    """Train, or finish, or show a run whose configuration is checked; the exit status. Raises UserError."""
+    from ..config import trust
     from ..garbage import uncollected
 
-    cfg = resolve(asked.cfg, asked.typed)
-    if not cfg["resume"]:  # else the run's folder has the configuration
-        check_fit(cfg, asked.choices)
     with uncollected():
         from ..runs.run import execute  # torch and Lightning take seconds: only for a configuration that is right
 
     writing()
-    return execute(cfg, asked.choices, asked.typed)
+    trust.name(run.trusted)
+    return execute(run.cfg, run.choices, run.typed)

@@ -1,10 +1,17 @@
 """The command ``xent``, whose sub-commands are those of the scripts at the tree's root."""
 
+from __future__ import annotations
+
 import importlib
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from ..config.guard import start
+
+TYPE_CHECKING = False  # importing that of typing takes as long as all the rest up here
+if TYPE_CHECKING:
+    from ..config.composed import Composed
 
 COMMANDS = {
     "train": "train one configuration, or many",
@@ -14,11 +21,17 @@ COMMANDS = {
 }
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Do what ``words`` say, by default those of the command line, and end the process with the exit status."""
+def main(words: Sequence[str] | None = None, composed: Composed | None = None) -> None:
+    """Do what ``words`` say, by default those of the command line, and end the process with the exit status.
+
+    ``composed``: what a sweep has composed them to, where they are of a run.
+    """
     name, *rest = (sys.argv[1:] if words is None else words) or ["--help"]
     sys.argv = [f"xent {name}", *rest]
-    start(importlib.import_module(f".{name}", __package__).main if name in COMMANDS else lambda: tell(name))
+    if name not in COMMANDS:
+        start(lambda: tell(name))
+    command = importlib.import_module(f".{name}", __package__).main
+    start(partial(command, composed) if composed else command)
 
 
 def tell(name: str) -> int:

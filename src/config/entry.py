@@ -14,6 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from ..package import CONF
 from . import trust
 from .check import Plain, check, take_as_typed
+from .composed import Composed
+from .fit import check_fit
 from .words import GROUPS, texts
 
 
@@ -40,11 +42,24 @@ class Command:
 def command(cfg: DictConfig) -> Command:
     """Inside Hydra: keep what is lost when it returns."""
     hydra = HydraConfig.get()
-    for source in hydra.runtime.config_sources:
-        if source.schema == "file" and Path(source.path) != CONF:  # --config-dir, or the like
-            trust.name(trust.targets_below(Path(source.path)))
+    trust_sources(hydra.runtime.config_sources)
     typed: Any = OmegaConf.to_container(hydra.overrides.task)  # as it is typed: "${...}" stays
     return Command(cfg, chosen(hydra.runtime.choices), typed)
+
+
+def trust_sources(sources: Iterable[Any]) -> None:
+    """Trust the classes that the user's own option files name: those of --config-dir, or the like."""
+    for source in sources:
+        if source.schema == "file" and Path(source.path) != CONF:
+            trust.name(trust.targets_below(Path(source.path)))
+
+
+def checked(asked: Command) -> Composed:
+    """The configuration of one run, checked as far as it can be without torch. Raises UserError."""
+    cfg = resolve(asked.cfg, asked.typed)
+    if not cfg["resume"]:  # else the run's folder has the configuration
+        check_fit(cfg, asked.choices)
+    return Composed(cfg, asked.choices, asked.typed, trust.named())
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ import itertools
 import math
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -15,8 +15,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from ..config import trust
 from ..config.check import check_keys
-from ..config.entry import chosen, resolve
+from ..config.composed import Composed
+from ..config.entry import chosen, resolve, trust_sources
 from ..config.errors import UserError
 from ..config.fit import check_fit
 from ..config.message import message
@@ -41,6 +43,10 @@ class Job(list[str]):
         self.label = ""  # tells it from the other jobs, but for seed and learning rate: "focal gamma=3"
         self.row = ""  # the same with the learning rate, where that is swept
         self.title = ""  # the same with the seed, too
+
+    def composed(self) -> Composed:
+        """What its process is handed."""
+        return Composed(self.cfg, self.choices, list(self), trust.named())
 
     @property
     def seed(self) -> int | None:
@@ -82,10 +88,17 @@ def as_typed(words: Iterable[str]) -> list[str]:
     return [f"{found[1]}={unquote(found[2])}" if (found := marked.fullmatch(word)) else word for word in words]
 
 
-def jobs_of(master: DictConfig, loader: ConfigLoader, typed: Sequence[str], threads: int | None) -> list[Job]:
+def jobs_of(
+    master: DictConfig,
+    loader: ConfigLoader,
+    typed: Sequence[str],
+    threads: int | None,
+    prepare: Callable[[Job], None] = lambda job: None,
+) -> list[Job]:
     """The jobs that a command asks for, in order. Raises UserError where one of them could not run.
 
-    ``master`` is the configuration without the jobs' words; ``threads`` are those of a job that sets none.
+    ``master`` is the configuration without the jobs' words; ``threads`` are those of a job that sets none. ``prepare``
+    is called with each job as soon as it is composed.
     """
     typed = as_typed(typed)
     name = chosen(master.hydra.runtime.choices)["ablation"]
@@ -97,7 +110,7 @@ def jobs_of(master: DictConfig, loader: ConfigLoader, typed: Sequence[str], thre
     lists = iter(expand(own, loader)) if name is None else expand_ablation(name, master.ablation, own, loader)
     jobs = [Job(words) for words in dict.fromkeys(map(tuple, itertools.islice(lists, MOST + 1)))]
     check_count(len(jobs))
-    compose_all(jobs, Composer(master, loader, threads))
+    compose_all(jobs, Composer(master, loader, threads), prepare)
     name_jobs(jobs)
     baseline = master.ablation.baseline if name else None
     if name and baseline not in (labels := {job.label: None for job in jobs}) and not own:
@@ -150,6 +163,7 @@ class Composer:
     def __init__(self, master: DictConfig, loader: ConfigLoader, threads: int | None) -> None:
         self.master, self.loader, self.threads = master, loader, threads
         self.composed: dict[tuple[str, ...], tuple[Plain, Plain] | str] = {}
+        trust_sources(master.hydra.runtime.config_sources)
 
     def compose(self, job: Job) -> None:
         """Fill in what the job's words say: configuration and choices, or the fault."""
@@ -182,13 +196,14 @@ class Composer:
             return message(error)[0]
 
 
-def compose_all(jobs: Sequence[Job], composer: Composer) -> None:
+def compose_all(jobs: Sequence[Job], composer: Composer, prepare: Callable[[Job], None]) -> None:
     """Compose each job, and say how far it is where that takes long. Raises UserError for what could not run."""
     if len(jobs) > MANY:
         print(f"{len(jobs):,} runs are asked for; each is checked before the first starts", flush=True)
     said = time.monotonic()
     for number, job in enumerate(jobs):
         composer.compose(job)
+        prepare(job)
         if time.monotonic() > said + 5:
             print(f"{number + 1:,} of {len(jobs):,} are checked", flush=True)
             said = time.monotonic()

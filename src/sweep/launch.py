@@ -23,7 +23,7 @@ from .start import Process, Warm
 
 TRAIN = (".commands.xent", "train")
 # What a job imports on its way, as far as all of them do
-IMPORTS = (".commands.train", "hydra.main", ".sweep.jobs", ".runs.run", ".data.images")
+IMPORTS = (".commands.train", ".runs.run", ".data.images")
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,16 @@ class Processes:
         self.warm = Warm(TRAIN, IMPORTS)
 
     def run(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """The outcome of each job; "waiting" for those that a signal or on_error=stop kept from starting."""
+        """The outcome of each job; "waiting" for those that a signal or on_error=stop kept from starting.
+
+        To be called within a ``with`` of ``warm``.
+        """
         gpus = self.chosen if self.chosen is not None else visible_gpus()
         most = self._most_at_once(jobs, gpus)
         screen, started, total = Screen(), time.monotonic(), len(jobs)
         outcomes: dict[int, Outcome] = {}
         waiting = list(jobs)
-        with self._signals(), self.warm:
+        with self._signals():
             while self.children or (waiting and self._goes_on(outcomes)):
                 while waiting and len(self.children) < most and self._goes_on(outcomes) and self._ready(waiting[0]):
                     job = waiting.pop(0)
@@ -103,6 +106,11 @@ class Processes:
     def _goes_on(self, outcomes: dict[int, Outcome]) -> bool:
         failed = any(outcome.state == "failed" for outcome in outcomes.values())
         return self.signum is None and not (self.stop_on_error and failed)
+
+    def prepare(self, job: Job) -> None:
+        """Have what forks jobs import what they need while others are composed, if ``job`` is one that it forks."""
+        if not job.fault and not is_cold(job):
+            self.warm.begin()
 
     def check(self, jobs: Sequence[Job]) -> None:
         """Raise UserError where a job wants more GPUs than there are to share out."""
@@ -124,8 +132,10 @@ class Processes:
         output = tempfile.TemporaryFile()  # noqa: SIM115  it is the child's
         words = [*config_flags(), *job, "hydra.mode=RUN"]
         environment = {"CUDA_VISIBLE_DEVICES": ",".join(pinned)} if pin else {}
-        start = self.warm.start_cold if is_cold(job) else self.warm.start
-        process = start(words, output, environment)
+        if is_cold(job):
+            process: Process = self.warm.start_cold(words, output, environment)
+        else:
+            process = self.warm.start(words, output, environment, job.composed())
         self.children.append(Child(job, process, output, pinned, time.monotonic(), count))
         if self.signum is not None:  # it came while the child was being made
             process.send_signal(self.signum)

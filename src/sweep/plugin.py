@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
@@ -35,12 +35,18 @@ class JobsSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        # Jobs side by side on one machine: threads that share a core wait for each other. Where a scheduler gives each
-        # job its own cores, it takes them all.
-        threads = 1 if isinstance(self.launcher, ProcessesLauncher) else None
-        jobs = jobs_of(self.master, self.loader, arguments, threads)
-        if isinstance(self.launcher, ProcessesLauncher):
-            self.launcher.processes.check(jobs)
+        if not isinstance(self.launcher, ProcessesLauncher):
+            # a scheduler gives each job its own cores, and it takes them all
+            self._sweep(arguments, jobs_of(self.master, self.loader, arguments, None))
+        processes = self.launcher.processes
+        with processes.warm:
+            # jobs side by side on one machine: threads that share a core wait for each other
+            jobs = jobs_of(self.master, self.loader, arguments, 1, processes.prepare)
+            processes.check(jobs)
+            self._sweep(arguments, jobs)
+
+    def _sweep(self, arguments: list[str], jobs: list[Job]) -> NoReturn:
+        """Run the jobs, and end the process with the sweep's status."""
         baseline = self.master.ablation.baseline if self.master.ablation else None
         beside = [word for word in self.master.hydra.overrides.hydra if not word.startswith(SAID_ELSEWHERE)]
         command = f"{called('train')} {shlex.join([*config_flags(), *as_typed([*arguments, *beside])])}"

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import IO, Any, Self
 
+from ..config.composed import Composed
 from ..garbage import uncollected
 from ..lifetime import adopt_orphans, end_with, running
 from ..package import NAME
@@ -48,7 +50,7 @@ Process = subprocess.Popen[bytes] | Forked
 
 
 class Warm:
-    """Starts jobs. The process that forks them starts with the first, and ends with the ``with``."""
+    """Starts jobs. The process that forks them starts with ``begin``, or the first, and ends with the ``with``."""
 
     def __init__(self, command: Sequence[str], modules: Sequence[str]) -> None:
         """``modules`` are imported once. ``command``: the module whose ``main`` a job calls, and its first words."""
@@ -70,8 +72,7 @@ class Warm:
 
     def ready(self) -> bool:
         """Whether a job can start; False while the process that is to fork it imports."""
-        if self.process is None and not self.gone:
-            self._start()
+        self.begin()
         if not (self.is_ready or self.gone):
             try:
                 self.is_ready = bool(self.requests.recv(1, socket.MSG_DONTWAIT))
@@ -82,7 +83,10 @@ class Warm:
                 self.gone = True
         return self.is_ready or self.gone
 
-    def _start(self) -> None:
+    def begin(self) -> None:
+        """Start the process that forks jobs, if it has not started."""
+        if self.process is not None or self.gone:
+            return
         if not adopt_orphans():
             self.gone = True
             return
@@ -98,11 +102,20 @@ class Warm:
                 preexec_fn=lambda: end_with(launcher),
             )
 
-    def start(self, words: Sequence[str], output: IO[bytes], environment: Mapping[str, str]) -> Process:
-        """Start a job with ``words``: forked, or cold where that cannot be."""
+    def start(
+        self,
+        words: Sequence[str],
+        output: IO[bytes],
+        environment: Mapping[str, str],
+        composed: Composed | None = None,
+    ) -> Process:
+        """Start a job with ``words``: forked, or cold where that cannot be.
+
+        ``composed`` is what the words compose to, so that a forked job need not compose them again.
+        """
         pid = b""
         if not self.gone:
-            request = json.dumps({"words": list(words), "environment": dict(environment)}).encode()
+            request = pickle.dumps((list(words), dict(environment), composed))
             with contextlib.suppress(OSError):
                 socket.send_fds(self.requests, [request], [output.fileno()])
                 pid = self.requests.recv(100)
@@ -126,8 +139,8 @@ class Warm:
 def main(words: Sequence[str]) -> None:
     """The process itself. ``words``: the launcher, the jobs' command as JSON, and the modules to import.
 
-    Its standard input is a socket: a request is a list of words, what to change in the environment, and a file for the
-    output; the answer is the job's process id.
+    Its standard input is a socket: a request is a list of words, what to change in the environment, what the words
+    compose to, and a file for the output; the answer is the job's process id.
     """
     launcher, command, *modules = words
     requests = socket.socket(fileno=os.dup(0))
@@ -138,9 +151,9 @@ def main(words: Sequence[str]) -> None:
             importlib.import_module(module, NAME)
     requests.send(b"!")
     job, *first = json.loads(command)
-    words = [*first, *serve(requests, int(launcher))]
+    words, composed = serve(requests, int(launcher))
     try:
-        importlib.import_module(job, NAME).main(words)
+        importlib.import_module(job, NAME).main([*first, *words], composed)
     except SystemExit as end:
         if isinstance(end.code, int):
             ended.append(end.code)
@@ -159,8 +172,8 @@ def leave(ended: Sequence[int]) -> None:
         os._exit(ended[0])
 
 
-def serve(requests: socket.socket, launcher: int) -> list[str]:
-    """Fork a job for each request; returns in the jobs alone, with their words."""
+def serve(requests: socket.socket, launcher: int) -> tuple[list[str], Composed | None]:
+    """Fork a job for each request; returns in the jobs only, with their words and what these compose to."""
     pids, pid = os.pipe()
     while True:
         request, files, _, _ = socket.recv_fds(requests, LONGEST, 1)
@@ -172,14 +185,14 @@ def serve(requests: socket.socket, launcher: int) -> list[str]:
             if job := os.fork():  # an orphan's next parent is the launcher
                 os.write(pid, str(job).encode())
                 os._exit(0)
-            order = json.loads(request)
-            become_job(files[0], order["environment"])
+            words, environment, composed = pickle.loads(request)
+            become_job(files[0], environment)
             for file in (pids, pid, requests.detach()):
                 os.close(file)
             while os.getppid() == between:
                 time.sleep(0.0005)
             end_with(launcher)
-            return order["words"]
+            return words, composed
         os.close(files[0])
         _, status = os.waitpid(between, 0)
         requests.send(os.read(pids, 100) if status == 0 else b"")

@@ -54,16 +54,16 @@ def pass_gate() -> None:
         time.sleep(0.01)
 
 
-def stand_in(words: list[str], run: Callable[[RunFolder, Composed], int]) -> int:
+def stand_in(words: list[str], run: Callable[[RunFolder, Composed], int], given: Any = None) -> int:
     """``train.py WORDS`` without torch: the run's folder as it would be, held, and in place of the training ``run``.
 
-    ``run`` may raise StopError.
+    ``run`` may raise StopError. ``given``: what the sweep says that the words compose to.
     """
 
     def stop(signum: int, frame: Any) -> None:
         raise StopError(signum)
 
-    asked = composed_alone(words)
+    asked = Composed(given.cfg, given.choices, given.typed) if given else composed_alone(words)
     facts = {"fingerprint": None, "device": "cpu"}
     run_id = identity(asked.cfg, facts)
     home = family(asked.cfg, asked.choices) / f"{slug(asked.choices, asked.words)}-{run_id}"

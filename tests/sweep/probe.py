@@ -47,7 +47,7 @@ WAYS = {
 }
 
 
-def main(words: list[str]) -> None:
+def main(words: list[str], composed: Any = None) -> None:
     print(
         json.dumps(
             {

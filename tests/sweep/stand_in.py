@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from typing import Any
 
 from src.runs.folder import RunFolder
 from tests.sweep.composing import Composed, pass_gate, stand_in
@@ -39,7 +40,7 @@ def run(folder: RunFolder, asked: Composed) -> int:
     return 0
 
 
-def main(words: list[str]) -> None:
+def main(words: list[str], composed: Any = None) -> None:
     if words[0] == "--config-dir":
         words = [f"hydra.searchpath=[{words[1]}]", *words[2:]]
-    sys.exit(stand_in(words, run))
+    sys.exit(stand_in(words, run, composed))

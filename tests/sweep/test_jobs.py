@@ -1,16 +1,20 @@
 """The list of jobs: of every ablation against its YAML, expanded here by brute force, and of -m against products."""
 
+import dataclasses
 import itertools
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
 from src.config.check import PROVIDED
+from src.config.entry import checked
 from src.config.errors import UserError
 from src.package import CONF
 from src.runs.identity import slug
 from src.sweep.jobs import as_sweep, as_typed, is_sweep
+from tests.commands import composed
 from tests.sweep.composing import composed_alone, jobs
 
 ABLATIONS = sorted(CONF.glob("ablation/*.yaml"), key=lambda path: path.stem)
@@ -192,3 +196,19 @@ def test_plain_words_are_left_to_the_jobs() -> None:
 def test_a_value_made_of_the_seed_is_each_job_s_own() -> None:
     made = jobs("-m", "loss=focal", "loss.gamma=${seed}", "seed=1,2")
     assert [(job.cfg["seed"], job.cfg["loss"]["gamma"]) for job in made] == [(1, 1), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ablation=mnist_losses", "seed=3"),
+        ("-m", "loss=focal", "loss.gamma=1,2", "optimizer.lr=1e-3", "seed=1,4000000000"),
+        ("-m", "model.widths=[8],[16]", "runs=1e3", "trainer.threads=2", "loss.class_weights=balanced"),
+    ],
+)
+def test_a_job_is_handed_what_its_own_command_composes_to(words: tuple[str, ...]) -> None:
+    """To the last key and in the same order, for config.yaml and the run's identity are made of it."""
+    for job in jobs(*words):
+        alone = checked(composed(*job))
+        assert json.dumps(dataclasses.astuple(job.composed())[:3]) == json.dumps(dataclasses.astuple(alone)[:3])
+        assert {*alone.trusted} <= {*job.composed().trusted}

@@ -96,7 +96,7 @@ def test_jobs_outlive_what_forked_them_and_the_next_start_cold() -> None:
 def test_words_without_end_start_cold(warm: Warm) -> None:
     with Warm(PROBE, []) as own, tempfile.TemporaryFile() as output:
         get_ready(own)
-        process = own.start(["0", *["x" * 1000] * 500], output, {})
+        process = own.start(["0", *(f"{i:01000}" for i in range(2000))], output, {})
         assert isinstance(process, subprocess.Popen) and ended(process) == 0
 
 

@@ -40,5 +40,5 @@ def run(folder: RunFolder, asked: Composed) -> int:
     return 0
 
 
-def main(words: list[str]) -> None:
-    sys.exit(stand_in(words, run))
+def main(words: list[str], composed: Any = None) -> None:
+    sys.exit(stand_in(words, run, composed))

@@ -14,7 +14,7 @@ class Plan:
 
     To Lightning this is one epoch, so that there is one kind of resume, in the middle of it. Epochs are counted here:
     ``epoch_steps`` optimizer steps each. Validation comes after every ``val_steps`` steps and after the last, so does
-    logging after ``log_steps``, and a checkpoint after ``save_steps`` besides that of each validation.
+    logging after ``log_steps``, and a checkpoint after ``save_steps`` besides those of validations.
     """
 
     steps: int

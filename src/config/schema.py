@@ -40,7 +40,7 @@ class TrainerConf:
 
 @dataclass
 class CheckpointConf:
-    """Which checkpoints to write besides the one at each validation."""
+    """Which checkpoints to write besides those after validations."""
 
     every_n_steps: int | None = None
     best: bool = False

@@ -110,6 +110,8 @@ def test_what_goes_wrong_in_a_worker_is_raised(workers: int) -> None:
         ahead(index)
     with pytest.raises(ValueError, match="batch 13 is damaged"):
         ahead(13)
+    if workers:  # the error holds on to them: what collects it much later would wait five seconds for each
+        ahead.batches._shutdown_workers()  # type: ignore[attr-defined]
 
 
 def two(**changes: Any) -> tuple[Any, Any]:

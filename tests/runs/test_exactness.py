@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from src.callbacks import checkpoint as checkpoints
 from src.callbacks.checkpoint import ExactCheckpoint
 from tests.commands import QUIET, only_run, process, result_of, train
 from tests.holding import at_work, holding
@@ -133,8 +134,8 @@ def step_of(checkpoint: Path) -> int:
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_signal_leaves_a_run_that_goes_on(signum: signal.Signals, tmp_path: Path) -> None:
-    words = (*QUIET, *MLP, "trainer.max_epochs=100")
-    child = process(*words, f"runs={tmp_path / 'stopped'}", env=holding(100, tmp_path / "holding"))
+    words = (*QUIET, *MLP, "trainer.max_epochs=20")
+    child = process(*words, f"runs={tmp_path / 'stopped'}", env=holding(30, tmp_path / "holding"))
     assert child.stdout
     while "epoch 2 " not in child.stdout.readline():
         assert child.poll() is None, child.stderr and child.stderr.read()
@@ -143,7 +144,7 @@ def test_signal_leaves_a_run_that_goes_on(signum: signal.Signals, tmp_path: Path
     assert child.returncode == 128 + signum, output + errors
     run = only_run(tmp_path / "stopped")
     assert result_of(run)["status"] == "interrupted"
-    assert 10 < step_of(run / "checkpoints/last.ckpt") < 700
+    assert 10 < step_of(run / "checkpoints/last.ckpt") < 130
     if signum == signal.SIGTERM:
         assert train(f"resume={run}") == 0
         assert train(*words, f"runs={tmp_path / 'whole'}") == 0
@@ -181,6 +182,19 @@ def test_killed_many_times_at_random_moments(case: str, tmp_path: Path) -> None:
     output, errors = final.communicate()
     assert final.returncode == 0, output + errors
     assert_same_run(whole, run)
+
+
+def test_a_validation_soon_after_a_checkpoint_writes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the last: 8 of them here, 4 of which are steps at which the command asks for one."""
+    words = (*QUIET, *MLP, "trainer.max_steps=8", "trainer.val_every_n_steps=1")
+    for seconds, count in ((0.0, 8), (1000.0, 4)):
+        monkeypatch.setattr(checkpoints, "LEAST", seconds)
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        with snapshots_in(folder, monkeypatch) as snapshots:
+            assert train(*words, f"runs={folder / 'runs'}") == 0
+        assert len(snapshots) == count
+    assert_same_run(only_run(tmp_path / "8/runs"), only_run(tmp_path / "4/runs"))
 
 
 def test_the_same_command_twice_gives_the_same_bits(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from src.config.guard import guarded
+from src.sweep import launch
 from tests.commands import train
 from tests.conftest import ROOT
 from tests.holding import holding
@@ -200,19 +202,31 @@ def test_a_signal_lets_trials_save_and_the_same_command_goes_on(tmp_path: Path) 
     assert all(len(lines) == 2 and lines[0] == "0" and int(lines[1]) == 3 for lines in starts), starts
 
 
-@pytest.mark.parametrize("drawn", [0, 1])
-def test_a_trial_killed_while_it_was_drawn_is_the_same(drawn: int, tmp_path: Path) -> None:
+def test_a_trial_killed_while_it_was_drawn_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Optuna writes a trial down first, then each of its values."""
-    words = (*SPACE, *ONE, "study=s")
-    assert ended(*words, "trials=3", f"runs={tmp_path / 'calm'}")[0] == 0
-    assert ended(*words, "trials=2", f"runs={tmp_path / 'killed'}")[0] == 0
-    calm, killed = (trials(tmp_path / "calm/s"), study(tmp_path / "killed/s"))
-    killed.sampler = optuna.samplers.TPESampler(seed=2, constant_liar=True)
-    killed.ask({key: calm[2].distributions[key] for key in ("optimizer.lr", "loss.gamma")[:drawn]})
-    assert len(trials(tmp_path / "killed/s")[2].params) == drawn
-    status, output = ended(*words, "trials=3", f"runs={tmp_path / 'killed'}")
-    assert status == 0, output
-    assert [trial.params for trial in trials(tmp_path / "killed/s")] == [trial.params for trial in calm]
+    import tune
+
+    def search(trials: int) -> int:
+        """``tune.py`` in this process, with the stand-in for its trials."""
+        monkeypatch.setattr(launch, "TRAIN", ("tests.tune.stand_in",))
+        monkeypatch.setattr(launch, "IMPORTS", ["tests.sweep.composing"])
+        monkeypatch.setattr(sys, "argv", ["tune.py", *SPACE, *ONE, f"runs={tmp_path}", "study=s", f"trials={trials}"])
+        return guarded(tune.main)
+
+    home, before = tmp_path / "s", tmp_path / "before"
+    assert search(1) == 0
+    shutil.copytree(home, before)
+    assert search(2) == 0
+    calm = trials(home)
+    for drawn in (0, 1):
+        shutil.rmtree(home)
+        shutil.copytree(before, home)
+        killed = study(home)
+        killed.sampler = optuna.samplers.TPESampler(seed=1, constant_liar=True)
+        killed.ask({key: calm[1].distributions[key] for key in ("optimizer.lr", "loss.gamma")[:drawn]})
+        assert len(trials(home)[1].params) == drawn
+        assert search(2) == 0
+        assert [trial.params for trial in trials(home)] == [trial.params for trial in calm]
 
 
 @pytest.mark.slow

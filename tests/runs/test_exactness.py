@@ -31,7 +31,7 @@ MLP = (
 RESNET = (
     *("data=mnist_5k", "data.train_examples=200", "data.pad=2", "model=resnet", "model.depth=8", "optimizer=sgd"),
     *("trainer.max_steps=7", "data.batch_size=20", "checkpoint.every_n_steps=2", "trainer.log_every_n_steps=2"),
-    "trainer.limit_eval_batches=1",
+    *("trainer.limit_eval_batches=1", "data.eval_batch_size=50"),
 )
 GPT = (
     *("data=python_docs", "data.block_size=16", "data.batch_size=4", "model=gpt"),
@@ -45,7 +45,7 @@ CASES = {
     "resnet": RESNET,
     "mixup": (*MLP, "data.mixup=mixup", "data.label_noise=0.2", "data.imbalance=3", "loss=bce"),
     "gpt": GPT,
-    "gpt-extras": (*GPT, *EXTRAS),
+    "gpt-extras": (*GPT, *EXTRAS, "trainer.limit_train_batches=8"),
     "gpt-muon": (
         *(*GPT, "optimizer=muon", "optimizer.adamw_lr=1e-3", "scheduler=wsd", "scheduler.warmup_steps=3"),
         *("trainer.limit_train_batches=9", "trainer.gradient_clip_val=0.5", "ema.decay=0.9"),

@@ -232,7 +232,10 @@ def test_who_is_hidden(words: tuple[str, ...], spec: Spec, expected: set[Any]) -
     assert sorted(hidden + rest) == sorted(names.values()), "each once"
 
 
-SHORT = ("trainer.max_steps=2", "trainer.limit_eval_batches=1", "trainer.log_every_n_steps=1", "data.batch_size=8")
+SHORT = (
+    *("trainer.max_steps=2", "trainer.limit_eval_batches=1", "trainer.log_every_n_steps=1", "data.batch_size=8"),
+    "data.eval_batch_size=8",
+)
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "64-true"])

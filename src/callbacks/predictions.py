@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from .. import ranks
-from ..metrics.scores import judge
+from ..metrics.judged import judge
 from ..metrics.temperature import scaled
 from ..runs.files import written_whole
 

@@ -2,17 +2,19 @@
 
 A loss returns one number per example; the task takes the mean. Logarithms are natural.
 Where a constructor has ``num_classes`` or ``class_counts`` (examples of each class in the training split), these are
-facts of the data: whoever builds the loss passes them, and they are in no option file.
+facts of the data: whoever builds the loss passes them, and they are in no option file. All other arguments are, and
+are written without defaults: those of the option file, conf/loss/MODULE.yaml, become the constructor's.
 """
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ..checks import choice, counts, number, positives
+from . import option
 
 ClassWeights = str | Sequence[float] | None
 
@@ -87,6 +89,13 @@ class LogitLoss(nn.Module):
     soft_targets: ClassVar[bool] = False  # true: targets may be distributions over classes, (N, K) floats
     batch_statistic: ClassVar[bool] = False  # true: an example's number depends on the rest of its batch
     parts: ClassVar[tuple[str, ...]] = ()  # names of the terms that are logged apart
+
+    def __init_subclass__(cls, **keys: Any) -> None:
+        """Make the values of the class's option file the defaults of its constructor: they are written only there."""
+        super().__init_subclass__(**keys)
+        target, arguments = option(cls.__module__.rpartition(".")[2])
+        if target == f"{cls.__module__}.{cls.__qualname__}" and "__init__" in vars(cls):
+            vars(cls)["__init__"].__kwdefaults__ = arguments | (vars(cls)["__init__"].__kwdefaults__ or {})
 
     def __init__(self) -> None:
         super().__init__()  # nn.Module's own takes *args and **kwargs; a loss without arguments says that it has none

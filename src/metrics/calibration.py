@@ -4,7 +4,6 @@ Everything is float64; ``right`` may be an expected accuracy in [0, 1] where tar
 """
 
 import torch
-from scipy.optimize import brentq
 from torch import Tensor
 
 BINS = 15
@@ -90,6 +89,8 @@ def ece_interval(confidence: Tensor, right: Tensor, *, block: int, g: torch.Gene
 def _scale(gaps: Tensor, deviations: Tensor, quantile: float) -> float:
     """The ECE s e whose samples' ``quantile`` is the observed e; 0 where it is above e even for s = 0."""
     e = gaps.abs().sum()
+
+    from scipy.optimize import brentq  # here: SciPy takes as long as half of torch, and most uses need none of it
 
     def excess(s: float) -> float:
         return ((s * gaps + deviations).abs().sum(1).quantile(quantile) - e).item()

@@ -3,9 +3,7 @@
 from .. import torchvision_cpu  # noqa: F401  before torchmetrics, which imports torchvision
 
 # isort: split
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,45 +11,11 @@ from torch import Tensor
 from torch.nn import Module
 from torchmetrics import Metric
 
-from .calibration import BINS, COUNT, add_to_bins, bin_of, ece, mce
+from .calibration import BINS, COUNT, add_to_bins, bin_of
+from .judged import judge, rightness, summary
 
 STATES = ("sums", "count", "bins", "by_class")
 AT_ONCE = 2**16  # probabilities that are judged at a time on a CPU
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What each of N examples says of a model."""
-
-    guess: Tensor  # (N,) the most probable class
-    right: Tensor  # (N,) float64: 1 or 0; for a distribution q over classes, q of the guess
-    nll: Tensor  # (N,) float64, nats
-    confidence: Tensor  # (N,) float64, probability of the guess
-    brier: Tensor  # (N,) float64, sum_k (p_k - q_k)^2
-    p: Tensor  # (N, K) float64
-    residual: Tensor  # (N, K) float64, p - q
-
-
-def judge(log_probs: Tensor, targets: Tensor) -> Judged:
-    """Log-probabilities (N, K); targets (N,) int, or distributions q (N, K)."""
-    log_p = log_probs.double()
-    p = log_p.exp()
-    top, guess = log_p.max(-1)
-    if targets.is_floating_point():
-        q = targets.double()
-        nll = -(q * log_p.masked_fill(q == 0, 0.0)).sum(-1)  # 0 * -inf is no number
-        residual = p - q
-    else:
-        nll = -log_p.gather(-1, targets[:, None])[:, 0]
-        residual = p.scatter_add(-1, targets[:, None], -torch.ones_like(p[:, :1]))
-    return Judged(guess, rightness(guess, targets), nll, top.exp(), residual.square().sum(-1), p, residual)
-
-
-def rightness(guess: Tensor, targets: Tensor) -> Tensor:
-    """(N,) float64: whether the guess is the class; of a distribution, its value at the guess."""
-    if targets.is_floating_point():
-        return targets.gather(-1, guess[:, None])[:, 0].double()
-    return (guess == targets).double()
 
 
 class Scores(Metric):
@@ -131,19 +95,10 @@ class Scores(Metric):
     def compute(self) -> dict[str, float | None]:
         accuracy, nll, confidence, brier, *objective = (self.sums / self.count).tolist()
         values: dict[str, float | None] = dict(zip(self.objective, objective, strict=True)) | {"accuracy": accuracy}
-        derived = {
-            "nll": nll,
-            "perplexity": math.exp(nll) if nll < 700 else math.inf,
-            self.bits: nll / math.log(2),
-            "brier": brier,
-            "confidence": confidence,
-            "overconfidence": confidence - accuracy,
-            "ece": ece(self.bins).item(),
-            "mce": mce(self.bins).item(),
-        }
+        derived = summary(accuracy, nll, confidence, brier, self.bins, self.bits)
         if self.num_classes is not None:
             derived["classwise_ece"] = (self.by_class.abs().sum() / (self.num_classes * self.count)).item()
-        return values | (derived if self.bins[COUNT].any() else dict.fromkeys(derived))
+        return values | (derived if self.bins[COUNT].any() else dict.fromkeys(derived) | {"accuracy": accuracy})
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> Module:
         """Go where the module goes, in float64: FSDP casts modules, and torchmetrics lets it."""

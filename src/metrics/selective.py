@@ -1,7 +1,6 @@
 """Does confidence tell right answers from wrong ones?"""
 
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from .calibration import tie_means
@@ -12,6 +11,8 @@ def auroc(confidence: Tensor, right: Tensor) -> float | None:
 
     By ranks (Mann & Whitney 1947). None where all are right, or all wrong.
     """
+    from scipy.stats import rankdata  # here, as in calibration.py
+
     hits = int(right.sum())
     misses = len(right) - hits
     if hits == 0 or misses == 0:

@@ -3,7 +3,6 @@
 import math
 
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from .calibration import bin_table, ece
@@ -25,7 +24,7 @@ class NotFittedError(ValueError):
     """No temperature suits the data. The message, for the user, says why."""
 
 
-def fit_temperature(log_probs: Tensor, targets: Tensor, criterion: str) -> float:
+def fit_temperature(log_probs: Tensor, targets: Tensor, criterion: str = "nll") -> float:
     """The T that suits (N, K) log-probabilities to targets (N,) int.
 
     nll: minimises the mean nll over log T by Brent's bounded method, T within 0.01 to 100; it is convex in 1/T, so the
@@ -36,6 +35,8 @@ def fit_temperature(log_probs: Tensor, targets: Tensor, criterion: str) -> float
     Sources: Guo et al. 2017, arXiv:1706.04599, section 4.2; Peduzzi et al. 1996, A simulation study of the number of
     events per variable in logistic regression analysis (ten of the rarer outcome for each number that is fitted).
     """
+    from scipy.optimize import minimize_scalar  # here, as in calibration.py
+
     z = log_probs.double()
 
     def nll(log_t: float) -> float:

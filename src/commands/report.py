@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..config.errors import UserError, suggestion
 from ..config.guard import writing
-from ..package import called
+from ..names import called
 
 KEYS = ("baseline", "out")
 COMMAND = called("report")

@@ -4,7 +4,7 @@ import sys
 
 from ..config.errors import UserError
 from ..config.guard import writing
-from ..package import called
+from ..names import called
 
 COMMAND = called("tune")
 USAGE = f"""Search hyper-parameters: the words of training, some of them with several values, and how many trials.

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from ..checks import choice, integer, number
-from ..package import called
+from ..names import called
 from . import trust
 from .errors import UserError, suggestion
 from .words import check_once, key_of

@@ -10,7 +10,8 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ..package import CONF, called
+from ..names import called
+from ..package import CONF
 from .check import PROVIDED
 from .errors import UserError, suggestion
 from .schema import TrainerConf, keys_below

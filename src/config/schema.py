@@ -14,7 +14,7 @@ from typing import Any, Literal
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from ..package import called
+from ..names import called
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..package import actual
+from ..names import actual
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString, RangeSweep
 from hydra.errors import HydraException
 
-from ..package import called
+from ..names import called
 from .errors import UserError
 
 GROUPS = ("data", "model", "loss", "optimizer", "scheduler", "trainer", "speed", "experiment", "ablation", "debug")

@@ -13,7 +13,8 @@ import functools
 import importlib
 from typing import Any
 
-from ..package import CONF, actual
+from ..names import actual
+from ..package import CONF
 
 
 @functools.cache

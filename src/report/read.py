@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..config.errors import UserError
-from ..package import called
+from ..names import called
 from ..runs.debugging import debugging
 from ..runs.files import DamagedError, first_line, parse_yaml, read_bytes, read_text, read_yaml
 from ..runs.lock import is_held

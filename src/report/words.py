@@ -5,7 +5,7 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 
-from ..package import called
+from ..names import called
 from .measure import Span
 from .metrics import Metric
 from .read import Run

@@ -14,7 +14,7 @@ from ..config.trust import check_trusted
 from ..data.base import Data, DataError, Spec, generator
 from ..losses.base import LogitLoss
 from ..models.base import Network
-from ..package import actual
+from ..names import actual
 from ..tasks.parameters import parameter_groups
 from ..tasks.schedules import Schedule
 from .size import check_size

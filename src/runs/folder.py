@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config.errors import UserError
-from ..package import called
+from ..names import called
 from . import debugging
 from .files import DamagedError, read_yaml, synced, write_json, write_yaml
 from .lock import LOCK, held, is_file_of

@@ -21,7 +21,7 @@ from typing import IO, Any, Self
 from ..config.composed import Composed
 from ..garbage import uncollected
 from ..lifetime import adopt_orphans, end_with, running
-from ..package import NAME
+from ..names import NAME
 
 LONGEST = 1 << 20  # bytes of a request: more than a socket takes at once
 

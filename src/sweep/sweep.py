@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..package import called
+from ..names import called
 from ..runs.debugging import debugging
 from ..runs.files import write_yaml
 from ..runs.folder import family

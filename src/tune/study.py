@@ -21,7 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..config import schema
 from ..config.errors import UserError, suggestion
 from ..config.words import check_once, key_of
-from ..package import CONF, called
+from ..names import called
+from ..package import CONF
 from ..runs.debugging import debugging
 from ..runs.folder import family
 from ..runs.lock import held

@@ -15,7 +15,7 @@ from tests.commands import QUIET, only_run, result_of
 
 SETTINGS = (*QUIET, "data.train_examples=60", "data.eval_batch_size=500", "model.widths=[8]", "trainer.max_steps=2")
 LOSS = """
-from src.losses.base import ClassificationLoss
+from xent.losses.base import ClassificationLoss
 
 class OwnLoss(ClassificationLoss):
     def __init__(self, *, power: float) -> None:
@@ -29,7 +29,7 @@ class NoLoss: ...
 
 def made(): ...
 """
-DATA = "from src.data.mnist import MNIST5k\nclass OwnData(MNIST5k): pass\n"
+DATA = "from xent.data.mnist import MNIST5k\nclass OwnData(MNIST5k): pass\n"
 Run = Callable[..., int]
 
 

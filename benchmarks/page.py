@@ -14,17 +14,19 @@ SIDES = ("bare", "usual", "xent")
 INTRO = """# Benchmarks
 
 Written by `make bench` (`make bench-gpu`) from the figures in [benchmarks.json](benchmarks.json). Each training is done
-three times: **bare**, the tightest loop by hand (tensors in memory, fused optimizer, no metrics, no log, no checkpoint;
-xent's switches, but for the MLP, where nothing is compiled); the **usual** way (torchvision's data set, DataLoader with
-per-example transforms, a plain LightningModule with torchmetrics, TensorBoard, checkpoint; for text nanoGPT's loop);
-and **xent** as users run it, with all its metrics, TensorBoard and checkpoints, under the switches of its command. Same
-network, batch, optimizer, schedule, examples held out.
+three times, with the same network, batch, optimizer, schedule and held-out examples:
 
-Every side is a fresh process; the sides take turns in each round. Seconds are of the steps named, drawing of their
-batches, one validation at their end and what the side writes; not of imports, of decoding once, of the first steps and
-of compiling. Cells: median (quartiles) over the rounds. Ratios: median of the paired ratios by round (95 % interval,
-Student's t on their logarithms). Peak memory is resident memory of the largest process, libraries included.
-Environment variables are as the caller has them; train.py sets GOMP_SPINCOUNT for itself.
+- **bare**: the tightest loop by hand. Tensors in memory, fused optimizer, no metrics, no log, no checkpoint. It has xent's
+  switches, but nothing is compiled for the MLP.
+- **usual**: torchvision's data set, DataLoader with per-example transforms, a plain LightningModule with torchmetrics,
+  TensorBoard and checkpoint. For text it is nanoGPT's loop.
+- **xent** as users run it, with all its metrics, TensorBoard and checkpoints, under the switches of its command.
+
+Every side is a fresh process, and the sides take turns in each round. Seconds are of the steps named: drawing their batches,
+one validation at their end, and what the side writes. They are not of imports, of decoding once, of the first steps and of
+compiling. Cells are median (quartiles) over the rounds. Ratios are the median of the paired ratios by round (95 % interval,
+Student's t on their logarithms). Peak memory is resident memory of the largest process, libraries included. Environment
+variables are as the caller has them; train.py sets GOMP_SPINCOUNT for itself.
 """
 
 
@@ -142,9 +144,9 @@ def training(case: Case, found: Figures) -> list[str]:
     return [
         *table(head, rows),
         "",
-        "train.py takes twice the steps of the others, and its whole is of these; val nll: after half of them.",
+        "train.py takes twice the steps of the others; its whole is of all these steps, its val nll after half of them.",
         f"A validation is {case.val_words}.",
-        *([f"Workers of the usual way, the faster taken: {tried}."] if tried else []),
+        *([f"Workers of the usual way (the faster is taken): {tried}."] if tried else []),
         f"xent is {faster} times as fast as the usual way and takes {cost} times the bare loop's time,"
         f" {len(rounds)} rounds.",
         "",
@@ -176,7 +178,7 @@ def evaluation(found: Figures) -> list[str]:
         rows.append([name, *times, str(Ratio.of(full, plain)), spread(column(rounds, "epoch")), percent(added(rounds))])
     head = (
         "",
-        "logits alone, s",
+        "logits only, s",
         "Trainer.validate with all metrics, s",
         "ratio",
         "an epoch's steps, s",
@@ -186,7 +188,7 @@ def evaluation(found: Figures) -> list[str]:
 
 
 def plain(found: Figures) -> list[str]:
-    lines = ["The same in float32 with nothing compiled, which is xent's default; the bare loop as well.", ""]
+    lines = ["The same in float32 with nothing compiled, which is xent's default. The bare loop has that too.", ""]
     rows = []
     for name, rounds in found.items():
         times = [spread(column(rounds, side, "seconds"), 3) for side in SIDES]
@@ -197,9 +199,9 @@ def plain(found: Figures) -> list[str]:
 
 def switches(found: Figures) -> list[str]:
     lines = [
-        "Training steps alone (batch, forward, loss, backward, optimizer), variants in turn in one process. Compile:"
+        "Training steps only (batch, forward, loss, backward, optimizer), variants in turn in one process. Compile is"
     ]
-    lines += ["the first step less a later one; earned back: that by what a step saves against the row without it.", ""]
+    lines += ["the first step less a later one. Earned back is that, divided by what a step saves against the row without it.", ""]
     rows = []
     for name, measured in found.items():
         rounds, medians = measured["rounds"], {}
@@ -221,7 +223,7 @@ def starts(found: Figures) -> list[str]:
     beyond = [each["first_step"] - each["imports"] for each in rounds]
     row = [spread(column(rounds, "first_step")), spread(column(rounds, "imports")), spread(beyond)]
     head = ("first step of data=mnist_5k, s", "import torch, pytorch_lightning, s", "difference, s")
-    return ["From the command.", "", *table(head, [row])]
+    return ["Seconds from the command.", "", *table(head, [row])]
 
 
 def batches(found: Figures) -> list[str]:
@@ -236,7 +238,7 @@ def batches(found: Figures) -> list[str]:
 
 def scaling(found: Figures) -> list[str]:
     lines = ["Bare eager steps in float32: how cost grows, whatever trains. Memory is what a step adds to the process."]
-    lines += ["`linear_cross_entropy` is torch's, in pieces of 128 positions; it knows cross-entropy alone.", ""]
+    lines += ["`linear_cross_entropy` is torch's, in pieces of 128 positions; it knows cross-entropy only.", ""]
     head = ("", "batch", "width", "classes", "ms a step", "MiB")
     rows = [
         [row["model"] + " with linear_cross_entropy" * row.get("chunked", False)]
@@ -273,7 +275,7 @@ SECTIONS = (
     ("Switches", "switches", switches),
     ("Evaluation", "evaluation", evaluation),
     ("Start", "start", starts),
-    ("Source of batches alone", "batches", batches),
+    ("Source of batches only", "batches", batches),
     ("Scaling", "scaling", scaling),
     ("A sweep", "sweep", swept),
     ("Published runs", "published", published),

@@ -1,15 +1,27 @@
 """The page of the losses is what its script makes of them today."""
 
+import re
+
 import pytest
 import torch
 
-from docs.losses import PAGE, PICTURES, Entry, curve, entries, page
+from docs.losses import INTRO, PAGE, PICTURES, Entry, curve, entries, page
 
 ENTRIES = entries()
 
 
 def test_page_is_up_to_date() -> None:
     assert PAGE.read_text() == page(), "run 'python docs/losses.py'"
+
+
+def test_figures_of_the_chooser_are_those_of_the_page_that_it_names() -> None:
+    rows = [row for row in INTRO.splitlines() if row.startswith("| ") and ".md)" in row]
+    assert len(rows) >= 4
+    for row in rows:
+        (name,) = set(re.findall(r"\((\w+\.md)\)", row))
+        figures = re.findall(r"\d\.\d{2,}(?: ± \d\.\d+)?", row)
+        assert figures
+        assert [figure for figure in figures if figure not in PAGE.with_name(name).read_text()] == [], row
 
 
 def test_one_small_picture_a_loss() -> None:

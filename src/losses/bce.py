@@ -18,7 +18,7 @@ class BinaryCrossEntropyLoss(WeightedLoss):
     mean that torch and timm take. Class weights multiply the whole sum, w_y times all K questions of an example of
     class y; they do not weigh question k by w_k, as torch's ``weight`` does.
     Use it when an example may belong to several classes or to none, or with mixed images. Limits: the sum has about K
-    times the gradient of cross-entropy, so it wants its own learning rate.
+    times the gradient of cross-entropy, so it needs a learning rate of its own.
     Source: Cox 1958, The Regression Analysis of Binary Sequences; for many classes Beyer et al. 2020, arXiv:2006.07159.
     """
 

@@ -10,7 +10,7 @@ from .base import ClassWeights, WeightedLoss, expectation, upcast
 class CrossEntropyLoss(WeightedLoss):
     """Cross-entropy: -log p_y, with p = softmax(logits); for a target distribution q, H(q, p) = -sum_k q_k log p_k.
 
-    The negative log-likelihood of the target; H(q, p) = H(q) + KL(q || p), so it is least, H(q), at p = q.
+    The negative log-likelihood of the target; H(q, p) = H(q) + KL(q || p), so it is smallest, H(q), at p = q.
     At uniform p: ln K.
     Use it first: every other loss is judged against it. Limits: over-confident once the training set is fitted, and a
     wrong label costs without bound.

@@ -10,8 +10,8 @@ class ConfidencePenaltyLoss(ClassificationLoss):
     """Confidence penalty: -log p_y - beta H(p), with p = softmax(logits) and H(p) = -sum_k p_k log p_k.
 
     Pays for predictions of high entropy. beta = 0 is cross-entropy; at uniform p: (1 - beta) ln K; it can be negative.
-    Use it against over-confidence where smoothing all classes alike is too blunt. Limits: probabilities are biased to
-    uniform; at beta >= 1 uniform p may be better than being right.
+    Use it against over-confidence if label smoothing, which treats all classes alike, is too blunt. Limits:
+    probabilities are biased to uniform. At beta >= 1 uniform p may be better than being right.
     Source: Pereyra et al. 2017, arXiv:1701.06548, section 3.
     """
 

@@ -12,7 +12,7 @@ class KnowledgeDistillationLoss(DistillationLoss):
     The student z learns the labels (the term ``hard``) and the softened probabilities of the teacher t (``soft``); T^2
     keeps the size of the soft gradient as T = ``temperature`` grows. The KL is summed over classes. alpha = 0 is
     cross-entropy; alpha = 1 is 0 at z = t. At uniform p: (1 - alpha) ln K + alpha T^2 (ln K - H(softmax(t / T))).
-    Use it to train a small model where a better one exists. Limits: the student inherits the teacher's errors and its
+    Use it to train a small model if a better one exists. Limits: the student inherits the teacher's errors and its
     calibration; a teacher trained with smoothed labels teaches less.
     Source: Hinton, Vinyals & Dean 2015, arXiv:1503.02531, section 2 (there the cross-entropy to the teacher: the same
     gradient, another constant).

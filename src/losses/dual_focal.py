@@ -13,8 +13,8 @@ class DualFocalLoss(ClassificationLoss):
     Focal loss that also widens the gap to the class ranked just after the target, which counters focal's
     under-confidence. The gradient flows through p_j. gamma = 0 is cross-entropy.
     At uniform p no class is below: (1 - 1/K)^gamma * ln K.
-    Use it where focal loss calibrates too flat. Limits: it jumps where p_y ties with another class, and its minimiser
-    is not the class probabilities.
+    Use it if focal loss makes the model under-confident. Limits: it jumps if p_y ties with another class, and its
+    minimiser is not the class probabilities.
     Source: Tao et al. 2023, arXiv:2305.13665.
     """
 

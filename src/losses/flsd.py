@@ -10,10 +10,11 @@ from .base import ClassificationLoss, log_complement, of_class, upcast
 class SampleDependentFocalLoss(ClassificationLoss):
     """Sample-dependent focal loss: -(1 - p_y)^g * log p_y, with g = ``gamma_hard`` where p_y < ``threshold``.
 
-    Elsewhere g = ``gamma_easy``. Weighs the examples that are far off less than gamma_easy alone would; g is a constant
-    in the gradient, and the loss jumps at the threshold. Equal gammas, and thresholds 0 or 1, are focal loss.
+    Elsewhere g = ``gamma_easy``. Weighs the examples that are far off less than gamma_easy by itself would; g is a
+    constant in the gradient, and the loss jumps at the threshold. Equal gammas, and thresholds 0 or 1, are focal loss.
     At uniform p: (1 - 1/K)^g * ln K, g the hard one from 6 classes on (at the default threshold).
-    Use it for calibration without a gamma to tune. Limits: as focal loss, it flattens; no closed form of its minimiser.
+    Use it for calibration without a gamma to tune. Limits: as focal loss, it makes
+    probabilities too flat. Its minimiser has no closed form.
     Source: Mukhoti et al. 2020, arXiv:2002.09437, FLSD-53.
     """
 

@@ -12,7 +12,7 @@ class FocalLoss(WeightedLoss):
     """Focal loss: -(1 - p_y)^gamma * log p_y, with p = softmax(logits); soft: sum_k q_k (1 - p_k)^gamma (-log p_k).
 
     Down-weights examples that are already right; gamma = 0 is cross-entropy. At uniform p: (1 - 1/K)^gamma * ln K.
-    Use it when easy examples swamp the few hard ones, or to temper over-confidence. Limits: its minimiser is flatter
+    Use it when easy examples outnumber the few hard ones, or against over-confidence. Limits: its minimiser is flatter
     than the class probabilities, so a well-fitted model is under-confident. Lin's alpha is ``class_weights``.
     Source: Lin et al. 2017, arXiv:1708.02002, eq. 4 (softmax form, without alpha).
     """

@@ -11,8 +11,8 @@ class GeneralizedCrossEntropyLoss(ClassificationLoss):
 
     Between cross-entropy, q -> 0, and the absolute error 1 - p_y, q = 1; bounded by 1 / q, so a wrong label
     costs little. At uniform p: (1 - K^-q) / q.
-    Use it when a good share of the labels is wrong. Limits: the gradient vanishes where p_y is near 0, so with many
-    classes it may not start; the minimiser, p_k ~ eta_k^(1 / (1 - q)), is over-confident.
+    Use it when many labels are wrong. Limits: the gradient vanishes where p_y is near 0, so with many
+    classes it may not start to learn. The minimiser, p_k ~ eta_k^(1 / (1 - q)), is over-confident.
     Source: Zhang & Sabuncu 2018, arXiv:1805.07836, eq. 6 (the L_q loss, without truncation).
     """
 

@@ -14,7 +14,7 @@ class HingeLoss(ClassificationLoss):
     ``multiclass="crammer_singer"`` takes the worst class, "weston_watkins" the sum (which torch divides by K); they
     are equal for two classes. At z = 0: m and (K - 1) m.
     Use it when only accuracy and margins matter. Limits: scores are no probabilities, so there is no NLL, perplexity or
-    calibration; Crammer-Singer is not consistent where no class has a probability above one half.
+    calibration; Crammer-Singer is not consistent if no class has a probability above one half.
     Source: Crammer & Singer 2001, On the Algorithmic Implementation of Multiclass Kernel-based Vector Machines; Weston
     & Watkins 1999, Support Vector Machines for Multi-Class Pattern Recognition.
     """

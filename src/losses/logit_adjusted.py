@@ -15,9 +15,9 @@ class LogitAdjustedLoss(ClassificationLoss):
     The prior is added in training and left out of predictions, which read softmax(z): that learns eta_k / pi_k^tau,
     normalised, so rare classes are not neglected. Uniform pi and tau = 0 are cross-entropy. At z = 0: -log pi_y at
     tau = 1.
-    Use it when classes are unbalanced and each counts the same (balanced error). Limits: probabilities are those of a
-    balanced world, so NLL and calibration on test data as unbalanced as the training split are worse. Every class needs
-    an example.
+    Use it when classes are unbalanced and each should count the same (balanced error). Limits: probabilities are those
+    of a balanced world, so NLL and calibration on test data as unbalanced as the training split are worse. Every class
+    needs an example.
     Source: Menon et al. 2021, arXiv:2007.07314, eq. 10.
     """
 

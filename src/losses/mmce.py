@@ -11,7 +11,8 @@ class MaximumMeanCalibrationErrorLoss(ClassificationLoss):
 
     r is the confidence max_k p_k of each of the batch's m examples, c whether it is right (0 or 1, no gradient); the
     root, a kernel form of the calibration error, is added equally to every example. penalty = 0 is cross-entropy.
-    This is the paper's MMCE_m; the tables of Mukhoti et al. 2020 use MMCE_w, which weighs right and wrong apart.
+    This is the paper's MMCE_m; the tables of Mukhoti et al. 2020 use MMCE_w, which weighs right and wrong answers
+    separately.
     Use it to train for calibration itself. Limits: a statistic of the batch, so small batches are noisy, its cost is
     m^2, and accumulated, per-rank or text batches would give another loss.
     Source: Kumar et al. 2018, Trainable Calibration Measures for Neural Networks from Kernel Mean Embeddings (ICML).

@@ -11,7 +11,7 @@ class Poly1Loss(ClassificationLoss):
 
     Cross-entropy is sum_j (1 - p_y)^j / j; epsilon changes the coefficient of its first power, 1, to 1 + epsilon.
     epsilon = 0 is cross-entropy; at uniform p: ln K + epsilon (1 - 1/K).
-    Use it as cross-entropy with one more parameter: epsilon > 0 where it is too timid, < 0 where it is over-confident.
+    Use it as cross-entropy with one more parameter: epsilon > 0 if it is too timid, < 0 if it is over-confident.
     Limits: the minimiser is p_k = eta_k / (c - epsilon eta_k), sharper than the class probabilities for epsilon > 0.
     Source: Leng et al. 2022, arXiv:2204.12511, Poly-1.
     """

@@ -12,7 +12,7 @@ class SmoothedCrossEntropyLoss(WeightedLoss):
     """Label smoothing: H(q', p) with q' = (1 - a) q + a / K, a = ``smoothing`` and p = softmax(logits).
 
     Keeps logits finite: the best p_y is 1 - a + a / K, not 1, and the floor is H(q') > 0. With ``spread="others"`` a is
-    shared by the other K - 1 classes alone, which equals spread "all" at a K / (K - 1).
+    shared by the other K - 1 classes only, which equals spread "all" at a K / (K - 1).
     a = 0 is cross-entropy; at uniform p: ln K. Class weights multiply w_y H(q', p) (torch weighs each term of q').
     Use it when cross-entropy is over-confident or labels are slightly noisy. Limits: probabilities are biased to
     uniform, and a network trained with it makes a poorer teacher for distillation.

@@ -11,9 +11,9 @@ class SquaredScoresLoss(ClassificationLoss):
 
     Regression of the scores on M for the class and 0 for the others. At z = 0: kappa M^2.
     This is the sum over classes; Hui & Belkin divide by K. They raise kappa and M (to 15 and 30 at 1,000 classes),
-    since the one score of the class is else outweighed by the K - 1 others.
+    because the K - 1 others would outweigh the one score of the class.
     Use it to ask whether cross-entropy is needed at all. Limits: scores are no probabilities, so there is no NLL,
-    perplexity or calibration; from some tens of classes on it needs kappa and M.
+    perplexity or calibration; with tens of classes or more it needs kappa and M.
     Source: Hui & Belkin 2021, arXiv:2006.07322, the rescaled square loss.
     """
 

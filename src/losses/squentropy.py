@@ -10,8 +10,8 @@ class SquentropyLoss(ClassificationLoss):
 
     Cross-entropy plus the mean square of the other classes' logits, which fixes their level at 0: adding a constant to
     all logits changes it. At z = 0: ln K.
-    Use it for better calibration than cross-entropy with no parameter to tune. Limits: the pull of the other logits to
-    0 biases probabilities to uniform; softmax is how the paper reads them.
+    Use it for better calibration than cross-entropy, without a parameter to tune. Limits: the pull of the other logits
+    to 0 biases probabilities to uniform; softmax is how the paper reads them.
     Source: Hui, Belkin & Wright 2023, arXiv:2302.03952.
     """
 

@@ -6,6 +6,7 @@ a short form. A command that nothing here knows fails, so that none escapes.
 
 import contextlib
 import functools
+import importlib.util
 import itertools
 import re
 import shlex
@@ -96,11 +97,16 @@ def check_script(script: str, words: list[str]) -> None:
         assert [flag for flag in flags if f'"{flag}"' not in source] == []
 
 
+def script_of(one: Command, words: list[str]) -> str:
+    """The script that the first word names: ``xent train`` is ``python train.py``."""
+    return f"{words[0]}.py" if one.program == "xent" else words[0]
+
+
 def check(one: Command, places: dict[str, str]) -> None:
     """Raise unless the command is right."""
     words = filled(one.words, places)
-    if one.program == "python":
-        check_script(words[0], words[1:])
+    if one.program in ("python", "xent"):
+        check_script(script_of(one, words), words[1:])
     elif one.program == "seeds":
         check_training(*words[words.index("--") + 1 :])
     elif one.program in ("torchrun", "srun"):
@@ -112,7 +118,9 @@ def check(one: Command, places: dict[str, str]) -> None:
             if line.program == "python" and line.words[0] != "-m":
                 check(line, places)
     elif one.program == "pip":
-        asked = [word for word in words if word not in ("install", "check")]
+        asked = [
+            word for word in words if word not in ("install", "check", "-e") and not re.match(r"\.(\[\w+\])?$", word)
+        ]
         known = [need.partition(" ")[0] for group in (PINNED["dependencies"], *EXTRAS.values()) for need in group]
         assert [need for need in asked if need not in known and not any(k.startswith(f"{need}>") for k in known)] == []
     elif one.program in ("pytest", "bash"):
@@ -160,6 +168,8 @@ def give(script: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None
             done = subprocess.run([sys.executable, str(ROOT / script), *words], capture_output=True, text=True)
             assert done.returncode == 0, f"{words}\n{done.stdout}{done.stderr}"
             return
+    if "export=onnx" in words and not importlib.util.find_spec("onnx"):
+        return
     if script == "tune.py":
         words = laid_over([*words, "trials=2", "trainer.max_steps=4", *SHORT[1:]])
     if script in main:
@@ -177,8 +187,8 @@ def run(one: Command, places: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
     words = filled(one.words, places)
     for each in one.env:
         monkeypatch.setenv(*filled((each,), places)[0].split("=", 1))
-    if one.program == "python":
-        give(words[0], words[1:], monkeypatch)
+    if one.program in ("python", "xent"):
+        give(script_of(one, words), words[1:], monkeypatch)
     elif one.program == "seeds":
         give("train.py", words[words.index("--") + 1 :], monkeypatch)
     elif one.program == "make":
@@ -197,24 +207,32 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def places(own: Path, real_data: Path) -> dict[str, str]:
-    """What the reader's names stand for: a folder of images, a text, and runs, all below ``own``."""
-    (own / "datasets").symlink_to(real_data)
+def here(tmp_path_factory: pytest.TempPathFactory, real_data: Path) -> Path:
+    """Where the reader gives the commands."""
+    folder = tmp_path_factory.mktemp("here")
+    (folder / "datasets").symlink_to(real_data)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def places(own: Path, here: Path, real_data: Path) -> dict[str, str]:
+    """What the reader's names stand for: a folder of images, a text, and runs."""
     (own / "MNIST").symlink_to(real_data / "MNIST")
     for split, kind in itertools.product(("train", "test"), ("black", "white")):
         (own / split / kind).mkdir(parents=True)
         for number in range(12):
             grey = Image.new("L", (32, 32), number + 200 * (kind == "white"))
             grey.save(own / split / kind / f"{number}.png")
-    (own / "text.txt").write_text("ROMEO: He jests at scars that never felt a wound.\n" * 300)
-    with contextlib.chdir(own), pytest.MonkeyPatch.context() as patch:
+    text = own / "text.txt"
+    text.write_text("ROMEO: He jests at scars that never felt a wound.\n" * 300)
+    with contextlib.chdir(here), pytest.MonkeyPatch.context() as patch:
         give("train.py", ["-m", "loss=ce,focal"], patch)
-        give("train.py", ["data=text_file", "data.path=text.txt", "model=gpt"], patch)
-    (text_run,) = own.glob("runs/*/text_file*/*/seed0") or own.glob("runs/text_file*/*/seed0")
-    run_folder = next(iter(own.glob("runs/mnist_5k-mlp/ce*/seed0")))
+        give("train.py", ["data=text_file", f"data.path={text}", "model=gpt"], patch)
+    runs = {path.parent for path in here.rglob("result.json")}
     return {
-        **{"RUN_FOLDER": str(run_folder), "TEXT_RUN": str(text_run), "FILE": str(own / "text.txt")},
-        **{"FOLDER": str(own), "DATA": str(real_data), "NAME": "mnist_losses", "HOST": "localhost"},
+        "RUN_FOLDER": next(str(run) for run in sorted(runs) if "mnist_5k-mlp" in str(run)),
+        "TEXT_RUN": next(str(run) for run in runs if "text_file" in str(run)),
+        **{"FILE": str(text), "FOLDER": str(own), "DATA": str(real_data), "NAME": "mnist_losses", "HOST": "localhost"},
     }
 
 
@@ -226,9 +244,9 @@ def test_commands_are_right(page: Path, own: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "benchmarks"], ids=lambda page: page.stem)
-def test_commands_run(page: Path, places: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the top of the page to its end, in the reader's folder."""
-    monkeypatch.chdir(places["FOLDER"])
+def test_commands_run(page: Path, places: dict[str, str], here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the top of the page to its end."""
+    monkeypatch.chdir(here)
     monkeypatch.syspath_prepend(places["FOLDER"])
     each_of(page, lambda one: run(one, places, monkeypatch))
 

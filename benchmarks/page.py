@@ -16,17 +16,17 @@ INTRO = """# Benchmarks
 Written by `make bench` (`make bench-gpu`) from the figures in [benchmarks.json](benchmarks.json). Each training is done
 three times, with the same network, batch, optimizer, schedule and held-out examples:
 
-- **bare**: the tightest loop by hand. Tensors in memory, fused optimizer, no metrics, no log, no checkpoint. It has xent's
-  switches, but nothing is compiled for the MLP.
-- **usual**: torchvision's data set, DataLoader with per-example transforms, a plain LightningModule with torchmetrics,
-  TensorBoard and checkpoint. For text it is nanoGPT's loop.
+- **bare**: the tightest loop by hand. Tensors in memory, fused optimizer, no metrics, no log, no checkpoint. It has
+  xent's switches, but nothing is compiled for the MLP.
+- **usual**: torchvision's data set, DataLoader with per-example transforms, a plain LightningModule with
+  torchmetrics, TensorBoard and checkpoint. For text it is nanoGPT's loop.
 - **xent** as users run it, with all its metrics, TensorBoard and checkpoints, under the switches of its command.
 
-Every side is a fresh process, and the sides take turns in each round. Seconds are of the steps named: drawing their batches,
-one validation at their end, and what the side writes. They are not of imports, of decoding once, of the first steps and of
-compiling. Cells are median (quartiles) over the rounds. Ratios are the median of the paired ratios by round (95 % interval,
-Student's t on their logarithms). Peak memory is resident memory of the largest process, libraries included. Environment
-variables are as the caller has them; train.py sets GOMP_SPINCOUNT for itself.
+Every side is a fresh process, and the sides take turns in each round. Seconds are of the steps named: drawing their
+batches, one validation at their end, and what the side writes. They are not of imports, of decoding once, of the
+first steps and of compiling. Cells are median (quartiles) over the rounds. Ratios are the median of the paired ratios
+by round (95 % interval, Student's t on their logarithms). Peak memory is resident memory of the largest process,
+libraries included. Environment variables are as the caller has them; train.py sets GOMP_SPINCOUNT for itself.
 """
 
 
@@ -144,7 +144,7 @@ def training(case: Case, found: Figures) -> list[str]:
     return [
         *table(head, rows),
         "",
-        "train.py takes twice the steps of the others; its whole is of all these steps, its val nll after half of them.",
+        "train.py takes twice the steps of the others; its whole is of all of them, its val nll after half of them.",
         f"A validation is {case.val_words}.",
         *([f"Workers of the usual way (the faster is taken): {tried}."] if tried else []),
         f"xent is {faster} times as fast as the usual way and takes {cost} times the bare loop's time,"
@@ -201,7 +201,10 @@ def switches(found: Figures) -> list[str]:
     lines = [
         "Training steps only (batch, forward, loss, backward, optimizer), variants in turn in one process. Compile is"
     ]
-    lines += ["the first step less a later one. Earned back is that, divided by what a step saves against the row without it.", ""]
+    lines += [
+        "the first step less a later one; earned back is that, divided by what a step saves against the row without it.",
+        "",
+    ]
     rows = []
     for name, measured in found.items():
         rounds, medians = measured["rounds"], {}

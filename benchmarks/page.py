@@ -202,7 +202,7 @@ def switches(found: Figures) -> list[str]:
         "Training steps only (batch, forward, loss, backward, optimizer), variants in turn in one process. Compile is"
     ]
     lines += [
-        "the first step less a later one; earned back is that, divided by what a step saves against the row without it.",
+        "the first step less a later one; earned back is that over what a step saves against the row without it.",
         "",
     ]
     rows = []

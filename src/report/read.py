@@ -70,7 +70,8 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
     lost = [Run(folder, "damaged", why) for folder, why in found.unseen.items()]
     seen = set()
     for place, run in runs.items():
-        key = (run.config.get("identity"), run.seed, run.debugging)
+        ablation = run.config.get("choices", {}).get("ablation")  # two ablations may share runs, and each needs its own
+        key = (run.config.get("identity"), run.seed, ablation, run.debugging)
         if run.status == "finished" and key in seen:
             runs[place] = replace(run, status="duplicate", note="the same configuration and seed as one above")
         seen.add(key)

@@ -1,4 +1,4 @@
-"""Gather the pictures of calibration.md from a finished sweep.
+"""Make and gather the pictures of calibration.md, and the forest plot of the README, from a finished sweep.
 
 python train.py ablation=fashion_calibration
 python evaluate.py runs/fashion_calibration/ce-*/seed0 shift=all
@@ -11,10 +11,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.report.compare import compare
 from src.report.figures import pooled_grid
+from src.report.forest import forest_of
 from src.report.groups import sections_of
 from src.report.read import find_runs
-from src.report.style import save
+from src.report.style import save, sharp
+from src.report.write import find_baseline
 
 OUT = Path(__file__).with_suffix("")
 
@@ -22,6 +25,8 @@ OUT = Path(__file__).with_suffix("")
 def main() -> None:
     family = Path(sys.argv[1])
     (section,) = sections_of(find_runs([family]))
+    comparison = compare(section, find_baseline(section, None))
+    save(sharp(forest_of(comparison)), OUT / "forest.png")
     save(pooled_grid(section.groups, section.title), OUT / "losses.png")
     (run,) = family.glob("ce-*/seed0")
     for name in ("reliability", "confidence", "mistakes"):

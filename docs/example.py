@@ -10,13 +10,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from src.report.figures import curves_of, learning_curves, looks, pooled_grid, scatter
-from src.report.style import save
+from src.report.figures import curves_of, learning_curves, looks, pooled_grid
+from src.report.forest import forest_of
+from src.report.style import save, sharp
 from src.report.write import write_report
 
 OUT = Path(__file__).with_suffix("")
 PICTURES = {
-    "scatter": "Accuracy against calibration error, with 95 % intervals: best is bottom right",
+    "forest": "Difference of each loss to ce, with its 95 % interval; the shaded side is better",
     "nll": "Validation nll while training: mean over seeds, the band from the lowest to the highest",
     "ece": "Validation ece while training",
     "reliability": "Reliability, all seeds pooled",
@@ -25,12 +26,12 @@ PICTURES = {
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        _, (comparison,), _ = write_report([Path(sys.argv[1])], None, Path(folder))
+        _, (comparison,), *_ = write_report([Path(sys.argv[1])], None, Path(folder))
         text = (Path(folder) / "report.md").read_text()
     labels = [group.label for group in comparison.groups]
     look_of = looks(labels)
     curves = {group.label: curves_of(group) for group in comparison.groups}
-    save(scatter(comparison, labels, look_of), OUT / "scatter.png")
+    save(sharp(forest_of(comparison)), OUT / "forest.png")
     for name in ("nll", "ece"):
         known = {label: own[f"val/{name}"] for label, own in curves.items()}
         save(learning_curves(known, name, look_of), OUT / f"{name}.png")

@@ -56,15 +56,20 @@ def reliability_grid(panels: Mapping[str, Bins], title: str, columns: int = 3, e
         if column:
             axes.set_ylabel("")
             strip.set_ylabel("")
+    reliability_legend(figure, 4 if columns > 1 else 2)
+    figure.suptitle(fitted(title, width - 0.2, 10), y=1 - 0.06 / height)
+    return figure
+
+
+def reliability_legend(figure: Figure, columns: int) -> None:
+    """What the marks of ``reliability_axes`` mean, at the bottom of the figure."""
     handles = [
         Patch(label="accuracy", **ACCURACY),
         Line2D([], [], label="mean confidence", **CONFIDENT),
         Patch(label="over-confident", **OVER),
         Patch(label="under-confident", **UNDER),
     ]
-    figure.legend(handles=handles, loc="lower center", ncols=4 if columns > 1 else 2)
-    figure.suptitle(fitted(title, width - 0.2, 10), y=1 - 0.06 / height)
-    return figure
+    figure.legend(handles=handles, loc="lower center", ncols=columns)
 
 
 def reliability_axes(axes: Axes, strip: Axes, bins: Bins, title: str, ece_name: str = "ece") -> None:

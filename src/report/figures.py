@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from .compare import Comparison
-from .diagrams import Bins, reliability_axes, reliability_grid
+from .diagrams import Bins, reliability_axes, reliability_grid, reliability_legend
 from .groups import Group
 from .read import SPEED
 from .style import CYCLE, canvas, fitted, numbers, styled
@@ -125,13 +125,13 @@ def pooled(group: Group, name: str = "test") -> Bins | None:
 
 @styled
 def reliability(bins: Bins, title: str) -> Figure:
-    """One reliability diagram."""
-    figure = Figure(
-        figsize=(3.1, 3.6)
-    )  # no layout engine: the margins are known, to find them takes as long as to draw
+    """One reliability diagram with its legend."""
+    # no layout engine: the margins are known, to find them takes as long as to draw
+    figure = Figure(figsize=(3.1, 4.0))
     axes, strip = figure.subplots(2, 1, height_ratios=[4, 1])
-    figure.subplots_adjust(left=0.25, right=0.96, bottom=0.12, top=0.93, hspace=0.12)
+    figure.subplots_adjust(left=0.25, right=0.96, bottom=0.21, top=0.937, hspace=0.12)
     reliability_axes(axes, strip, bins, title, POOLED)
+    reliability_legend(figure, 2)
     return figure
 
 

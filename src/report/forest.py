@@ -35,34 +35,47 @@ def panels(comparison: Comparison) -> list[Metric]:
     return [metric for metric in comparison.judged if metric.phrase and metric.name in known]
 
 
+def forest_of(comparison: Comparison) -> Figure:
+    """The figure of all losses, by itself: with a title that says of what it is."""
+    assert comparison.baseline is not None, "a difference is to a baseline"
+    name = comparison.baseline.label
+    common = sorted({cell.difference.n for cell in comparison.cells.values() if cell.difference is not None})
+    seeds = f"{common[0]} to {common[-1]}" if len(common) > 1 else common[0]
+    title = (comparison.section.title, f"difference to {name} with its 95 % interval, {seeds} seeds")
+    return forest(comparison, [group.label for group in comparison.groups], columns=2, title=title)
+
+
 @styled
-def forest(comparison: Comparison, labels: Sequence[str], *, narrow: bool = False, title: str = "") -> Figure:
-    """A panel for each of ``panels``, side by side or (``narrow``) one below another, and a row for each of ``labels``
-    but the baseline's.
+def forest(comparison: Comparison, labels: Sequence[str], *, columns: int = 4, title: Sequence[str] = ()) -> Figure:
+    """A panel for each of ``panels``, in so many columns (one for a phone), and a row for each of ``labels`` but the
+    baseline's; the lines of ``title`` above.
 
     A row is the difference to the baseline with its single 95 % interval; the mark is compare.py's word for it. The
     better side of 0 is shaded. The comparison must have at least one panel.
     """
     metrics = panels(comparison)
     rows = [label for label in labels if comparison.baseline is None or label != comparison.baseline.label]
-    left, across, gap = (1.28, 2.2, 0.0) if narrow else (1.75, 2.05, 0.22)
-    height, head = ROW * len(rows), 0.3 * bool(title)
-    columns, lines = (1, len(metrics)) if narrow else (len(metrics), 1)
-    width, legend = left + columns * across + (columns - 1) * gap + 0.16, 0.78 if narrow else 0.32
+    columns = min(columns, len(metrics))
+    lines = math.ceil(len(metrics) / columns)
+    left, across, gap = (1.28, 2.2, 0.0) if columns == 1 else (1.55, 2.05, 0.22)
+    height, head = ROW * len(rows), 0.2 * len(title)
+    width = left + columns * across + (columns - 1) * gap + 0.16
+    in_row = max(1, int(width / 1.7))  # marks of the legend
+    legend = 0.2 * math.ceil(len(MARKS) / in_row) + 0.16
     tall = head + lines * (ABOVE + height + BELOW) + legend
     figure = Figure(figsize=(width, tall))
     seen: set[str] = set()
     for i, metric in enumerate(metrics):
-        column, line = (0, i) if narrow else (i, 0)
+        line, column = divmod(i, columns)
         bottom = tall - head - line * (ABOVE + height + BELOW) - ABOVE - height
         axes = axes_at(figure, left + column * (across + gap), bottom, across, height)
         seen |= _panel(axes, comparison, metric, rows)
         names = [fitted(label, left - 0.12, 9) for label in rows] if column == 0 else [""] * len(rows)
         axes.set_yticks(range(len(rows)), names)
     marks = [_mark(word, label=word, linewidth=1.4) for word in MARKS if word in seen]
-    figure.legend(handles=marks, loc="lower center", ncols=2 if narrow else 6, handlelength=2.2, columnspacing=1.2)
-    if title:
-        figure.text(0.08 / width, 1 - 0.08 / tall, fitted(title, width - 0.16, 10), va="top", fontsize=10)
+    figure.legend(handles=marks, loc="lower center", ncols=in_row, handlelength=2.2, columnspacing=1.2)
+    for i, text in enumerate(title):
+        figure.text(0.08 / width, 1 - (0.08 + 0.2 * i) / tall, fitted(text, width - 0.16, 10), va="top", fontsize=10)
     return figure
 
 

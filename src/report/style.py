@@ -99,6 +99,12 @@ def save(figure: Figure, path: Path) -> bytes:
     return png.getvalue()
 
 
+def sharp(figure: Figure) -> Figure:
+    """The figure with twice as many pixels, for a page that scales it."""
+    figure.set_dpi(200)
+    return figure
+
+
 @functools.cache
 def _glyphs(family: str) -> frozenset[int]:
     return frozenset(get_font(findfont(family)).get_charmap())

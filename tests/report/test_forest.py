@@ -87,11 +87,11 @@ def test_the_better_side_is_marked(comparison: Comparison) -> None:
         assert arrow in [text.get_text() for text in axes.texts]
 
 
-@pytest.mark.parametrize("narrow", [False, True])
-def test_nothing_is_clipped_or_overlaps(narrow: bool, comparison: Comparison) -> None:
-    figure = forest(comparison, labels_of(comparison), narrow=narrow, title=f"{LONG} {LONG}")
+@pytest.mark.parametrize(("columns", "widest"), [(1, 3.9), (2, 6.3), (4, 11)])  # a phone, GitHub, a page of 1280
+def test_nothing_is_clipped_or_overlaps(columns: int, widest: float, comparison: Comparison) -> None:
+    figure = forest(comparison, labels_of(comparison), columns=columns, title=(f"{LONG} {LONG}", "below"))
     pixels(figure)
-    assert figure.get_size_inches()[0] <= (3.9 if narrow else 11)  # a phone's 390 pixels, a page's 1280
+    assert figure.get_size_inches()[0] <= widest
     boxes = [(text, text.get_window_extent()) for text in texts(figure)]
     for text, box in boxes:
         assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1, text

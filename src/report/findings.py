@@ -217,7 +217,7 @@ def _no_verdict(comparison: Comparison, labels: Sequence[str]) -> str:
 
 def _remarks(comparison: Comparison, lost: Sequence[Run]) -> list[str]:
     """What was not compared or not judged, and why."""
-    told = [*_unjudged(comparison), *_few(comparison)]
+    told = [*_unjudged(comparison), *_untestable(comparison), *_few(comparison)]
     tried = {group.label for group in comparison.section.passed_over}
     if tried:
         told.append(
@@ -248,6 +248,21 @@ def _unjudged(comparison: Comparison) -> list[str]:
         why = silent_all if lacking == of_probabilities else "cannot be judged fully"
         told.append(f"{listed(labels, MOST)} {why}: no {listed(lacking, last='or')}")
     return told
+
+
+def _untestable(comparison: Comparison) -> list[str]:
+    """Differences on enough seeds that nevertheless have no p: a value is infinite, or nothing varies."""
+    lost: dict[str, list[str]] = {}
+    for metric in comparison.judged:
+        for group in comparison.groups:
+            cell = comparison.cells.get((group.label, metric.name))
+            difference = cell.difference if cell else None
+            if cell and difference and difference.n >= LEAST_SEEDS and not cell.word(metric):
+                lost.setdefault(metric.title, []).append(group.label)
+    return [
+        f"{listed(labels, MOST)}: not tested in {title}, because a value is infinite or no seed differs from another"
+        for title, labels in lost.items()
+    ]
 
 
 def _few(comparison: Comparison) -> list[str]:

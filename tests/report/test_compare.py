@@ -246,6 +246,7 @@ def test_a_run_that_diverged_keeps_its_place(tmp_path: Path) -> None:
     assert cell.mean.value == math.inf and math.isnan(cell.mean.low)
     assert not cell.significant
     assert cell.word(found.judged[1]) == "" and "nll" not in told(found)
+    assert told(found)["remarks"].startswith("brier: not tested in nll, because a value is infinite or ")
 
 
 def test_bins_of_seeds_are_pooled_by_counts(tmp_path: Path) -> None:

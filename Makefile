@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 RUNS ?= runs
+PORT ?= 6006
 NAME ?= mnist_losses
 # the tests use both cores of a small machine; WORKERS=0 shows their output as they run
 WORKERS ?= 2
@@ -66,8 +67,9 @@ bench: setup ## measure against the bare loop and the usual way, write docs/benc
 bench-gpu: setup ## the same on a GPU, and the experiments that have published figures
 	$(BIN)/python benchmarks/bench.py --device cuda --parts mnist_mlp shakespeare_gpt cifar_resnet20 evaluation scaling published $(ARGS)
 
-tensorboard: setup ## TensorBoard on all runs
-	$(BIN)/tensorboard --logdir runs
+tensorboard: setup ## TensorBoard, and the link that opens it on what compares losses; RUNS=runs/mnist_losses PORT=6007
+	@$(BIN)/python -m src.runs.links $(RUNS) $(PORT)
+	$(BIN)/tensorboard --logdir $(RUNS) --port $(PORT)
 
 lock: ## make requirements.lock anew from pyproject.toml (in an empty environment)
 	$(PYTHON) -m venv .venv-lock

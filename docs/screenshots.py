@@ -10,20 +10,21 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+from src.runs.links import tensorboard_link
+
 PICTURES = Path(__file__).with_name("tensorboard")
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
     *("--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-# As query: lines as SVG, so that a test can count them; the runs' own folder names, coloured by loss; no smoothing.
-OVERLAY = {"forceSVG": "true", "smoothing": "0", "runFilter": r"seed\d+$", "runColorGroup": r"regex:^(\w+)-"}
+SVG = {"forceSVG": "true"}  # as query: lines as SVG, so that a test can count them
 PICTURE = "#main-image-container img"
 # All text that a page shows, through the shadow roots of its elements.
 WORDS = """
@@ -98,6 +99,12 @@ def visit(driver: Chrome, address: str, tab: str, size: tuple[int, int] = (1400,
     driver.get(f"{address}?{urlencode(query)}#{tab}")
 
 
+def follow(driver: Chrome, address: str, runs: Path, size: tuple[int, int] = (1400, 1000), **query: str) -> None:
+    """Open the link that the project prints for a folder of runs, at this TensorBoard."""
+    link = urlsplit(tensorboard_link(runs))
+    visit(driver, address, link.fragment, size, **dict(parse_qsl(link.query)), **query)
+
+
 def words(driver: Chrome) -> list[str]:
     return driver.execute_script(WORDS)
 
@@ -133,14 +140,9 @@ def main(runs: Path) -> None:
     """Take all pictures."""
     PICTURES.mkdir(exist_ok=True)
     with tensorboard(runs) as address, chromium() as driver:
-        visit(driver, address, "timeseries", (1600, 780), tagFilter="val/(nll|accuracy|ece)$", **OVERLAY)
-        shows(driver, "val", "/nll")
-        (settings,) = driver.execute_script(ELEMENTS, "button.settings-button")
-        settings.click()
+        follow(driver, address, runs, (1280, 900))
+        shows(driver, "Pinned", "/brier")
         shoot(driver, "scalars")
-        visit(driver, address, "custom_scalars", (1520, 920))
-        shows(driver, "compare losses", "overconfidence")
-        shoot(driver, "compare-losses")
         visit(driver, address, "hparams", (2340, 500))
         until(driver, lambda: table(driver))
         shoot(driver, "hparams", element="vaadin-grid")

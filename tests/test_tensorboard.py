@@ -16,9 +16,10 @@ from selenium.webdriver import Chrome
 
 from docs.screenshots import (
     ELEMENTS,
-    OVERLAY,
     PICTURE,
+    SVG,
     chromium,
+    follow,
     shoot,
     shows,
     table,
@@ -26,9 +27,8 @@ from docs.screenshots import (
     type_filter,
     until,
     visit,
-    words,
 )
-from src.runs.events import CHARTS, METRICS, PAGE, SHOWN, EventFiles
+from src.runs.events import METRICS, PICTURES, SHOWN, EventFiles
 from tests.commands import train
 from tests.runs.test_events import png
 
@@ -42,7 +42,13 @@ WORDS = (
     *("trainer=cpu", "trainer.threads=1", "data.train_examples=400", "data.batch_size=20", "model.widths=[16]"),
     *("trainer.max_steps=40", "trainer.log_every_n_steps=10", "trainer.val_every_n_steps=10"),
 )
-LOSSES = (("loss=ce",), ("loss=focal", "loss.gamma=3"), ("loss=hinge",))
+LOSSES = (
+    ("loss=ce",),
+    ("loss=ce", "seed=1"),
+    ("loss=focal", "loss.gamma=1"),
+    ("loss=focal", "loss.gamma=3"),
+    ("loss=hinge",),
+)
 TAG = "synthetic"
 SIZES = "return arguments[0].map(image => [image.naturalWidth, image.naturalHeight])"
 
@@ -62,8 +68,8 @@ class Runs:
         with (self.folders[name] / "metrics.csv").open() as file:
             return [float(line["value"]) for line in csv.DictReader(file) if line["tag"] == tag]
 
-    def tested(self, name: str) -> dict[str, float | None]:
-        return json.loads((self.folders[name] / "result.json").read_text())["metrics"]["test"]
+    def result(self, name: str) -> dict[str, dict[str, float | None]]:
+        return json.loads((self.folders[name] / "result.json").read_text())["metrics"]
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +83,20 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         later = EventFiles(path, unit=1, resumed_at=40)
         later.image(TAG, png(runs.pictures[name]), 41)
         later.image("another", png(runs.pictures[name][:20]), 41)
+        later.save()
     return runs
 
 
 @pytest.fixture(scope="module")
 def address(runs: Runs) -> Iterator[str]:
     with tensorboard(runs.family) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def everything(runs: Runs) -> Iterator[str]:
+    """A TensorBoard on the folder of all families."""
+    with tensorboard(runs.family.parent) as address:
         yield address
 
 
@@ -110,30 +124,43 @@ def strokes(driver: Chrome, card: object) -> list[int]:
     return [path.count("L") + 1 for display, path in drawn if display != "none"]
 
 
-def test_losses_are_overlaid(page: Chrome, address: str, runs: Runs) -> None:
-    visit(page, address, "timeseries", tagFilter="^val/nll$", **OVERLAY)
-    shows(page, "val", "/nll", *runs.names)
-    until(page, lambda: len(page.execute_script(ELEMENTS, "scalar-card tb-data-table-content-row")) == 2)
-    (card,) = page.execute_script(ELEMENTS, "scalar-card")
-    until(page, lambda: strokes(page, card) == [4, 4])
-    rows = [row.text.split("\n") for row in page.execute_script(ELEMENTS, "scalar-card tb-data-table-content-row")]
-    assert {row[0]: float(row[1]) for row in rows} == {
-        name: pytest.approx(runs.curve(name, "val/nll")[-1], abs=1e-4) for name in runs.probabilistic
-    }
+def rows_of(driver: Chrome, card: object) -> list[tuple[str, str, float]]:
+    """Name, colour and value of each run in the table of a time series card."""
+    rows = driver.execute_script("return [...arguments[0].querySelectorAll('tb-data-table-content-row')]", card)
+    dot = "return getComputedStyle(arguments[0].querySelector('.row-circle > *')).backgroundColor"
+    return [(row.text.split("\n")[0], driver.execute_script(dot, row), float(row.text.split("\n")[1])) for row in rows]
 
 
-def test_one_page_compares_the_losses(page: Chrome, address: str, runs: Runs) -> None:
-    visit(page, address, "custom_scalars")
-    legend = [f"{split}/nll ({name})" for split in ("train", "val") for name in runs.probabilistic]
-    shows(page, PAGE, *CHARTS, *legend, *runs.names)
-    seen = words(page)
-    assert seen.count(PAGE) == 1, "the pages of all runs are one"
-    assert [text for text in seen if text in CHARTS] == list(CHARTS)
-    cards = page.execute_script(ELEMENTS, "tf-custom-scalar-multi-line-chart-card")
-    expected = {name: 2 * sum(bool(runs.curve(run, f"val/{name}")) for run in runs.names) for name in CHARTS}
-    assert expected["nll"] == 4
-    assert expected["accuracy"] == 6
-    until(page, lambda: [f"Matches ({expected[card.text.split()[0]]})" in card.text for card in cards] == [True] * 6)
+@pytest.mark.parametrize("below", ["family", "all"])
+def test_the_link_opens_on_pinned_scores_in_a_colour_a_loss(
+    page: Chrome, address: str, everything: str, runs: Runs, below: str
+) -> None:
+    """Read from the folder of a family, or from that of all runs."""
+    root, prefix = (runs.family, "") if below == "family" else (runs.family.parent, f"{runs.family.name}/")
+    follow(page, address if below == "family" else everything, root, (1400, 2000), **SVG)
+    pinned = "metrics-pinned-view scalar-card"
+    until(page, lambda: len(page.execute_script(ELEMENTS, f"{pinned} tb-data-table-content-row")) == 4 + 5 + 4 + 4)
+    cards = {title(page, card): card for card in page.execute_script(ELEMENTS, pinned)}
+    assert list(cards) == ["val/nll", "val/accuracy", "val/ece", "val/brier"]
+    until(page, lambda: strokes(page, cards["val/accuracy"]) == [4] * 5)
+    for tag, card in cards.items():
+        shown = rows_of(page, card)
+        values = {prefix + name: curve[-1] for name in runs.names if (curve := runs.curve(name, tag))}
+        assert {name: value for name, _, value in shown} == pytest.approx(values, abs=1e-4)
+    colours = {(loss_of(name), colour) for name, colour, _ in rows_of(page, cards["val/accuracy"])}
+    assert {loss for loss, _ in colours} == {"ce", "focal-gamma1", "focal-gamma3", "hinge"}
+    assert len(colours) == len({colour for _, colour in colours}) == 4
+    groups = [group.text.split("\n")[0] for group in page.execute_script(ELEMENTS, ".group-title")]
+    assert groups == ["Pinned", "train", "val", PICTURES], "curves come before pictures, and there are no dots"
+
+
+def title(driver: Chrome, card: object) -> str:
+    return driver.execute_script("return arguments[0].querySelector('.tag').title", card)
+
+
+def loss_of(name: str) -> str:
+    """The loss and its gamma in the name of a run."""
+    return "-".join(name.split("/")[-2].split("-")[: 2 if "gamma" in name else 1])
 
 
 def test_a_row_a_run(page: Chrome, address: str, runs: Runs) -> None:
@@ -141,15 +168,13 @@ def test_a_row_a_run(page: Chrome, address: str, runs: Runs) -> None:
     until(page, lambda: len(table(page)) == len(runs.names))
     rows = {row["Trial ID"]: row for row in table(page)}
     assert rows.keys() == set(runs.names)
-    losses = {(row["loss"], row["loss_parameters"], row["seed"]) for row in rows.values()}
-    assert {(loss, text.split(" ")[0], seed) for loss, text, seed in losses} == {
-        *(("ce", "beta=0.999", "0"), ("focal", "gamma=3", "0"), ("hinge", "margin=1.0", "0")),
-    }
+    assert {row["loss"] for row in rows.values()} == {"ce", "focal", "hinge"}
     for name, row in rows.items():
         assert set(row) == {"Trial ID", "Show Metrics", *SHOWN, *METRICS[:5]}
         assert float(row["lr"]) == 0.002
-        for tag in METRICS[:5]:
-            value = runs.tested(name).get(tag.partition("/")[2])
+        for tag in (*METRICS[:5], *(key for key in SHOWN if "/" in key)):
+            split, _, metric = tag.partition("/")
+            value = runs.result(name)[split].get(metric)
             if value is None:
                 assert row[tag] == "", (name, tag)
             else:
@@ -157,10 +182,10 @@ def test_a_row_a_run(page: Chrome, address: str, runs: Runs) -> None:
     assert {name for name, row in rows.items() if row["test/nll"] == ""} == set(runs.names) - set(runs.probabilistic)
 
 
-def test_pictures_are_in_runs_of_their_own(page: Chrome, address: str, runs: Runs) -> None:
+def test_pictures_are_shown_as_they_are(page: Chrome, address: str, runs: Runs) -> None:
     visit(page, address, "images")
     type_filter(page, TAG)
-    shows(page, TAG, *(f"{name}/figures" for name in runs.names))
+    shows(page, f"{PICTURES}/{TAG}", *runs.names)
 
     def seen() -> bool:
         sources = {image.get_attribute("src") for image in page.execute_script(ELEMENTS, PICTURE)}
@@ -168,7 +193,7 @@ def test_pictures_are_in_runs_of_their_own(page: Chrome, address: str, runs: Run
         return all(any(np.array_equal(picture, other) for other in drawn) for picture in runs.pictures.values())
 
     until(page, seen)
-    until(page, lambda: page.execute_script(SIZES, page.execute_script(ELEMENTS, PICTURE)).count([60, 40]) >= 3)
+    until(page, lambda: page.execute_script(SIZES, page.execute_script(ELEMENTS, PICTURE)).count([60, 40]) >= 5)
 
 
 def picture_at(source: str) -> np.ndarray:

@@ -1,6 +1,8 @@
-"""What a run shows in TensorBoard: curves, a page of charts, a row of hyper-parameters, pictures and text."""
+"""What a run shows in TensorBoard: curves, a row of hyper-parameters, pictures and text."""
 
+import math
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,12 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.api_pb2 import DataType, Experiment, HParamInfo, MetricInfo, MetricName
 from tensorboard.plugins.hparams.metadata import EXPERIMENT_TAG, create_summary_metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 Plain = dict[str, Any]
 
-# Each chart overlays both splits of every run. Tags are regular expressions, matched from the start of a tag.
-PAGE = "compare losses"
-CHARTS = ("nll", "perplexity", "accuracy", "ece", "brier", "overconfidence")
-LAYOUT = {PAGE: {name: ["Multiline", [f"train/{name}$", f"val/{name}$"]] for name in CHARTS}}
+# TensorBoard orders groups of tags by name, and pictures are to come after train/ and val/.
+PICTURES = "visuals"
 
 # TensorBoard takes the columns of all runs from any one of them, so every run has all, whatever it trained.
 COLUMNS: dict[str, tuple[type[str] | type[float], str]] = {
@@ -47,66 +46,56 @@ COLUMNS: dict[str, tuple[type[str] | type[float], str]] = {
     "teacher": (str, "teacher"),
     "experiment": (str, "choices.experiment"),
 }
-# Five columns of each kind are shown until the user ticks others: these, and the first five metrics.
-SHOWN = ("data", "loss", "loss_parameters", "lr", "seed")
-METRICS = (
-    *("test/accuracy", "test/nll", "test/brier", "test/ece", "test/ece_ts"),
-    *("test/perplexity", "test/overconfidence", "test/temperature", "test/nll_ts", "test/brier_ts"),
+# One number a run: as scalars they would be cards with one dot, so they are columns beside the settings.
+TESTED = (
+    *("test/accuracy", "test/nll", "test/ece", "test/ece_ts", "test/brier", "test/perplexity", "test/bits_per_char"),
+    *("test/overconfidence", "test/temperature", "test/nll_ts", "test/brier_ts", "test/classwise_ece"),
 )
+# Five columns of each kind are shown until the user ticks others: these, and the first five metrics.
+SHOWN = ("loss", "lr", "test/accuracy", "test/nll", "test/ece")
+# The last value of each curve.
+METRICS = ("val/accuracy", "val/nll", "val/ece", "val/brier", "val/overconfidence", "train/nll")
 
 
 class EventFiles(TensorBoardLogger):
-    """TensorBoard's event files in the run's folder, and nothing else there; pictures and text in its ``figures/``.
+    """TensorBoard's event file in the run's folder, and nothing else there.
 
-    To TensorBoard ``figures/`` is a run of its own beside the run, so that curves load without them. ``unit`` is what
-    one optimizer step is on TensorBoard's axis: 1, or the examples of a step. ``resumed_at`` is the checkpoint's step:
-    what was drawn after it is hidden.
+    ``unit`` is what one optimizer step is on TensorBoard's axis: 1, or the examples of a step. ``resumed_at`` is the
+    checkpoint's step: what was drawn after it is hidden.
     """
 
     def __init__(self, folder: Path, *, unit: int, resumed_at: int | None) -> None:
         self.unit = unit
-        self.purge_step = None if resumed_at is None else resumed_at * unit + 1
-        super().__init__(folder, name="", version="", default_hp_metric=False, purge_step=self.purge_step)
-        self._figures: SummaryWriter | None = None
-        if resumed_at is None:
-            self.experiment.add_custom_scalars(LAYOUT)
-
-    @property
-    def figures(self) -> SummaryWriter:
-        """The writer of ``figures/``, made when first used."""
-        if self._figures is None:
-            self._figures = SummaryWriter(str(Path(self.log_dir) / "figures"), purge_step=self.purge_step)
-        return self._figures
+        purge_step = None if resumed_at is None else resumed_at * unit + 1
+        super().__init__(folder, name="", version="", default_hp_metric=False, purge_step=purge_step)
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        """Draw scalars by tag at an optimizer step."""
+        """Draw scalars by tag at an optimizer step, but for ``undrawn``."""
         assert step is not None
         # one event for all: one for each, as the base class writes them, takes several times as long
-        scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value in metrics.items()]
+        scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value in metrics.items() if not undrawn(tag)]
         self.experiment.file_writer.add_summary(Summary(value=scalars), step * self.unit)
 
     @rank_zero_only
-    def image(self, tag: str, png: bytes, step: int) -> None:
+    def image(self, name: str, png: bytes, step: int) -> None:
         """Show a picture."""
         width, height = struct.unpack(">II", png[16:24])  # of the header, which is always there
         picture = Summary.Image(width=width, height=height, encoded_image_string=png)
-        writer: Any = self.figures.file_writer
-        writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=picture)]), step * self.unit)
-        self.figures.flush()
+        value = Summary.Value(tag=f"{PICTURES}/{name}", image=picture)
+        self.experiment.file_writer.add_summary(Summary(value=[value]), step * self.unit)
 
     @rank_zero_only
     def text(self, tag: str, markdown: str, step: int) -> None:
         """Show text."""
-        self.figures.add_text(tag, markdown, step * self.unit)
-        self.figures.flush()
+        self.experiment.add_text(tag, markdown, step * self.unit)
 
     @rank_zero_only
-    def hyperparameters(self, cfg: Plain, step: int) -> None:
-        """Make the run a row of the HParams tab, once, at its end; its metrics are the scalars that are drawn already.
+    def hyperparameters(self, cfg: Plain, test: Mapping[str, float | None], step: int) -> None:
+        """Make the run a row of the HParams tab, once, at its end: settings and ``test``, name -> value.
 
-        What the run has not, such as the nll of a loss without probabilities, is an empty cell.
+        What the run does not have, such as the nll of a loss without probabilities, is an empty cell.
         """
-        _, start, end = hparams(row(cfg), {})  # type: ignore[no-untyped-call]
+        _, start, end = hparams(row(cfg) | results(test), {})  # type: ignore[no-untyped-call]
         for summary in (columns(), start, end):
             self.experiment.file_writer.add_summary(summary, step * self.unit)
         self.save()
@@ -120,18 +109,33 @@ class EventFiles(TensorBoardLogger):
         self.save()
 
 
+def undrawn(tag: str) -> bool:
+    """Whether a value of metrics.csv is not drawn as a curve.
+
+    A test gives one value. ``bits`` is nll / ln 2. ``mce`` is mostly the noise of the bin with the fewest examples.
+    """
+    split, _, name = tag.partition("/")
+    return split == "test" or name in ("bits", "mce")
+
+
 def columns() -> Summary:
     """The table's columns. No domains: a value that another run's domain lacks would be filtered out of the table."""
     types = {str: DataType.DATA_TYPE_STRING, float: DataType.DATA_TYPE_FLOAT64}
+    kinds: dict[str, type[str] | type[float]] = {key: kind for key, (kind, _) in COLUMNS.items()}
+    kinds |= dict.fromkeys(TESTED, float)
     experiment = Experiment(
         # what differs comes first
-        hparam_infos=[
-            HParamInfo(name=key, type=types[kind], differs=key in SHOWN) for key, (kind, _) in COLUMNS.items()
-        ],
+        hparam_infos=[HParamInfo(name=key, type=types[kind], differs=key in SHOWN) for key, kind in kinds.items()],
         metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in METRICS],
     )
     metadata = create_summary_metadata(HParamsPluginData(experiment=experiment))
     return Summary(value=[Summary.Value(tag=EXPERIMENT_TAG, metadata=metadata)])
+
+
+def results(test: Mapping[str, float | None]) -> dict[str, float]:
+    """The values of TESTED that there are; TensorBoard can show no infinite one."""
+    known = {tag: test.get(tag.partition("/")[2]) for tag in TESTED}
+    return {tag: value for tag, value in known.items() if value is not None and math.isfinite(value)}
 
 
 def row(cfg: Plain) -> dict[str, str | float | None]:

@@ -122,7 +122,7 @@ class Fit:
                 return {}
             boards = [logger for logger in trainer.loggers if isinstance(logger, EventFiles)]
             for board in boards:
-                board.hyperparameters(cfg, result["steps"])
+                board.hyperparameters(cfg, result["metrics"]["test"], result["steps"])
             if cfg["figures"]:
                 try:
                     self._draw(boards, result)

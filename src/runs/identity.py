@@ -95,13 +95,41 @@ def same_data(config: Plain) -> str:
     return digest({"fingerprint": config["identity_facts"]["fingerprint"], "settings": settings})
 
 
+LONGEST = 60  # characters of a readable name
+REST = "etc"  # its last word where not all words had room
+SAME = ("trainer=auto", "trainer=cpu", "trainer=gpu", "debug=profiler")  # words that change no number
+
+
 def slug(choices: Plain, typed: list[str]) -> str:
-    """A readable name, the loss and what the user changed: "focal-gamma3". Nothing in it needs quotes in a command."""
-    parts = [str(choices["loss"])]
-    for override in typed:
-        key, _, value = override.lstrip("+~").partition("=")
-        if override == "debug=profiler":
+    """A readable name, the loss and what the user changed, the loss's own keys first: "focal-gamma3-max_epochs5".
+
+    Nothing in it needs quotes in a command. A word that has no room is left out whole.
+    """
+    words = [word.lstrip("+~") for word in typed if word not in SAME]
+    words.sort(key=lambda word: not word.startswith("loss."))
+    placed = {"loss"} if choices.get("ablation") or choices.get("experiment") else {"data", "model", "loss"}
+    name, left_out = plain(str(choices["loss"])), False
+    for word in words:
+        key, _, value = word.partition("=")
+        if {key, key.partition(".")[0]} & {*NEUTRAL} or key in {*placed, "trainer.threads"}:
             continue
-        if not {key, key.partition(".")[0]} & set(NEUTRAL) and key not in ("data", "model", "loss", "trainer.threads"):
-            parts.append(value if key in choices else f"{key.rpartition('.')[2]}{value}")
-    return re.sub(r"[^\w.+-]+", "_", "-".join(parts))[:60].rstrip("_-.")
+        part = plain(value) if key in choices else _part(key.rpartition(".")[2], value)
+        fits = len(f"{name}-{part}") <= LONGEST - len(REST) - 1
+        left_out |= not fits
+        name = f"{name}-{part}" if part and fits else name
+    return f"{name}-{REST}" if left_out else name
+
+
+def _part(key: str, value: str) -> str:
+    """ "gamma3", "widths400x400" or "class_weights_balanced"."""
+    value = plain(re.sub(r"\s*,\s*", "x", value))
+    return plain(f"{key}{'_' * value[:1].isalpha()}{value}")
+
+
+def plain(text: str) -> str:
+    """``text`` without what would need quotes in a command, or have a meaning at a name's ends."""
+    return (
+        re.sub(r"[^\w.+-]+", "_", re.sub(r"[\[\]{}'\"]+", "", text), flags=re.ASCII)
+        .lstrip("_.")[:LONGEST]
+        .rstrip("_-.")
+    )

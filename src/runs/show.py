@@ -1,11 +1,11 @@
 """What a command says at its end."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..config.errors import printable
+from .links import how_to_look
 
 Plain = dict[str, Any]
 
@@ -40,10 +40,9 @@ def _cell(value: float | None) -> str:
     return "—" if value is None else f"{value:.4f}"
 
 
-def ending(folder: Path, result: dict[str, Any], logger: str) -> str:
-    """The table, the run's folder, and how to look at it."""
+def ending(folder: Path, result: dict[str, Any], logger: str | Sequence[str]) -> str:
+    """The table, the run's folder, and how to look at its curves beside those of its family."""
     lines = ["", table(result), "", *(f"note: {note}" for note in result["notes"]), f"run folder: {folder}"]
-    if logger == "tensorboard":
-        one, everything = (shlex.quote(str(path)) for path in (folder, folder.parents[2]))
-        lines.append(f"curves:     tensorboard --logdir {one}   (all runs: --logdir {everything})")
+    if "tensorboard" in logger:
+        lines.append(how_to_look(folder.parents[1]))
     return printable("\n".join(lines))

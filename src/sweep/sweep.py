@@ -12,6 +12,7 @@ from ..names import called
 from ..runs.debugging import debugging
 from ..runs.files import write_yaml
 from ..runs.folder import family
+from ..runs.links import how_to_look
 from ..runs.lock import held, is_held
 from .jobs import Job
 from .outcome import Outcome, find
@@ -82,6 +83,7 @@ def conclude(jobs: list[Job], outcomes: list[Outcome], signum: int | None) -> in
     }
     if homes:
         say(f"\ncompare them: {called('report')} {' '.join(shlex.quote(str(home)) for home in sorted(homes))}")
+        say("\n".join(how_to_look(home) for home in sorted(homes)))
     if not missing:
         return 0
     say(f"\n{len(missing)} of {len(jobs)} runs are not finished:\n{unfinished(missing)}")

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tensorboard.plugins.hparams import metadata
 
 from src.config.entry import resolve
 from src.config.errors import UserError
-from src.runs.events import COLUMNS, METRICS, EventFiles, row
+from src.runs.events import COLUMNS, METRICS, TESTED, EventFiles, results, row
 from tests.callbacks.test_recorder import events, fail_at, next_second, scalars
 from tests.commands import composed, only_run, train
 
@@ -58,19 +59,40 @@ def test_a_run_is_one_row_of_the_table(words: tuple[str, ...], tmp_path: Path) -
         metadata.SESSION_END_INFO_TAG: 1,
     }
     experiment = metadata.parse_experiment_plugin_data(content[metadata.EXPERIMENT_TAG])
-    assert [info.name for info in experiment.hparam_infos] == list(COLUMNS)
+    assert [info.name for info in experiment.hparam_infos] == [*COLUMNS, *TESTED]
     assert [info.name.tag for info in experiment.metric_infos] == list(METRICS)
     start = metadata.parse_session_start_info_plugin_data(content[metadata.SESSION_START_INFO_TAG])
-    assert set(start.hparams) <= set(COLUMNS)
     assert start.hparams["lr"].number_value == 2e-3
-    drawn = {tag for tag, step, _ in values if "/" in tag and not tag.startswith("_")}
-    assert not any("hp_metric" in tag for tag in drawn)
-    assert all(step > 0 for tag, step, _ in values if tag in drawn)
-    assert all(count[tag] == 1 for tag in drawn if tag.startswith("test/")), "the table reads what is drawn already"
-    assert len(count) <= 60
     result = json.loads((run / "result.json").read_text())["metrics"]["test"]
-    known = {tag for tag in METRICS if result.get(tag.partition("/")[2]) is not None}
-    assert known == drawn & set(METRICS), "a loss without probabilities leaves cells empty"
+    expected = {tag: result.get(tag.partition("/")[2]) for tag in TESTED}
+    cells = {tag: value.number_value for tag, value in start.hparams.items() if tag not in COLUMNS}
+    assert cells == {tag: value for tag, value in expected.items() if value is not None}, "else the cell is empty"
+
+
+@pytest.mark.parametrize("words", [RUN, (*RUN, "loss=hinge"), TEXT], ids=["ce", "hinge", "text"])
+def test_curves_come_first_and_are_few(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Cards are ordered by the names of their groups; one with a dot, or a second run for pictures, says nothing."""
+    assert train(*words, f"runs={tmp_path}", "figures=true") == 0
+    run = only_run(tmp_path)
+    shown = events(run).Tags()
+    tags, groups = shown["scalars"], [[tag.partition("/")[0] for tag in shown[kind]] for kind in ("scalars", "images")]
+    assert 8 <= len(tags) <= 25
+    assert set(groups[0]) == {"train", "val"}
+    assert max(groups[0]) < min(groups[1])
+    with (run / "metrics.csv").open() as file:
+        recorded = {line["tag"] for line in csv.DictReader(file)}
+    assert {tag for tag in recorded if tag not in tags and not tag.startswith("test/")} <= {
+        *("train/bits", "val/bits", "train/mce", "val/mce"),
+    }
+    assert list(tmp_path.rglob("*tfevents*")) == list(run.glob("*tfevents*")), "one run in the list for one training"
+    assert [path.stem for path in sorted((run / "figures").iterdir())] == sorted(
+        tag.partition("/")[2] for tag in shown["images"]
+    )
+
+
+def test_a_table_without_what_is_infinite() -> None:
+    """TensorBoard answers with JSON, which has no such number, and the whole table would stay empty."""
+    assert results({"nll": 800.0, "perplexity": math.inf, "ece": None, "accuracy": math.nan}) == {"test/nll": 800.0}
 
 
 def test_row_holds_what_the_command_set() -> None:
@@ -100,17 +122,16 @@ def test_row_of_text_lacks_what_only_images_have() -> None:
     assert values["model"] == "gpt"
 
 
-def test_a_run_stopped_and_finished_is_one_row_and_one_page(tmp_path: Path) -> None:
+def test_a_run_stopped_and_finished_is_one_row(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         fail_at(8, patch)
         assert train(*RUN, f"runs={tmp_path}") == 1
     run = only_run(tmp_path)
     tags = Counter(tag for tag, _, _ in written(run))
     assert not any(tag.startswith("_hparams_") for tag in tags), "the table holds finished runs"
-    assert tags["custom_scalars__config__"] == 1
     assert train(*RUN, f"runs={tmp_path}", "retry_failed=true") == 0
     tags = Counter(tag for tag, _, _ in written(run))
-    assert tags["custom_scalars__config__"] == tags[metadata.SESSION_START_INFO_TAG] == tags["test/nll"] == 1
+    assert tags[metadata.SESSION_START_INFO_TAG] == 1
 
 
 def test_curves_over_examples_go_on_where_they_were(tmp_path: Path) -> None:
@@ -146,7 +167,7 @@ def png(picture: np.ndarray) -> bytes:
 def test_pictures_and_text_are_beside_the_curves(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     logger = EventFiles(tmp_path, unit=20, resumed_at=None)
-    logger.log_metrics({"val/nll": 1.0}, 1)
+    logger.log_metrics({"val/nll": 1.0, "test/nll": 2.0}, 1)
     logger.image("reliability", png(picture), 2)
     logger.image("reliability", png(picture), 3)
     logger.text("samples", "To be", 2)
@@ -154,13 +175,11 @@ def test_pictures_and_text_are_beside_the_curves(tmp_path: Path) -> None:
     next_second()
     later = EventFiles(tmp_path, unit=20, resumed_at=2)
     later.image("reliability", png(picture[:4]), 4)
-    beside = events(tmp_path / "figures")
-    assert [(image.step, image.height, image.width) for image in beside.Images("reliability")] == [
-        (40, 5, 7),
-        (80, 4, 7),
-    ]
-    assert beside.Images("reliability")[0].encoded_image_string == png(picture)
-    (text,) = beside.Tensors("samples/text_summary")
+    later.save()
+    shown = events(tmp_path)
+    images = shown.Images("visuals/reliability")
+    assert [(image.step, image.height, image.width) for image in images] == [(40, 5, 7), (80, 4, 7)]
+    assert images[0].encoded_image_string == png(picture)
+    (text,) = shown.Tensors("samples/text_summary")
     assert (text.step, text.tensor_proto.string_val[0]) == (40, b"To be")
-    assert events(tmp_path).Tags()["images"] == []
     assert scalars(tmp_path) == {"val/nll": [(20, 1.0)]}

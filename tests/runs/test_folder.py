@@ -110,9 +110,12 @@ def test_same_data_are_the_same_content_and_settings_wherever_they_lie(key: str,
         ((), "ce"),
         (("loss=focal", "loss.gamma=3"), "focal-gamma3"),
         (("data=cifar10", "model=resnet", "model.depth=8"), "ce-depth8"),
+        (("experiment=mnist_teacher", "model=mlp"), "ce-mlp"),
         (("optimizer=sgd", "optimizer.lr=1e-3", "optimizer.momentum=0"), "ce-sgd-lr1e-3-momentum0"),
-        (("model.widths=[8,9]", "seed=3", "logger=csv", "runs=/a b/c"), "ce-widths_8_9"),
+        (("model.widths=[400,400]", "seed=3", "logger=csv", "runs=/a b/c", "trainer=cpu"), "ce-widths400x400"),
         (("loss=poly1", "loss.epsilon=-1"), "poly1-epsilon-1"),
+        (("trainer.max_epochs=5", "loss=ce", "loss.class_weights=balanced"), "ce-class_weights_balanced-max_epochs5"),
+        (("data.binary=[[0, 1], [8,9]]", "loss=bce"), "bce-binary0x1x8x9"),
     ],
 )
 def test_slug(words: tuple[str, ...], name: str) -> None:
@@ -125,6 +128,14 @@ def test_slug_needs_no_quotes_and_is_short() -> None:
     name = slug({"loss": "ce"}, typed)
     assert re.fullmatch(r"[\w.+-]{1,60}", name)
     assert "/" not in name and not name.startswith(".")
+
+
+def test_slug_that_leaves_words_out_says_so() -> None:
+    """It never cuts a word in two, and what a loss is given comes first."""
+    long = [f"data.train_examples={10**9 + i}" for i in range(3)]
+    name = slug({"loss": "focal"}, [*long, "loss.gamma=3"])
+    assert name == "focal-gamma3-train_examples1000000000-etc"
+    assert slug({"loss": "focal"}, ["loss.gamma=3", f"data.x={'long' * 30}"]) == "focal-gamma3-etc"
 
 
 def test_lock_keeps_a_second_writer_out(tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""The address that opens TensorBoard on what compares losses.
+
+python -m src.runs.links FOLDER PORT    prints how to start TensorBoard there, and the address
+"""
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+from urllib.parse import urlencode
+
+PORT = 6006  # TensorBoard's own
+IMAGES = ("val/nll", "val/accuracy", "val/ece", "val/brier")
+LANGUAGE = ("val/nll", "val/bits_per_char", "val/perplexity", "val/ece")
+# TensorBoard calls a run by its path below the folder that it reads, and that folder itself ".".
+RUNS = r"^(?!debug/)(.*/)?(seed\d+|\.)$"
+# One colour for each <loss and changes>, whatever the seed, the hash of the identity and the folders above; the hash
+# counts where a name does not hold all changes. In the folder of one loss the names do not hold it: all are alike.
+LOSS = r"([^/]+-etc-[0-9a-f]{8}|[^/]+(?=-[0-9a-f]{8}/))[^/]*/seed\d+$|^(?:seed\d+|\.)$"
+
+
+def tensorboard_link(folder: Path, port: int = PORT) -> str:
+    """The address of a TensorBoard that reads ``folder``: all runs, those of an ablation, or those of a loss.
+
+    It opens the Time Series on pinned validation scores, without smoothing, with one colour for each loss and its
+    parameters. The scores are those of text if the first run in the folder is on text.
+    """
+    pins = [{"plugin": "scalars", "tag": tag} for tag in (LANGUAGE if is_on_text(folder) else IMAGES)]
+    query = {
+        "pinnedCards": json.dumps(pins, separators=(",", ":")),
+        "runFilter": RUNS,
+        "runColorGroup": f"regex:{LOSS}",
+        "smoothing": "0",
+    }
+    return f"http://localhost:{port}/?{urlencode(query)}#timeseries"
+
+
+def is_on_text(folder: Path) -> bool:
+    """Whether the first run that is found in a folder is on text."""
+    try:
+        config = next(folder.glob("**/config.yaml"), None)
+        return config is not None and bool(
+            re.search("^  kind: text$", config.read_text(errors="replace"), re.MULTILINE)
+        )
+    except OSError:
+        return False
+
+
+def how_to_look(folder: Path, port: int = PORT) -> str:
+    """The lines that say how to see a folder's curves."""
+    start = f"tensorboard --logdir {shlex.quote(str(folder))}" + (f" --port {port}" if port != PORT else "")
+    return f"curves:     {start}\nthen open:  {tensorboard_link(folder, port)}"
+
+
+if __name__ == "__main__":
+    print(how_to_look(Path(sys.argv[1]), int(sys.argv[2])))

@@ -81,7 +81,8 @@ RULES = {
     },
     "sweep": {
         *("hydra", "omegaconf", "src.checks", "src.config", "src.garbage", "src.lifetime", "src.names", "src.package"),
-        *("src.runs.debugging", "src.runs.files", "src.runs.folder", "src.runs.identity", "src.runs.lock", "src.sweep"),
+        *("src.runs.debugging", "src.runs.files", "src.runs.folder", "src.runs.identity", "src.runs.links"),
+        *("src.runs.lock", "src.sweep"),
     },
 }
 # modules that are no particular loss, network or data set

@@ -76,8 +76,10 @@ def scatter(comparison: Comparison, labels: Sequence[str], look_of: Looks) -> Fi
 
 
 @styled
-def learning_curves(curves: Mapping[str, Curve], name: str, look_of: Looks) -> Figure:
-    """A value by step: label -> curve."""
+def learning_curves(
+    curves: Mapping[str, Curve], name: str, look_of: Looks, *, split: str = "validation", along: str = "step"
+) -> Figure:
+    """A metric of a ``split`` by step, or ``along`` something else: label -> curve."""
     figure = canvas(3.9, 2.6 + 0.17 * ((len(curves) + 1) // 2))
     axes = figure.subplots()
     for label, curve in curves.items():
@@ -97,7 +99,7 @@ def learning_curves(curves: Mapping[str, Curve], name: str, look_of: Looks) -> F
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
-    axes.set(xlabel="step", ylabel=f"validation {name}")
+    axes.set(xlabel=along, ylabel=f"{split} {name}")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     _legend(figure, axes)
     return figure

@@ -1,21 +1,30 @@
 """report.md and report.html: one view of the comparisons, and two templates."""
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import markupsafe
 
-from . import escape, figures, tables
+from . import about, copies, escape, figures, tables
 from .compare import Comparison
 from .findings import Finding, findings, rule
 from .read import Run
-from .tables import Table
+from .shift import SHOWN, Shifts
+from .table import Table
 from .words import unfinished
 
 Curves = Mapping[str, Mapping[str, figures.Curve]]  # label -> tag -> curve
+CURVES = {  # tag -> how its split is called, in the order of the pictures: training beside validation
+    **{"val/nll": "validation", "train/nll": "training", "val/ece": "validation"},
+    **{"val/accuracy": "validation", "train/accuracy": "training"},
+}
 HERE = Path(__file__).resolve().parent
+SCRIPT = (HERE / "report.js").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -28,59 +37,80 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Figures under one heading."""
+    """Figures under one heading. ``layout``: "", many (small ones) or wide (one as wide as the page)."""
 
     title: str
     caption: str
     shown: list[Picture]
+    layout: str = ""
 
 
 @dataclass(frozen=True)
 class View:
-    """A section as both pages show it."""
+    """A section as both pages show it. A table without rows has nothing to say and is not shown."""
 
     comparison: Comparison
     findings: list[Finding]
     rule: str
-    tables: dict[str, Table]
-    pictures: list[Pictures]
+    seeds: str
+    about: list[str]
+    commands: list[str]
+    results: Table
+    other_metrics: Table
+    p_values: Table
+    runs: Table
+    rates: Table
+    cost: Table
+    differing: Table
+    common: Table
+    origin: Table
     lost: Table
     unfinished: str
+    pictures: list[Pictures]
+    shifted: list[Table]
+    warnings: list[str]
 
-    @property
-    def warnings(self) -> list[str]:
-        return [*self.comparison.section.warnings, *self.comparison.notes]
 
-
-def view(comparison: Comparison, curves: Curves, lost: Sequence[Run]) -> View:
-    """``lost``: the section's runs that are not compared."""
-    section = comparison.section
+def view(comparison: Comparison, curves: Curves, lost: Sequence[Run], out: Path) -> View:
+    """``lost``: the section's runs that are not compared; ``out``: where the page will be."""
+    section, shifts = comparison.section, Shifts(comparison)
     return View(
-        comparison,
-        findings(comparison, lost),
-        rule(comparison),
-        {
-            "results": tables.results(comparison),
-            "rates": tables.rates(section),
-            "cost": tables.cost(section),
-            "differing": tables.differing(section),
-            "common": tables.common(section),
-            "origin": tables.origin(section.runs),
-        },
-        pictures(comparison, curves),
-        tables.unfinished(lost),
-        unfinished(lost),
+        comparison=comparison,
+        findings=findings(comparison, lost),
+        rule=rule(comparison),
+        seeds=about.seeds(comparison),
+        about=about.remarks(section.runs),
+        commands=sorted({run.command for run in section.runs if run.command}),
+        results=tables.results(comparison),
+        other_metrics=tables.other_metrics(comparison),
+        p_values=tables.p_values(comparison),
+        runs=about.runs(comparison, out),
+        rates=about.rates(section),
+        cost=about.cost(section),
+        differing=about.differing(section),
+        common=about.common(section),
+        origin=about.origin(section.runs),
+        lost=about.unfinished(lost, out),
+        unfinished=unfinished(lost),
+        pictures=pictures(comparison, curves, shifts),
+        shifted=shifts.tables(),
+        warnings=[*section.warnings, *comparison.notes, *shifts.notes],
     )
 
 
-def pictures(comparison: Comparison, curves: Curves) -> list[Pictures]:
+def pictures(comparison: Comparison, curves: Curves, shifts: Shifts) -> list[Pictures]:
     """All figures; where there are more losses than looks, those with the best accuracy, and the baseline."""
     labels = _drawn(comparison)
     look_of = figures.looks(labels)
     of = len(comparison.groups)
     few = f" The {len(labels)} losses with the best accuracy of {of}." if len(labels) < of else ""
-    groups = (_placed(comparison, labels, look_of), _learning(labels, curves, look_of), _reliable(comparison, labels))
-    return [Pictures(group.title, group.caption + few, group.shown) for group in groups if group.shown]
+    groups = (
+        _placed(comparison, labels, look_of),
+        _learning(labels, curves, look_of),
+        _reliable(comparison, labels),
+        _shifted(shifts, labels, look_of),
+    )
+    return [replace(group, caption=group.caption + few) for group in groups if group.shown]
 
 
 def _placed(comparison: Comparison, labels: Sequence[str], look_of: figures.Looks) -> Pictures:
@@ -95,13 +125,30 @@ def _placed(comparison: Comparison, labels: Sequence[str], look_of: figures.Look
 
 def _learning(labels: Sequence[str], curves: Curves, look_of: figures.Looks) -> Pictures:
     shown = []
-    for name in ("nll", "accuracy", "ece"):
-        known = {label: curves[label][f"val/{name}"] for label in labels if f"val/{name}" in curves[label]}
+    for tag, split in CURVES.items():
+        known = {label: curves[label][tag] for label in labels if tag in curves[label]}
         if known:
-            uri = figures.data_uri(figures.learning_curves(known, name, look_of))
-            shown.append(Picture(uri, f"validation {name} by step"))
-    caption = "Validation during training: mean over seeds; the band reaches from the lowest seed to the highest."
+            name = tag.partition("/")[2]
+            uri = figures.data_uri(figures.learning_curves(known, name, look_of, split=split))
+            shown.append(Picture(uri, f"{split} {name} by step, a line for each loss"))
+    caption = (
+        "Mean over seeds; the band reaches from the lowest seed to the highest. Training values are means over the"
+        " batches since the last one, with dropout and augmentation, while the weights still move."
+    )
     return Pictures("Learning curves", caption, shown)
+
+
+def _shifted(shifts: Shifts, labels: Sequence[str], look_of: figures.Looks) -> Pictures:
+    shown = []
+    for name in SHOWN:
+        if known := shifts.curves(name, labels):
+            figure = figures.learning_curves(known, name, look_of, split="test", along="severity (0: as it is)")
+            shown.append(Picture(figures.data_uri(figure), f"test {name} by severity, a line for each loss"))
+    caption = (
+        f"On test images made worse ({', '.join(shifts.kinds)}; mean over them): mean over seeds, the band from the"
+        " lowest seed to the highest."
+    )
+    return Pictures("Under shift", caption, shown)
 
 
 def _reliable(comparison: Comparison, labels: Sequence[str]) -> Pictures:
@@ -114,7 +161,7 @@ def _reliable(comparison: Comparison, labels: Sequence[str]) -> Pictures:
         "Bars: accuracy of each bin of confidence; black strokes: mean confidence; between them the gap, striped where"
         " over-confident, dotted where under-confident. All seeds pooled by counts; below, each bin's share."
     )
-    return Pictures("Reliability", caption, shown)
+    return Pictures("Reliability", caption, shown, "many")
 
 
 def _drawn(comparison: Comparison) -> list[str]:
@@ -128,7 +175,7 @@ def _drawn(comparison: Comparison) -> list[str]:
     return [label for label in labels if label in wanted]
 
 
-def render(template: str, views: Sequence[View], lost: Sequence[Run], **more: Any) -> str:
+def render(template: str, views: Sequence[View], lost: Sequence[Run], out: Path, **more: Any) -> str:
     """``template``: report.html or report.md. ``lost``: runs that belong to no section."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
@@ -138,4 +185,12 @@ def render(template: str, views: Sequence[View], lost: Sequence[Run], **more: An
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(views=views, lost=tables.unfinished(lost), **more)
+    own = {
+        # its lines stay lines
+        "latex": lambda table: markupsafe.escape(copies.latex(table)),
+        "csv": lambda table: markupsafe.escape(copies.as_csv(table)),
+        "script": markupsafe.Markup(SCRIPT),
+        # nothing but this very script runs in the page
+        "script_sum": f"sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}",
+    }
+    return environment.get_template(template).render(views=views, lost=about.unfinished(lost, out), **own, **more)

@@ -25,6 +25,7 @@ from .find import search
 Plain = dict[str, Any]
 Curves = dict[str, tuple[list[int], list[float]]]
 LONGEST = 2**30  # bytes of a metrics.csv
+DRAWN = ("val/", "train/nll", "train/accuracy")
 SPEED = "train/examples_per_second"
 TAG = re.compile(rb"[\w./-]+")
 
@@ -36,7 +37,8 @@ class Run:
     Of a finished run everything holds what ``schema`` says. ``examples``: None where predictions.npz is not there.
     ``curves``: tag -> steps and values, of validation and of the training's speed. ``label`` and ``baseline`` are what
     its ablation calls it and compares with, ``command`` is the ablation's; None for a run of no ablation.
-    ``debugging``: what makes it a run for debugging, which is no result; "" for any other.
+    ``debugging``: what makes it a run for debugging, which is no result; "" for any other. ``ended``: when result.json
+    was last written, in seconds since 1970. ``remark`` and ``tags`` are the user's own.
     """
 
     folder: Path
@@ -51,6 +53,15 @@ class Run:
     baseline: str | None = None
     command: str | None = None
     debugging: str = ""
+    ended: float = math.nan
+
+    @property
+    def remark(self) -> str:
+        return self.config.get("note") or ""
+
+    @property
+    def tags(self) -> list[str]:
+        return self.config.get("tags") or []
 
     @property
     def choices(self) -> Plain:
@@ -133,8 +144,8 @@ def _read(folder: Path, config: Plain) -> Run:
     check_files(
         result, [p for name in ("metrics.csv", "timing.csv", "predictions.npz") if (p := folder / name).exists()]
     )
-    run = Run(folder, "finished", "", seed, config, result)
-    curves = read_curves(folder / "metrics.csv", "val/") | read_curves(folder / "timing.csv", SPEED)
+    run = Run(folder, "finished", "", seed, config, result, ended=path.stat().st_mtime)
+    curves = read_curves(folder / "metrics.csv", *DRAWN) | read_curves(folder / "timing.csv", SPEED)
     return replace(run, examples=_examples(run), curves=curves)
 
 
@@ -193,8 +204,8 @@ def _parsed(name: str, text: str) -> Plain:
     return config
 
 
-def read_curves(path: Path, prefix: str) -> Curves:
-    """Steps and values of the tags that start with ``prefix``, from metrics.csv or timing.csv; {} where it is not.
+def read_curves(path: Path, *prefixes: str) -> Curves:
+    """Steps and values of the tags that start with one of ``prefixes``; {} where there is no such file.
 
     Raises DamagedError where a row is none. What follows the last line break is left out: a process may be writing it.
     """
@@ -203,7 +214,7 @@ def read_curves(path: Path, prefix: str) -> Curves:
         content = read_bytes(path, LONGEST)
     except FileNotFoundError:
         return {}
-    wanted = re.compile(rb"^.*,%b.*$" % re.escape(prefix.encode()), re.MULTILINE)
+    wanted = re.compile(rb"^.*,(?:%b).*$" % b"|".join(re.escape(p.encode()) for p in prefixes), re.MULTILINE)
     if b"\0" in content:
         raise DamagedError(path, f"byte {content.index(0)} is 0")
     for line in wanted.findall(content[: content.rfind(b"\n") + 1]):

@@ -117,7 +117,11 @@ config = mapping(
         **dict.fromkeys(("data", "model"), settings),
         "seed": whole(0),
     },
-    {"optimizer": mapping({}, {"lr": maybe(number(-math.inf, math.inf))})},
+    {
+        "optimizer": mapping({}, {"lr": maybe(number(-math.inf, math.inf))}),
+        "note": maybe(words),
+        "tags": maybe(sequence(words)),
+    },
 )
 
 measured = mapping({}, {name: maybe(number(*bounds)) for name, bounds in BOUNDS.items()}, maybe(number(-1e30, 1e30)))

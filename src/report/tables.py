@@ -1,18 +1,15 @@
-"""The report's tables: losses by metrics, learning rates, cost, settings, runs; and report.csv."""
+"""The report's tables of what the tests say, metrics by loss; and report.csv."""
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from statistics import fmean, median, stdev
-from typing import Any
 
 from . import escape
-from .compare import SAME, Comparison, testable
-from .groups import Group, Section, short
-from .read import SPEED, Run
-from .words import DASH, difference, mean, number
+from .compare import SAME, Cell, Comparison, testable
+from .groups import Group
+from .metrics import Metric
+from .table import Shown, Table, telling
+from .words import DASH, difference, mean, probability
 
 COLUMNS = (
     *("section", "loss", "lr", "metric", "seeds", "mean", "low", "high"),
@@ -21,144 +18,62 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A cell: its text, a second line, and how it is coloured (better, worse, "")."""
-
-    text: str
-    below: str = ""
-    tone: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """``rows`` of as many cells as ``header`` has names."""
-
-    header: list[str]
-    rows: list[list[Shown]] = field(default_factory=list)
-
-
 def results(comparison: Comparison) -> Table:
-    """A row for each loss: every metric's mean ± 95 % interval, below it the difference to the baseline."""
-    table = Table(["loss", "seeds", *(arrow(metric.name, metric.better) for metric in comparison.metrics)])
+    """A row for each loss: the mean of each metric that is tested, below it the difference to the baseline."""
+    return _by_loss(comparison, "Test metrics", comparison.judged)
+
+
+def other_metrics(comparison: Comparison) -> Table:
+    """The same of the metrics that are not tested."""
+    return _by_loss(comparison, "Other metrics", [metric for metric in comparison.metrics if not metric.judged])
+
+
+def _by_loss(comparison: Comparison, title: str, metrics: Sequence[Metric]) -> Table:
+    table = Table(title, ["loss", "seeds", *(arrow(metric.name, metric.better) for metric in metrics)])
     for group in comparison.groups:
-        is_baseline = group is comparison.baseline
-        row = [Shown(group.label, "baseline" if is_baseline else ""), Shown(str(len(group.finished)))]
-        for metric in comparison.metrics:
-            cell = comparison.cells.get((group.label, metric.name))
-            if cell is None:
-                row.append(Shown(DASH))
-                continue
-            delta = cell.difference
-            below = (
-                f"Δ {difference(metric, delta)}" if delta else "" if is_baseline or not comparison.baseline else "Δ —"
-            )
-            if delta and delta.n != len(group.finished):
-                below += f" ({delta.n} seed{'s' * (delta.n != 1)})"
-            row.append(Shown(mean(metric, cell.mean), below, cell.word(metric).replace(SAME, "")))
-        table.rows.append(row)
-    return table
+        row = [Shown(group.label, "baseline" * (group is comparison.baseline)), Shown(str(len(group.finished)))]
+        table.rows.append([*row, *(_value(comparison, group, metric) for metric in metrics)])
+    return telling(table)
+
+
+def _value(comparison: Comparison, group: Group, metric: Metric) -> Shown:
+    cell, of = comparison.cells.get((group.label, metric.name)), len(group.finished)
+    if cell is None:
+        return Shown(DASH)
+    text = mean(metric, cell.mean) + _fewer(cell.mean.n, of)
+    if cell.difference is None:
+        return Shown(text, "" if comparison.baseline in (None, group) else f"Δ {DASH}")
+    below = f"Δ {difference(metric, cell.difference)}{_fewer(cell.difference.n, of)}"
+    return Shown(text, below, _tone(metric, cell))
+
+
+def _fewer(n: int, of: int) -> str:
+    """That a value is of fewer seeds than its group has."""
+    return f" ({n} of {of} seeds)" if n < of else ""
+
+
+def _tone(metric: Metric, cell: Cell) -> str:
+    return cell.word(metric).replace(SAME, "")
 
 
 def arrow(name: str, better: int) -> str:
     return name + {1: " ↑", -1: " ↓", 0: ""}[better]
 
 
-def rates(section: Section) -> Table:
-    """The learning rate that each loss used, and the validation nll of those passed over."""
-    table = Table(["loss", "lr", "validation nll", "tried and passed over"])
-    for group in section.groups:
-        others = [other for other in section.passed_over if other.label == group.label]
-        passed = [f"{_lr(other.lr)} ({_validation(other.runs)})" for other in sorted(others, key=lambda o: o.lr or 0)]
-        table.rows.append([Shown(text) for text in _rate_row(group, passed)])
+def p_values(comparison: Comparison) -> Table:
+    """Of each difference to the baseline: the p-value after Holm's correction, below it the one without."""
+    table = Table("p-values", ["loss", *(metric.name for metric in comparison.judged)])
+    for group in comparison.groups:
+        if group is not comparison.baseline:
+            cells = [comparison.cells.get((group.label, metric.name)) for metric in comparison.judged]
+            table.rows.append([Shown(group.label), *map(_p_value, cells)])
     return table
 
 
-def _rate_row(group: Group, passed: list[str]) -> list[str]:
-    return [group.label, _lr(group.lr), _validation(group.runs), ", ".join(passed) or DASH]
-
-
-def _lr(lr: float | None) -> str:
-    return DASH if lr is None else f"{lr:g}"
-
-
-def _validation(runs: Sequence[Run]) -> str:
-    """Mean validation nll over seeds, the accuracy where there is none."""
-    done = [run for run in runs if run.status == "finished"]
-    for name in ("nll", "accuracy"):
-        known = [value for run in done if (value := run.metric("val", name)) is not None]
-        if known and len(known) == len(done):
-            return ("" if name == "nll" else "accuracy ") + number(fmean(known))
-    return "no finished run"
-
-
-def cost(section: Section) -> Table:
-    """Seconds of a run and training examples a second, mean ± standard deviation over seeds."""
-    table = Table(["loss", "runs", "seconds a run", "examples/s", "device", "threads"])
-    for group in section.groups:
-        runs = list(group.finished.values())
-        if runs:
-            speeds = [median(run.curves[SPEED][1]) for run in runs if SPEED in run.curves]
-            machine = [
-                listed_counts(str(run.result["run"].get(name)) for run in runs) for name in ("device", "threads")
-            ]
-            cells = [group.label, str(len(runs)), spread([run.result["run"]["seconds"] for run in runs], 1)]
-            table.rows.append([Shown(text) for text in [*cells, spread(speeds, 0), *machine]])
-    return table
-
-
-def spread(values: Sequence[float], places: int) -> str:
-    if not values:
-        return DASH
-    return f"{fmean(values):,.{places}f}" + (f" ± {stdev(values):,.{places}f}" if len(values) > 1 else "")
-
-
-def listed_counts(values: Any) -> str:
-    found = Counter(values)
-    return ", ".join(value if len(found) == 1 else f"{value} ({n})" for value, n in found.most_common())
-
-
-def differing(section: Section) -> Table:
-    """The keys in which the runs differ, a column each, but for the seed."""
-    keys = _keys(section)
-    apart = [key for key in keys if len({repr(group.settings.get(key)) for group in section.groups}) > 1]
-    table = Table(["loss", *apart])
-    for group in section.groups:
-        values = [short(group.settings[key]) if key in group.settings else "" for key in apart]
-        table.rows.append([Shown(text) for text in [group.label, *values]])
-    return table
-
-
-def common(section: Section) -> Table:
-    """The keys in which all runs agree."""
-    keys = [key for key in _keys(section) if len({repr(group.settings.get(key)) for group in section.groups}) == 1]
-    rows = [[Shown(key), Shown(short(section.groups[0].settings.get(key)))] for key in keys]
-    return Table(["key", "value"], rows)
-
-
-def _keys(section: Section) -> list[str]:
-    return list(dict.fromkeys(key for group in section.groups for key in group.settings))
-
-
-def origin(runs: Sequence[Run]) -> Table:
-    """Commit and versions of what trained."""
-    table = Table(["", "in the runs"])
-    done = [run for run in runs if run.status == "finished"]
-    if done:
-        table.rows.append([Shown("commit"), Shown(listed_counts(str(run.result["run"].get("commit")) for run in done))])
-    for name in sorted({name for run in done for name in run.result["run"].get("versions", {})}):
-        found = listed_counts(str(run.result["run"].get("versions", {}).get(name)) for run in done)
-        table.rows.append([Shown(name), Shown(found)])
-    return table
-
-
-def unfinished(runs: Sequence[Run]) -> Table:
-    """Every run that is not in the comparison because it did not finish, is missing or cannot be read."""
-    table = Table(["run", "status", "why"])
-    for run in runs:
-        if run.status != "finished":
-            table.rows.append([Shown(str(run.folder)), Shown(run.status), Shown(run.note or DASH)])
-    return table
+def _p_value(cell: Cell | None) -> Shown:
+    if cell is None or cell.difference is None or cell.adjusted != cell.adjusted:
+        return Shown(DASH)
+    return Shown(probability(cell.adjusted), f"uncorrected {probability(cell.difference.p)}")
 
 
 def as_csv(comparisons: Sequence[Comparison]) -> str:

@@ -90,7 +90,7 @@ def _write(
     debug: Sequence[Run],
 ) -> None:
     curves = [{group.label: figures.curves_of(group) for group in c.groups} for c in comparisons]
-    views = [page.view(c, own, lost[i]) for i, (c, own) in enumerate(zip(comparisons, curves, strict=True))]
+    views = [page.view(c, own, lost[i], out) for i, (c, own) in enumerate(zip(comparisons, curves, strict=True))]
     compared = sum(len(c.section.runs) for c in comparisons)
     passed_over = sum(len(group.finished) for c in comparisons for group in c.section.passed_over)
     other_rates = f", {passed_over} at learning rates that were passed over" if passed_over else ""
@@ -98,11 +98,13 @@ def _write(
     one_seed = [any(len(group.finished) == 1 for group in c.groups) for c in comparisons]
     for name in ("report.html", "report.md"):
         more = {"made": made, "one_seed": one_seed, "debug": for_debugging(debug)}
-        write_text(out / name, page.render(name, views, lost[-1], **more))
+        write_text(out / name, page.render(name, views, lost[-1], out, **more))
     write_text(out / "report.csv", tables.as_csv(comparisons))
     several = len(comparisons) > 1
     margins = {
-        f"{c.section.title} {label}" if several else label: by_tag
+        f"{c.section.title} {label}" if several else label: {
+            tag: curve for tag, curve in by_tag.items() if tag.startswith("val/")
+        }
         for c, own in zip(comparisons, curves, strict=True)
         for label, by_tag in own.items()
     }

@@ -1,0 +1,36 @@
+"""What every table of a report is made of, and which of its columns tell something."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A cell: its text, a second line, the verdict that belongs to that line and colours it ("better", "perhaps
+    worse", ""), and the address that the text leads to."""
+
+    text: str
+    below: str = ""
+    tone: str = ""
+    link: str = ""
+
+    @property
+    def second(self) -> str:
+        """The second line with its verdict."""
+        return f"{self.below} {self.tone}".strip()
+
+
+@dataclass(frozen=True)
+class Table:
+    """``rows`` of as many cells as ``header`` has names. ``title`` says what it is, also where it cannot be seen."""
+
+    title: str
+    header: list[str]
+    rows: list[list[Shown]] = field(default_factory=list)
+
+
+def telling(table: Table, keep: int = 1) -> Table:
+    """The table without the columns that say the same in all of its rows; the first ``keep`` of them stay."""
+    if len(table.rows) < 2:
+        return table
+    columns = [i for i in range(len(table.header)) if i < keep or len({row[i] for row in table.rows}) > 1]
+    return Table(table.title, [table.header[i] for i in columns], [[row[i] for i in columns] for row in table.rows])

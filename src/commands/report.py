@@ -1,5 +1,6 @@
 """Compare finished runs: which loss wins, by how much, how sure."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ USAGE = f"""Compare finished runs: which loss wins, by how much, how sure.
 {COMMAND} runs/mnist_5k-mlp                  all runs below the folder; the report goes to its report/
 {COMMAND} runs/a runs/b baseline=focal       compare with another loss than ce (or the ablation's own)
 {COMMAND} runs/a out=reports/a               write somewhere else
+{COMMAND} --list runs                        what lies there, newest first: status, nll, age; nothing is written
 """
 
 
@@ -23,6 +25,8 @@ def main() -> int:
     if {"-h", "--help"} & set(words):
         print(USAGE)
         return 0
+    if "--list" in words:
+        return show(words)
     folders, options = parse(words)
     from ..report.escape import line  # scipy and matplotlib take a second: only for a command that is right
     from ..report.write import told, write_report
@@ -31,6 +35,18 @@ def main() -> int:
     written = write_report(folders, options.get("baseline"), Path(options["out"]) if "out" in options else None)
     for text in told(written):
         print(line(text))
+    return 0
+
+
+def show(words: list[str]) -> int:
+    """List what lies in folders, as wide as the terminal where there is one; the exit status."""
+    folders, options = parse([word for word in words if word != "--list"])
+    if options:
+        raise UserError(f"--list compares nothing: leave out {', '.join(f'{key}=' for key in options)}")
+    from ..report.listing import listing
+
+    for line in listing(folders, shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
+        print(line)
     return 0
 
 

@@ -20,7 +20,12 @@ Array = npt.NDArray[Any]
 
 ACCURACY: dict[str, Any] = {"facecolor": "#A6CEE8", "edgecolor": BLUE, "linewidth": 0.8}
 OVER: dict[str, Any] = {"facecolor": "none", "edgecolor": VERMILION, "linewidth": 0.8, "hatch": "/////"}
-UNDER: dict[str, Any] = {"facecolor": "none", "edgecolor": GREEN, "linewidth": 0.8, "hatch": "ooo"}
+UNDER: dict[str, Any] = {
+    "facecolor": "none",
+    "edgecolor": GREEN,
+    "linewidth": 0.8,
+    "hatch": "-----",
+}  # circles would make an SVG ten times as large
 CONFIDENT: dict[str, Any] = {"color": INK, "linewidth": 1.6}
 
 
@@ -75,8 +80,8 @@ def reliability_legend(figure: Figure, columns: int) -> None:
 def reliability_axes(axes: Axes, strip: Axes, bins: Bins, title: str, ece_name: str = "ece") -> None:
     """Draw one reliability diagram: accuracy by confidence on ``axes``, each bin's share of the examples on ``strip``.
 
-    A bar is the bin's accuracy, a black stroke its mean confidence. Between them the gap: striped above the bar where
-    the model is over-confident, dotted in the bar where it is under-confident.
+    A bar is the bin's accuracy, a black stroke its mean confidence. Between them the gap: slanted stripes above the
+    bar where the model is over-confident, level ones in the bar where it is under-confident.
     """
     count, confidence, accuracy = (numbers(bins[name]) for name in ("count", "confidence", "accuracy"))
     total, width = max(count.sum(), 1), 1 / len(count)

@@ -9,12 +9,15 @@ from typing import Any
 
 import jinja2
 import markupsafe
+from matplotlib.figure import Figure
 
 from . import about, copies, escape, figures, tables
 from .compare import Comparison
 from .findings import Finding, findings, rule
+from .forest import forest, panels
 from .read import Run
 from .shift import SHOWN, Shifts
+from .style import svg
 from .table import Table
 from .words import unfinished
 
@@ -29,10 +32,10 @@ SCRIPT = (HERE / "report.js").read_text(encoding="utf-8")
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure inside of the page."""
+    """A figure as an SVG element. ``only``: wide or narrow, where it is for such screens alone."""
 
-    uri: str
-    text: str
+    svg: markupsafe.Markup
+    only: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,20 +108,37 @@ def pictures(comparison: Comparison, curves: Curves, shifts: Shifts) -> list[Pic
     of = len(comparison.groups)
     few = f" The {len(labels)} losses with the best accuracy of {of}." if len(labels) < of else ""
     groups = (
-        _placed(comparison, labels, look_of),
+        _forest(comparison, labels),
         _learning(labels, curves, look_of),
         _reliable(comparison, labels),
         _shifted(shifts, labels, look_of),
+        _placed(comparison, labels, look_of),
     )
     return [replace(group, caption=group.caption + few) for group in groups if group.shown]
+
+
+def _picture(figure: Figure, text: str, only: str = "") -> Picture:
+    return Picture(markupsafe.Markup(svg(figure, escape.line(text))), only)
+
+
+def _forest(comparison: Comparison, labels: Sequence[str]) -> Pictures:
+    shown = []
+    if panels(comparison) and comparison.baseline and len(labels) > 1:
+        told = f"difference of each loss to {comparison.baseline.label} with its interval, a panel for each metric"
+        shown = [
+            _picture(forest(comparison, labels), told, "wide"),
+            _picture(forest(comparison, labels, narrow=True), f"{told}, one below another", "narrow"),
+        ]
+    name = comparison.baseline.label if comparison.baseline else ""
+    caption = f"A row is a loss: its difference to {name} with its 95 % interval; on the shaded side it is better."
+    return Pictures("", caption, shown, "wide")
 
 
 def _placed(comparison: Comparison, labels: Sequence[str], look_of: figures.Looks) -> Pictures:
     placed = [label for label in labels if {(label, "accuracy"), (label, "ece")} <= comparison.cells.keys()]
     shown = []
     if placed:
-        uri = figures.data_uri(figures.scatter(comparison, placed, look_of))
-        shown.append(Picture(uri, "test accuracy against test ece"))
+        shown.append(_picture(figures.scatter(comparison, placed, look_of), "test accuracy against test ece"))
     caption = "Means over seeds with 95 % intervals. Best is bottom right."
     return Pictures("Accuracy and calibration", caption, shown)
 
@@ -129,8 +149,8 @@ def _learning(labels: Sequence[str], curves: Curves, look_of: figures.Looks) -> 
         known = {label: curves[label][tag] for label in labels if tag in curves[label]}
         if known:
             name = tag.partition("/")[2]
-            uri = figures.data_uri(figures.learning_curves(known, name, look_of, split=split))
-            shown.append(Picture(uri, f"{split} {name} by step, a line for each loss"))
+            figure = figures.learning_curves(known, name, look_of, split=split)
+            shown.append(_picture(figure, f"{split} {name} by step, a line for each loss"))
     caption = (
         "Mean over seeds; the band reaches from the lowest seed to the highest. Training values are means over the"
         " batches since the last one, with dropout and augmentation, while the weights still move."
@@ -143,7 +163,7 @@ def _shifted(shifts: Shifts, labels: Sequence[str], look_of: figures.Looks) -> P
     for name in SHOWN:
         if known := shifts.curves(name, labels):
             figure = figures.learning_curves(known, name, look_of, split="test", along="severity (0: as it is)")
-            shown.append(Picture(figures.data_uri(figure), f"test {name} by severity, a line for each loss"))
+            shown.append(_picture(figure, f"test {name} by severity, a line for each loss"))
     caption = (
         f"On test images made worse ({', '.join(shifts.kinds)}; mean over them): mean over seeds, the band from the"
         " lowest seed to the highest."
@@ -156,10 +176,11 @@ def _reliable(comparison: Comparison, labels: Sequence[str]) -> Pictures:
     shown = []
     for label in labels:
         if (bins := figures.pooled(groups[label])) is not None:
-            shown.append(Picture(figures.data_uri(figures.reliability(bins, label)), f"reliability of {label}"))
+            shown.append(_picture(figures.reliability(bins, label), f"reliability of {label}"))
     caption = (
-        "Bars: accuracy of each bin of confidence; black strokes: mean confidence; between them the gap, striped where"
-        " over-confident, dotted where under-confident. All seeds pooled by counts; below, each bin's share."
+        "Bars: accuracy of each bin of confidence; strokes: mean confidence; between them the gap, with slanted"
+        " stripes where over-confident, with level ones where under-confident. All seeds pooled by counts; below, each"
+        " bin's share."
     )
     return Pictures("Reliability", caption, shown, "many")
 

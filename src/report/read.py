@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from ..config.errors import UserError
-from ..names import called
 from ..runs.debugging import debugging
 from ..runs.files import DamagedError, first_line, parse_yaml, read_bytes, read_text, read_yaml
 from ..runs.lock import is_held
@@ -72,12 +71,14 @@ class Run:
         return None if value is None or math.isnan(value) else float(value)
 
 
-def find_runs(folders: Sequence[Path]) -> list[Run]:
-    """All runs in and below ``folders``, sorted by path, each once however many links lead to it. Raises UserError
-    where there is none."""
+def find_runs(folders: Sequence[Path], *, values: bool = True) -> list[Run]:
+    """All runs in and below ``folders``, sorted by path, each once however many links lead to it. ``values``: as in
+    ``read_run``. Raises UserError where there is none."""
     found = search(folders)
     sweeps = [path for path in found.marks if path.name == "sweep.yaml"]
-    runs = {path.parent.resolve(): read_run(path.parent) for path in sorted(set(found.marks) - set(sweeps))}
+    runs = {
+        path.parent.resolve(): read_run(path.parent, values=values) for path in sorted(set(found.marks) - set(sweeps))
+    }
     lost = [Run(folder, "damaged", why) for folder, why in found.unseen.items()]
     seen = set()
     for place, run in runs.items():
@@ -94,7 +95,10 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def join_sweep(path: Path, runs: dict[Path, Run]) -> list[Run]:
-    """Give the runs of an ablation what its sweep.yaml says of them; the jobs that have no run."""
+    """Give the runs of an ablation what its sweep.yaml says of them; the jobs that have no run.
+
+    A sweep writes its list when it begins and when it ends: while it runs, it is one line how many have not begun.
+    """
     try:
         sweep = read_yaml(path)
         checked(path, schema.sweep, sweep)
@@ -111,23 +115,29 @@ def join_sweep(path: Path, runs: dict[Path, Run]) -> list[Run]:
         if place in runs:
             runs[place] = replace(runs[place], label=label, **of_all)
         else:
-            note = f"{label}, seed {seed}: {called('train')} {shlex.join(job['overrides'])}"
+            note = f"{label}, seed {seed}: {shlex.join(job['overrides'])}"
             told = {"label": label, "debugging": job.get("debugging", "")}
             missing.append(Run(path.parent, "missing", note, seed, **told, **of_all))
+    if missing and is_held(path.parent):
+        home = path.parent.resolve()
+        ahead = max(0, len(jobs) - sum(home in place.parents for place in runs))
+        note = f"this sweep is running now, and {ahead} of its {len(jobs)} runs have not begun"
+        return [Run(path.parent, "running", note, debugging=missing[0].debugging, **of_all)] if ahead else []
     return missing
 
 
-def read_run(folder: Path) -> Run:
-    """What a run's folder says of it; of one that is damaged, why."""
+def read_run(folder: Path, *, values: bool = True) -> Run:
+    """What a run's folder says of it; of one that is damaged, why. Without ``values``, its curves and examples are not
+    read, nor their files checked."""
     config: Plain = {}
     try:
         config = read_config(folder / "config.yaml")
-        return replace(_read(folder, config), debugging=debugging(config, config["choices"]))
+        return replace(_read(folder, config, values), debugging=debugging(config, config["choices"]))
     except (OSError, ValueError) as error:
         return Run(folder, "damaged", reason(error), config.get("seed"), config)
 
 
-def _read(folder: Path, config: Plain) -> Run:
+def _read(folder: Path, config: Plain, values: bool) -> Run:
     path, seed = folder / "result.json", config["seed"]
     try:
         result = read_sealed(path)
@@ -141,10 +151,12 @@ def _read(folder: Path, config: Plain) -> Run:
         note = result.get("error", "") if result["status"] == "failed" else ""
         return Run(folder, result["status"], note, seed, config, result)
     checked(path, schema.finished, result)
+    run = Run(folder, "finished", "", seed, config, result, ended=path.stat().st_mtime)
+    if not values:
+        return run
     check_files(
         result, [p for name in ("metrics.csv", "timing.csv", "predictions.npz") if (p := folder / name).exists()]
     )
-    run = Run(folder, "finished", "", seed, config, result, ended=path.stat().st_mtime)
     curves = read_curves(folder / "metrics.csv", *DRAWN) | read_curves(folder / "timing.csv", SPEED)
     return replace(run, examples=_examples(run), curves=curves)
 

@@ -86,14 +86,18 @@ def interval(span: Span) -> str:
 
 
 def unfinished(runs: Sequence[Run]) -> str:
-    """How many runs did not finish, by status, and the commands that finish them; "" where all did."""
+    """How many runs did not finish, by status, and what finishes them; "" where all did.
+
+    A sweep's command stands in a file that anybody may have written: it is quoted, never recommended.
+    """
     counts = Counter(run.status for run in runs if run.status not in ("finished", "duplicate"))
     if not counts:
         return ""
     told = f"{(n := counts.total())} run{'s are' if n > 1 else ' is'} not finished: "
     told += ", ".join(f"{count} {status}" for status, count in counts.items())
     left = [run for run in runs if run.status in ("missing", "interrupted", "killed", "failed")]
-    commands = [*{run.command: None for run in left if run.command}]
+    sweeps = {run.command: None for run in left if run.command}
+    commands = [f"the command of the sweep again (its sweep.yaml says: {command})" for command in sweeps]
     single = [shlex.quote(str(run.folder)) for run in left if not run.command and run.status != "missing"]
     if single:
         rest = " for each of the rest" if commands else " for each"

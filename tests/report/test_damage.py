@@ -216,7 +216,7 @@ def test_names_and_errors_say_what_they_say_and_do_nothing(tmp_path: Path) -> No
         assert text.isprintable()
     assert any("python train.py 'ablation=a;' rm -rf '$HOME'" in text for text in lines)
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "<script" not in page and "\x1b" not in page and "\u202e" not in page
+    assert page.count("<script") == 1 and "\x1b" not in page and "\u202e" not in page, "its own script alone"
     markdown = (tmp_path / "out" / "report.md").read_text()
     for bad in ("\x1b", "\u202e", "<script", "](javascript", "](http", "\n# heading"):
         assert bad not in markdown

@@ -185,7 +185,7 @@ def test_a_sweep_gives_labels_and_baseline_and_what_is_missing(tmp_path: Path) -
     assert [group.label for group in section.groups] == ["focussed", "plain"]
     assert {run.baseline for run in found} == {"plain"}
     (missing,) = [run for run in found if run.status == "missing"]
-    assert missing.note == "focussed, seed 1: python train.py loss=focussed seed=1"
+    assert missing.note == "focussed, seed 1: loss=focussed seed=1"
 
 
 def test_a_damaged_sweep_is_told(tmp_path: Path) -> None:

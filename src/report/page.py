@@ -127,7 +127,7 @@ def _forest(comparison: Comparison, labels: Sequence[str]) -> Pictures:
         told = f"difference of each loss to {comparison.baseline.label} with its interval, a panel for each metric"
         shown = [
             _picture(forest(comparison, labels), told, "wide"),
-            _picture(forest(comparison, labels, narrow=True), f"{told}, one below another", "narrow"),
+            _picture(forest(comparison, labels, columns=1), f"{told}, one below another", "narrow"),
         ]
     name = comparison.baseline.label if comparison.baseline else ""
     caption = f"A row is a loss: its difference to {name} with its 95 % interval; on the shaded side it is better."

@@ -11,7 +11,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.profilers import Profiler
 
 from .. import ranks
 from ..callbacks.average import EMAWeightAveraging
@@ -56,6 +55,7 @@ class Fit:
         self.plan = Plan.of(cfg["trainer"], data.steps_per_epoch(), cfg["checkpoint"]["every_n_steps"])
         self.task = self._task()
         self.samples = self._samples()
+        self.profiler = self._profiler()
         self.checkpoint: Plain | None = None
 
     def resume(self) -> None:
@@ -150,7 +150,7 @@ class Fit:
             logger=self._loggers(),
             callbacks=self._callbacks(keeper),
             default_root_dir=self.folder.path,
-            profiler=self._profiler(),
+            profiler=self.profiler,
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
@@ -197,7 +197,7 @@ class Fit:
         bar = sys.stdout.isatty() and ranks.rank() == 0
         return ProgressBar(self.plan, self.recorder) if bar else ProgressLines(self.plan, self.recorder)
 
-    def _profiler(self) -> Profiler | None:
+    def _profiler(self) -> RunProfiler | None:
         if not self.cfg["profiler"] or ranks.rank() > 0:
             return None
         unit = "run_training_batch" if self.task.automatic_optimization else STEP

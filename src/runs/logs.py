@@ -34,11 +34,14 @@ class LogFile(logging.FileHandler):
 
 
 @contextmanager
-def logging_to(path: Path) -> Iterator[None]:
-    """Send the project's log and all warnings to stdout and, with times, to ``path``; hush Lightning's chatter."""
+def logging_to(path: Path, level: int = logging.INFO) -> Iterator[None]:
+    """Send the project's log, from ``level`` on, to stdout, and all of it, with times and warnings, to ``path``.
+
+    Lightning's chatter is hushed.
+    """
     log = logging.getLogger("xent")
     screen, file = Screen(sys.stdout), LogFile(path, encoding="utf-8", errors="backslashreplace")
-    screen.setLevel(logging.DEBUG if os.environ.get("XENT_DEBUG") == "1" else logging.INFO)
+    screen.setLevel(logging.DEBUG if os.environ.get("XENT_DEBUG") == "1" else level)
     screen.setFormatter(logging.Formatter("%(message)s"))
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handlers = (screen, file)

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import nn
@@ -15,12 +16,14 @@ from ..callbacks.checkpoint import Interrupted
 from ..config.errors import UserError, printable
 from ..config.fit import check_fit
 from ..config.trust import BESIDE, agrees, check_stored
-from . import build, machine, show, speed
+from ..data.base import Data
+from . import build, machine, profile, show, speed
 from .fit import Fit
 from .folder import RunFolder, family
 from .follow import follow
 from .identity import identity, slug
 from .logs import logging_to
+from .rebuild import Rebuilt
 from .resume import check_same_run
 from .teacher import find_teacher
 from .team import Team
@@ -33,6 +36,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def execute(cfg: Plain, choices: Plain, typed: list[str]) -> int:
     """Train, or finish, or show the run that a command names; the exit status. Raises UserError."""
     resumed = RunFolder(Path(cfg["resume"]).expanduser()) if cfg["resume"] else None
+    profiling = cfg["profiler"] and not cfg["overwrite"]
     if resumed:
         cfg, choices = reopen(resumed, cfg, typed)
     cfg = cfg | {"choices": choices}
@@ -45,10 +49,10 @@ def execute(cfg: Plain, choices: Plain, typed: list[str]) -> int:
     if team.rank > 0:
         return follow(team)
     with team:
-        return lead(cfg, typed, resumed, team)
+        return lead(cfg, typed, resumed, team, profiling)
 
 
-def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team) -> int:
+def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team, profiling: bool) -> int:
     """Rank 0's part, which is all there is in a run of one process."""
     device, threads = team.device, cfg["trainer"]["threads"]
     data = build.build_data(cfg)
@@ -63,6 +67,11 @@ def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team) ->
     # a copy of a resumed folder stays a copy
     name = cfg.get("name") or folder.path.parent.name
     cfg = cfg | {"name": name, "identity": run_id, "identity_facts": facts}
+    if profiling:
+        plain = resumed or RunFolder(place(profile.unprofiled(cfg), typed, run_id))
+        done = next((one for one in (plain, folder) if profile.is_finished(one)), None)
+        if done:
+            return profile_again(done, cfg, data, teacher, team)
     folder.check_place()
     if folder.path.exists():
         with folder.locked():
@@ -88,6 +97,27 @@ def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team) ->
             chosen = speed.chosen(cfg, why, folder.read_result())
             on = machine.describe(device, threads) | {"ranks": team.world} | chosen
             return finish(fit, folder, cfg, on, team)
+
+
+def profile_again(folder: RunFolder, cfg: Plain, data: Data, teacher: Rebuilt | None, team: Team) -> int:
+    """Profile a finished run: train some of its steps elsewhere, and keep their profile in its folder."""
+    folder.check_place()
+    check_same_run(folder, folder.read_result(), cfg)
+    short = profile.shortened(cfg)
+    print(
+        printable(f"this run is finished, and stays as it is: {folder.path}\nprofiling some steps of its training ...")
+    )
+    with TemporaryDirectory(prefix="xent-profile-") as place, folder.locked():
+        aside = RunFolder(Path(place) / "profile" / "run" / "seed")
+        fit = Fit(short, data, teacher, aside, team.device)
+        with aside.locked():
+            begin(aside, short | {"facts": build.facts_of(data.spec)}, anew=True)
+            with logging_to(aside.log, logging.WARNING):
+                status = finish(fit, aside, short, {}, team)
+        if status == 0 and fit.profiler:
+            profile.keep(aside, folder)
+            print(printable(fit.profiler.told(folder.profile)))
+    return status
 
 
 def begin(folder: RunFolder, config: Plain, anew: bool) -> None:
@@ -134,6 +164,8 @@ def finish(fit: Fit, folder: RunFolder, cfg: Plain, on: Plain, team: Team) -> in
         team.start((cfg, str(folder.path)), fail)
         measured = fit.run()
         said = show.ending(folder.path, write("finished", **measured), cfg["logger"])
+        if fit.profiler:
+            said += "\n\n" + printable(fit.profiler.told(folder.profile))
     except Interrupted as stop:
         with contextlib.suppress(OSError):  # then it says that it is running, and no process holds it
             write("interrupted")
@@ -207,11 +239,13 @@ def reopen(folder: RunFolder, cfg: Plain, typed: list[str]) -> tuple[Plain, Plai
     """The configuration that a run's folder holds, and its choices. Raises UserError."""
     stored = folder.read_config()
     check_stored(folder.path, stored)
-    own = ("resume", "retry_failed", "overwrite")
+    own = ("resume", "retry_failed", "overwrite", "profiler")
     extra = [word for word in typed if word.partition("=")[0] not in own and not agrees(word, stored)]
+    extra = [word for word in extra if word != "debug=profiler"]
     if extra:
         raise UserError(f"resume takes its configuration from the folder; leave out {' '.join(extra)}")
     choices = stored["choices"]
     plain = {key: value for key, value in stored.items() if key not in BESIDE}
     plain["name"] = stored.get("name")
+    plain["profiler"] = cfg["profiler"] or plain["profiler"]
     return cfg | plain | {"retry_failed": cfg["retry_failed"], "overwrite": cfg["overwrite"]}, choices

@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,3 +88,28 @@ def test_one_rank_alone_writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert fit._profiler() is not None
     monkeypatch.setattr("src.ranks.rank", lambda: 1)
     assert fit._profiler() is None
+
+
+@pytest.mark.parametrize("words", [(), ("resume",), ("twice",)], ids=["plain", "resume", "debug"])
+def test_a_finished_run_is_profiled_and_stays_as_it_is(
+    words: tuple[str, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """By the same command, by its folder, and where it was itself run for its profile."""
+    command = (*RUN, "trainer.max_steps=60", f"runs={tmp_path}", *(["debug=profiler"] if words == ("twice",) else []))
+    assert train(*command) == 0
+    run = only_run(tmp_path)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.parent.name != "profile"}
+    capfd.readouterr()
+    again = (f"resume={run}",) if words == ("resume",) else command
+    assert train(*(word for word in again if word != "debug=profiler"), "debug=profiler") == 0
+    said = capfd.readouterr().out
+    assert f"this run is finished, and stays as it is: {run}" in said
+    assert f"written: {run / 'profile/operators.txt'}" in said
+    table = said[said.index("dearest operators") :].splitlines()[1:6]
+    shares = [float(re.search(r" ([\d.]+)% +\d", line)[1]) for line in table]  # type: ignore[index]
+    assert shares == sorted(shares, reverse=True) and 0 < sum(shares) <= 100
+    assert all(line.split()[0] in (run / "profile/operators.txt").read_text() for line in table)
+    assert sum(event["name"] == "optimizer_step" for event in trace(run)) == 10
+    assert only_run(tmp_path) == run, "nothing else is left"
+    now = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.parent.name != "profile"}
+    assert now == before

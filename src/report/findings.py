@@ -8,18 +8,18 @@ from .compare import BETTER, LEAST_SEEDS, PERHAPS, SAME, WORSE, Cell, Comparison
 from .measure import Span
 from .metrics import Metric
 from .read import Run
-from .words import COUNTS, decimals, difference, interval, listed, mean, number
+from .remarks import MOST, remarks
+from .words import decimals, difference, interval, listed, mean, number
 
-MOST = 4  # losses in one clause; the others are counted
+NOBODY = "No loss"
 TOLD = {BETTER, WORSE, SAME}
 THIRD = {"be": ("is", "are"), "have": ("has", "have")}  # a verb for one and for several
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A sentence, or a few about one thing. ``metric``: what it is about ("ece" for both of them, before and after
-    temperature scaling), "" if it is about no single one. ``shown``: it says a difference that the corrected tests
-    show. ``remark``: it is no answer, but says what was not compared; it belongs below the answers."""
+    """A sentence. ``metric``: what it is about, "" if it is about no single one. ``shown``: it says a difference that the
+    corrected tests show. ``remark``: it is no answer, but says what was not compared; it belongs below the answers."""
 
     text: str
     metric: str = ""
@@ -33,7 +33,7 @@ def findings(comparison: Comparison, lost: Sequence[Run] = ()) -> list[Finding]:
     A difference to the baseline is told with its single 95 % interval and by the words of compare.py; that one loss
     beats every other by Holm's correction over all pairs.
     """
-    return [*_answers(comparison), *(Finding(text, remark=True) for text in _remarks(comparison, lost))]
+    return [*_answers(comparison), *(Finding(text, remark=True) for text in remarks(comparison, lost))]
 
 
 def rule(comparison: Comparison) -> str:
@@ -64,8 +64,7 @@ def _answers(comparison: Comparison) -> list[Finding]:
         return _among_all(comparison, told)
     if all(set(_tested(comparison, metric).values()) <= {SAME} for metric in told):
         return [_no_difference(comparison, [metric for metric in told if _tested(comparison, metric)])]
-    first = [metric for metric in told if not metric.after]
-    return [finding for metric in first if (finding := _answer(comparison, metric, told)) is not None]
+    return _each(comparison, told)
 
 
 def _no_difference(comparison: Comparison, told: Sequence[Metric]) -> Finding:
@@ -77,21 +76,26 @@ def _no_difference(comparison: Comparison, told: Sequence[Metric]) -> Finding:
     )
 
 
-def _answer(comparison: Comparison, metric: Metric, told: Sequence[Metric]) -> Finding | None:
-    """Of one metric, and of what becomes of it after temperature scaling."""
-    words = _tested(comparison, metric)
-    text = _differences(comparison, metric, words) + _best(comparison, metric) if words else ""
-    for after in (other for other in told if other.after == metric.name):
-        scaled = _tested(comparison, after)
-        words = words | scaled
-        if text and _holds(_tested(comparison, metric), scaled) and not _best(comparison, metric):
-            effects = _effects(comparison, after, list(_shown(scaled)))
-            text += f", also after temperature scaling ({effects})"
-        elif scaled:
-            told_after = _differences(comparison, after, scaled)
-            text += f"{'. ' * bool(text)}After temperature scaling, {told_after[0].lower()}{told_after[1:]}"
-        text += _best(comparison, after)
-    return Finding(f"{text}.", metric.name, bool(_shown(words))) if text else None
+def _each(comparison: Comparison, told: Sequence[Metric]) -> list[Finding]:
+    """One for each metric; one for both where all is the same after temperature scaling."""
+    found: dict[str, Finding] = {}
+    for metric in told:
+        words, before = _tested(comparison, metric), next((m for m in told if m.name == metric.after), None)
+        if not words:
+            continue
+        if before and _holds(_tested(comparison, before), words) and not _best(comparison, before):
+            text = f"{found[before.name].text[:-1]}, also after temperature scaling"
+            text += f" ({_effects(comparison, metric, list(_shown(words)))})"
+            name = before.name
+        else:
+            text, name = _differences(comparison, metric, words), metric.name
+            if before:
+                own = (
+                    text[0].lower() if text.startswith((NOBODY, PERHAPS.title())) else text[0]
+                )  # a name stays as it is
+                text = f"After temperature scaling, {own}{text[1:]}"
+        found[name] = Finding(f"{text}{_best(comparison, metric)}.", name, bool(_shown(words)))
+    return list(found.values())
 
 
 def _baseline(comparison: Comparison) -> str:
@@ -100,7 +104,7 @@ def _baseline(comparison: Comparison) -> str:
 
 
 def _nobody(losses: Collection[str]) -> str:
-    return f"{next(iter(losses))} is not" if len(losses) == 1 else "No loss is"
+    return f"{next(iter(losses))} is not" if len(losses) == 1 else f"{NOBODY} is"
 
 
 def _tested(comparison: Comparison, metric: Metric) -> dict[str, str]:
@@ -134,14 +138,14 @@ def _differences(comparison: Comparison, metric: Metric, words: dict[str, str]) 
         told = _range(comparison, metric, list(words))
         return f"{_nobody(words)} shown to differ from {name} in {metric.after or metric.name}{told}"
     of = {word: [label for label, own in words.items() if own == word] for word in words.values()}
-    clauses = [] if BETTER in of or len(words) == 1 else [f"No loss is shown to {verb} {more} than {name}"]
+    clauses = [] if BETTER in of or len(words) == 1 else [f"{NOBODY} is shown to {verb} {more} than {name}"]
     for word, what in ((BETTER, more), (WORSE, less), (f"{PERHAPS} {BETTER}", more), (f"{PERHAPS} {WORSE}", less)):
         if word in of:
             effects = f"({_effects(comparison, metric, of[word])})"
             than = "" if clauses else f" than {name}"
             if word.startswith(PERHAPS):
-                head = f"{PERHAPS if clauses else PERHAPS.title()} {what}{than}"
-                clauses.append(f"{head}: {listed(of[word], MOST)} {effects}")
+                head = f"{PERHAPS} {what}" if clauses else f"{PERHAPS.title()} {what} than {name}"
+                clauses.append(f"{head}: {listed(of[word], MOST)}" + ("" if clauses else f" {effects}"))
             else:
                 clauses.append(f"{listed(of[word], MOST)} {THIRD[verb][len(of[word]) > 1]} {what}{than} {effects}")
     return "; ".join(clauses)
@@ -213,69 +217,3 @@ def _no_verdict(comparison: Comparison, labels: Sequence[str]) -> str:
         "two seeds in common are too few",
     )[most]
     return f"No verdict on these {len(labels)} losses: {why}. At least {LEAST_SEEDS} are needed."
-
-
-def _remarks(comparison: Comparison, lost: Sequence[Run]) -> list[str]:
-    """What was not compared or not judged, and why."""
-    told = [*_unjudged(comparison), *_untestable(comparison), *_few(comparison)]
-    tried = {group.label for group in comparison.section.passed_over}
-    if tried:
-        told.append(
-            f"{listed(sorted(tried), MOST)}: compared at the best of several learning rates, chosen on validation"
-        )
-    missing = [run for run in lost if run.status not in ("finished", "duplicate")]
-    if missing and comparison.groups:
-        count = len(missing)
-        runs = f"{count} more run{'s are' if count > 1 else ' is'}"
-        told.append(f"{runs} not finished or cannot be read, and may change the answer")
-    return [f"{text}." for text in told]
-
-
-def _unjudged(comparison: Comparison) -> list[str]:
-    """Losses that have no value of metrics that others have."""
-    silent: dict[str, list[str]] = {}
-    for metric in comparison.judged:
-        for group in comparison.groups:
-            if (group.label, metric.name) not in comparison.cells:
-                silent.setdefault(group.label, []).append(metric.name)
-    by_metrics: dict[tuple[str, ...], list[str]] = {}
-    for label, names in silent.items():
-        by_metrics.setdefault(tuple(names), []).append(label)
-    of_probabilities = tuple(metric.name for metric in comparison.judged if not metric.share)
-    told = []
-    for lacking, labels in by_metrics.items():
-        silent_all = f"give{'s' * (len(labels) == 1)} no probabilities"
-        why = silent_all if lacking == of_probabilities else "cannot be judged fully"
-        told.append(f"{listed(labels, MOST)} {why}: no {listed(lacking, last='or')}")
-    return told
-
-
-def _untestable(comparison: Comparison) -> list[str]:
-    """Differences on enough seeds that nevertheless have no p: a value is infinite, or nothing varies."""
-    lost: dict[str, list[str]] = {}
-    for metric in comparison.judged:
-        for group in comparison.groups:
-            cell = comparison.cells.get((group.label, metric.name))
-            difference = cell.difference if cell else None
-            if cell and difference and difference.n >= LEAST_SEEDS and not cell.word(metric):
-                lost.setdefault(metric.title, []).append(group.label)
-    return [
-        f"{listed(labels, MOST)}: not tested in {title}, because a value is infinite or no seed differs from another"
-        for title, labels in lost.items()
-    ]
-
-
-def _few(comparison: Comparison) -> list[str]:
-    """Losses that have too few seeds in common with the baseline."""
-    base = comparison.baseline
-    if base is None or not base.finished or not comparison.pair_comparisons:
-        return []
-    few: dict[int, list[str]] = {}
-    for group in comparison.groups:
-        if group is not base and (common := len(group.finished.keys() & base.finished.keys())) < LEAST_SEEDS:
-            few.setdefault(common, []).append(group.label)
-    return [
-        f"{listed(labels, MOST)} {'has' if len(labels) == 1 else 'have'} {COUNTS[n]} seed{'s' * (n > 1)} in common with"
-        f" {base.label}, too few for a verdict"
-        for n, labels in sorted(few.items())
-    ]

@@ -18,8 +18,11 @@ THIRD = {"be": ("is", "are"), "have": ("has", "have")}  # a verb for one and for
 
 @dataclass(frozen=True)
 class Finding:
-    """A sentence. ``metric``: what it is about, "" if it is about no single one. ``shown``: it says a difference that
-    the corrected tests show. ``remark``: it is no answer, but says what was not compared; it belongs below the answers."""
+    """A sentence.
+
+    ``metric``: what it is about, "" if it is about no single one. ``shown``: it says a difference that the corrected
+    tests show. ``remark``: it is no answer, but says what was not compared; it belongs below the answers.
+    """
 
     text: str
     metric: str = ""

@@ -201,7 +201,7 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
         "loss=hinge data.mixup=cutmix",
         nothing,
         "loss=hinge learns from classes, data.mixup=cutmix gives .*"
-        "take data.mixup=null or loss=bce, brier, ce, distillation, focal, kl, poly1, smoothed_ce\n",
+        "take data.mixup=null or loss=bce, brier, ce, distillation, focal, kl, poly1, smoothed_ce, z_loss\n",
     ),
     ("data.mixup=mixup debug=overfit", nothing, "trainer.overfit_batches validates on training batches"),
     (

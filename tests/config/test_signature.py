@@ -25,7 +25,7 @@ ODD: list[tuple[object, str]] = [
     ("src.models.mlp", "is a folder of modules; name a class in one of base, gpt"),
     ("src.losses.cee.X", r"no module 'cee' \(there: base, bce"),
     ("src.losses.ce.CrossEntropyLoss.__init__", "no module 'CrossEntropyLoss'"),
-    ("src.losses.__init__.X", "no module '__init__'"),
+    ("src.models.__init__.X", "no module '__init__'"),
     ("src.losses.base.upcast", "'upcast' in base.py is a function, and a class is wanted"),
     ("src.config.check.PRECISIONS", "'PRECISIONS' in check.py is a value, and a class is wanted"),
     ("src.losses.base.torch", "no 'torch' in base.py"),

@@ -79,5 +79,5 @@ lock: ## make requirements.lock anew from pyproject.toml (in an empty environmen
 	rm -rf .venv-lock
 
 clean: ## delete caches and the environment; runs and data sets stay
-	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

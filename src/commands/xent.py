@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "train": "train one configuration, or many",
-    "evaluate": "test a finished run again, on other data, under shift; or sample its text",
+    "evaluate": "test a finished run again; predict new files; export the network; write text",
     "report": "compare finished runs",
     "tune": "search hyper-parameters",
 }

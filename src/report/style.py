@@ -121,8 +121,12 @@ def readable(text: str, family: str = SANS) -> str:
 def width_of(text: str, size: float) -> float:
     """How many inches wide ``text`` is drawn in letters of ``size`` points."""
     # the renderer's own measure, since hinting makes letters up to an eighth wider than the font says
-    measure: Callable[..., Any] = RendererAgg(1, 1, 100).get_text_width_height_descent  # type: ignore[no-untyped-call]
-    return measure(text, FontProperties(family=SANS, size=size), ismath=False)[0] / 100
+    return _measure()(text, FontProperties(family=SANS, size=size), ismath=False)[0] / 100
+
+
+@functools.cache
+def _measure() -> Callable[..., Any]:
+    return RendererAgg(1, 1, 100).get_text_width_height_descent  # type: ignore[no-untyped-call]
 
 
 def fitted(text: str, width: float, size: float) -> str:

@@ -18,7 +18,8 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Callback, Checkpoint
 
 from .. import ranks
-from ..runs.files import DamagedError, first_line, opened, written_whole
+from ..config.errors import first_line
+from ..runs.files import DamagedError, opened, written_whole
 from ..runs.folder import RunFolder
 from .plan import Plan, steps_taken
 

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from .. import checks
@@ -168,6 +169,17 @@ def check_values(cfg: Plain) -> None:
     checks.number("samples.temperature", samples["temperature"], above=0)
     if samples["prompt"] == "":
         raise ValueError("samples.prompt must be at least one character, got ''")
+
+
+def check_homes(cfg: Plain) -> None:
+    """Raise UserError where a run's place is below a home folder that is not there; data sets check their own."""
+    for key in ("runs", "resume", "teacher"):
+        value = cfg.get(key)
+        try:
+            if isinstance(value, str):
+                Path(value).expanduser()
+        except RuntimeError:
+            raise UserError(f"{key} names a home folder that is not known, got {value!r}") from None
 
 
 def check_ranks(cfg: Plain) -> None:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..package import CONF
 from . import trust
-from .check import Plain, check, take_as_typed
+from .check import Plain, check, check_homes, take_as_typed
 from .composed import Composed
 from .fit import check_fit
 from .words import GROUPS, texts
@@ -25,6 +25,7 @@ def resolve(cfg: DictConfig, typed: Iterable[str] = ()) -> Plain:
     plain.pop("ablation", None)  # which other runs there are says nothing of this one
     take_as_typed(plain, texts(typed))
     trust.name(trust.targets_of(plain))
+    check_homes(plain)
     if not plain["resume"]:  # else the run's folder has the configuration
         check(plain)
     return plain

@@ -26,3 +26,11 @@ def printable(text: str) -> str:
     return "".join(
         char if char in "\n\t" or unicodedata.category(char) not in UNSEEN else ascii(char)[1:-1] for char in text
     )
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says in one line; YAML's errors with their place."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is not None and problem:
+        return f"line {mark.line + 1}: {problem}"
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ..names import called
 from ..package import CONF
 from .check import PROVIDED
-from .errors import UserError, suggestion
+from .errors import UserError, first_line, suggestion
 from .schema import TrainerConf, keys_below
 from .words import parsed
 
@@ -41,7 +41,7 @@ def message(error: BaseException) -> tuple[str, int]:
             return f"what was to be shown, or written, could not be: {error.strerror or error}", 2
         case RuntimeError() if "home directory" in str(error):  # of Path.expanduser()
             return "'~' names a home folder that is not there; write the whole path", 2
-    return f"a fault of xent itself, {type(error).__name__}: {_first_line(error)} (XENT_DEBUG=1 shows where)", 1
+    return f"a fault of xent itself, {type(error).__name__}: {first_line(error)} (XENT_DEBUG=1 shows where)", 1
 
 
 def undecodable() -> str:
@@ -59,7 +59,7 @@ def of_yaml(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
         return f"{mark.name}, line {mark.line + 1}: {error.problem or error.context}"  # type: ignore[attr-defined]
-    return f"{getattr(error, 'name', 'a file of options')} is no YAML: {_first_line(error)}"
+    return f"{getattr(error, 'name', 'a file of options')} is no YAML: {first_line(error)}"
 
 
 def of_hydra(error: Exception) -> str:
@@ -80,7 +80,7 @@ def of_hydra(error: Exception) -> str:
         return f"several values for one run: {word}. With -m each becomes a run: {called('train')} -m {word}"
     if isinstance(error, ConfigCompositionException):
         return _unmatched(error)
-    return _first_line(error)
+    return first_line(error)
 
 
 def _unparsed(word: str) -> str:
@@ -111,12 +111,12 @@ def _bad_key(cause: OmegaConfBaseException) -> str:
         return f"unknown key '{name}' {place}.{nearest} Valid: {', '.join(siblings) or 'none'}"
     if nested := keys_below(key):
         return f"{key} takes no value; its keys are {', '.join(f'{key}.{name}' for name in nested)}"
-    return f"{key}: {_first_line(cause)}"
+    return f"{key}: {first_line(cause)}"
 
 
 def _unmatched(error: Exception) -> str:
     """Hydra found no place for an override; say what was probably meant."""
-    text = _first_line(error)
+    text = first_line(error)
     if "Could not override '" in text:
         key = text.split("'")[1]
         groups = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
@@ -150,7 +150,3 @@ def _place(error: Exception) -> str:
     """Which YAML file set it, if Hydra says so."""
     text = str(error)
     return f" (in conf/{text.split(chr(39))[1]}.yaml)" if text.startswith("In '") else ""
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -46,8 +46,10 @@ def parsed(arguments: Sequence[str]) -> Any:
     parser.error = fault  # type: ignore  # argparse would print its usage, and exit
     parser.allow_abbrev = False
     given, unknown = parser.parse_known_args(list(arguments))
-    if unknown:
+    if unknown and unknown[0].startswith("-"):
         fault(f"there is no flag {unknown[0]}")
+    if unknown:
+        raise UserError(f"the flags are among the words: give {unknown[0]} and all other words before them, or after")
     return given
 
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TextIO
 
@@ -51,30 +51,21 @@ def kept(kind: str, place: str, state: str, make: Callable[[Path], None]) -> Kep
     for target in targets:
         if found := whole(target, state):
             return found
-    for target in targets:
-        new = [folder for folder in target.parents if not folder.exists()]
+    with first_locked(targets) as chosen:
         try:
-            lock = locked(target)
-        except OSError:
-            continue
-        with lock:
-            try:
-                if found := whole(target, state):
+            if chosen and (found := whole(chosen, state)):
+                return found
+            if chosen:
+                make(chosen)
+                if found := whole(chosen, state, checked=False):
                     return found
-                make(target)
-                if found := whole(target, state, checked=False):
-                    return found
-                raise DataError(f"{target} was changed while it was written: run again")
-            except OSError as error:
-                raise DataError(
-                    f"{target.parent} takes no more ({error.strerror}): make room there, or name another folder by the"
-                    " environment variable XDG_CACHE_HOME"
-                ) from error
-            finally:
-                Path(lock.name).unlink(missing_ok=True)
-                with contextlib.suppress(OSError):  # they go again unless something is in them
-                    for folder in new:
-                        folder.rmdir()
+                raise DataError(f"{chosen} was changed while it was written: run again")
+        except OSError as error:
+            assert chosen
+            raise DataError(
+                f"{chosen.parent} takes no more ({error.strerror}): make room there, or name another folder by the"
+                " environment variable XDG_CACHE_HOME"
+            ) from error
     there = " and ".join(str(target.parent) for target in targets) or "what another user made"
     raise DataError(f"{there} cannot be written: name a folder by the environment variable XDG_CACHE_HOME")
 
@@ -94,6 +85,30 @@ def own(path: Path) -> bool:
     except OSError as error:
         return not isinstance(error, PermissionError)
     return stat.st_uid == os.getuid() and not stat.st_mode & 0o022
+
+
+@contextlib.contextmanager
+def first_locked(targets: Iterable[Path]) -> Iterator[Path | None]:
+    """The first of ``targets`` that can be written, for this process only; None where none can.
+
+    Folders that are made for it go again unless something is in them.
+    """
+    for target in targets:
+        new = [folder for folder in target.parents if not folder.exists()]
+        try:
+            lock = locked(target)
+        except OSError:
+            continue
+        with lock:
+            try:
+                yield target
+            finally:
+                Path(lock.name).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    for folder in new:
+                        folder.rmdir()
+        return
+    yield None
 
 
 def locked(target: Path) -> TextIO:

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runs.files import DamagedError, first_line, opened
+from ..config.errors import first_line
+from ..runs.files import DamagedError, opened
 from .calibration import BINS, Gaps
 from .metrics import BOUNDS
 

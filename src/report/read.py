@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..config.errors import UserError
+from ..config.errors import UserError, first_line
 from ..runs.debugging import debugging
-from ..runs.files import DamagedError, first_line, parse_yaml, read_bytes, read_text, read_yaml
+from ..runs.files import DamagedError, parse_yaml, read_bytes, read_text, read_yaml
 from ..runs.lock import is_held
 from ..runs.sums import check_config, check_files, read_sealed
 from . import schema

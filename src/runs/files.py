@@ -14,6 +14,8 @@ from typing import Any, BinaryIO
 import yaml
 from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
+from ..config.errors import first_line
+
 LARGEST = 64 * 2**20  # bytes of a text that is read whole
 DEEPEST = 50  # collections in each other; libyaml and json follow them with the process's stack
 SURROGATE = re.compile(
@@ -148,14 +150,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} comes twice")
     return found
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says in one line; YAML's errors with their place."""
-    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    if mark is not None and problem:
-        return f"line {mark.line + 1}: {problem}"
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @contextlib.contextmanager

@@ -8,13 +8,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save
 from torch import nn
 
-from ..config.errors import UserError
+from ..config.errors import UserError, first_line
 from ..config.trust import check_stored
 from ..data.base import Spec
 from ..losses.base import LogitLoss
 from ..models.base import Network
 from . import build
-from .files import first_line, sha256_of
+from .files import sha256_of
 from .folder import RunFolder
 
 

@@ -72,12 +72,9 @@ def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team, pr
         done = next((one for one in (plain, folder) if profile.is_finished(one)), None)
         if done:
             return profile_again(done, cfg, data, teacher, team)
-    folder.check_place()
-    if folder.path.exists():
-        with folder.locked():
-            status = settled(folder, cfg, resumed is not None)
-        if status is not None:
-            return status
+    status = settled_already(folder, cfg, resumed is not None)
+    if status is not None:
+        return status
     fit = Fit(cfg, data, teacher, folder, device)
     if data.kind == "image" and any(word.startswith("samples.") for word in typed):
         log.warning("samples.* is ignored: images write no text")
@@ -182,6 +179,22 @@ def finish(fit: Fit, folder: RunFolder, cfg: Plain, on: Plain, team: Team) -> in
 
 def fault(error: OSError) -> str:
     return f"the disk is full ({error.strerror})" if error.errno in FULL else error.strerror or str(error)
+
+
+def settled_already(folder: RunFolder, cfg: Plain, resumed: bool) -> int | None:
+    """What ``settled`` says of a folder that no other process holds. Raises UserError where it could not be written."""
+    try:
+        folder.check_place()
+    except UserError:
+        # what is finished is shown from a folder to read only as well: none trains there, and none is locked out
+        status = settled(folder, cfg, resumed) if folder.path.exists() else None
+        if status is None:
+            raise
+        return status
+    if not folder.path.exists():
+        return None
+    with folder.locked():
+        return settled(folder, cfg, resumed)
 
 
 def settled(folder: RunFolder, cfg: Plain, resumed: bool) -> int | None:

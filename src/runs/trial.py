@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.base import Batch, Data, generator
-from ..data.cache import folders, locked
+from ..data.cache import first_locked, folders
 from ..models.transformer import PreNorm
 from . import build, machine
 from .files import DamagedError, read_json, write_json
@@ -55,16 +55,9 @@ def kept_trial(cfg: Plain, data: Data, teacher: Rebuilt | None, device: str, pre
         "precisions": precisions,
     }
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
-    for target in (folder / "speed" / f"{name}.json" for folder in folders()):
-        try:
-            lock = locked(target)
-        except OSError:
-            continue
-        with lock:
-            try:
-                return read(target, precisions) or write(target, about, tried(cfg, data, teacher, device, precisions))
-            finally:
-                Path(lock.name).unlink(missing_ok=True)
+    with first_locked(folder / "speed" / f"{name}.json" for folder in folders()) as target:
+        if target:
+            return read(target, precisions) or write(target, about, tried(cfg, data, teacher, device, precisions))
     log.warning("how long a batch takes cannot be kept in %s: the next run measures it anew", folders()[0])
     return tried(cfg, data, teacher, device, precisions)
 

@@ -198,3 +198,24 @@ def test_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) 
         write()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_finished_is_shown_from_a_folder_to_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No file is made there, not even a lock; what is to be trained is refused."""
+    words = (*QUIET, "data.train_examples=100", "model.widths=[4]", "trainer.max_steps=2", f"runs={tmp_path / 'runs'}")
+    assert train(*words) == 0
+    run = only_run(tmp_path / "runs")
+    (run / ".lock").unlink()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK and access(path, mode))  # root may write
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    capsys.readouterr()
+    for again in (words, (f"resume={run}",)):
+        assert train(*again) == 0
+        assert capsys.readouterr().out.startswith("this run is finished")
+    for refused in ((*words, "overwrite=true"), (*words, "seed=1")):
+        with pytest.raises(UserError, match=r"^runs: .* not writable$"):
+            train(*refused)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before

@@ -63,7 +63,7 @@ def measure(log_probs: Tensor, targets: Tensor) -> dict[str, float | None]:
     classes, (low, high) = log_probs.shape[-1], (int(value) for value in targets.aminmax())
     if low < 0 or high >= classes:
         raise ValueError(f"classes are numbers from 0 to {classes - 1}, got {low} to {high}")
-    of = judge(log_probs, targets)
+    of = judge(log_probs.detach(), targets)  # a metric is never differentiated
     accuracy, nll, confidence, brier = (c.mean().item() for c in (of.right, of.nll, of.confidence, of.brier))
     by_class = of.residual.new_zeros(BINS, classes).scatter_add_(0, bin_of(of.p), of.residual)
     top, right = of.confidence.cpu(), of.right.cpu() > 0

@@ -147,6 +147,7 @@ def numbers(values: Sequence[float | None]) -> npt.NDArray[np.float64]:
 # What follows the page that an SVG lies in: the text's colour, and its paper.
 INLINE = {
     f": {INK}": ": currentColor",
+    f": {BLUE.lower()}": f": var(--blue, {BLUE})",
     f": {GREY}": f": var(--grey, {GREY})",
     ": #e8e8e8": ": currentColor; stroke-opacity: 0.12",
     ": #dddddd": ": currentColor; stroke-opacity: 0.2",

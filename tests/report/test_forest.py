@@ -114,7 +114,7 @@ def test_svg_takes_the_colours_of_the_page(comparison: Comparison) -> None:
     found = element(forest(comparison, labels_of(comparison)), "it's <b>")
     root = ET.fromstring(found)
     assert root.attrib["aria-label"] == "it's <b>" and not {"width", "height"} & root.attrib.keys()
-    assert "currentColor" in found
+    assert "currentColor" in found and ": var(--blue, #0072B2)" in found
     assert not any(colour in found for colour in ("#222222", "#000000", "#ffffff", "white", "<style", "<?xml"))
     written = {"".join(node.itertext()) for node in root.iter() if node.tag.endswith("}text")}
     assert {"good", "ece after temp. scaling", "better"} <= written  # letters are letters

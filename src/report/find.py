@@ -9,6 +9,11 @@ from typing import NamedTuple
 from ..config.errors import UserError
 
 MARKS = ("config.yaml", "result.json", "sweep.yaml")
+SYSTEM = (
+    "/proc",
+    "/sys",
+    "/dev",
+)  # file systems of which nothing is on a disk: a link there leads through all processes
 DEEPEST, MOST = 32, 200_000  # folders in each other, and in all: an end to what has none
 
 
@@ -24,6 +29,7 @@ def search(folders: Sequence[Path]) -> Found:
     """Links are followed and each folder is entered once, by its own name if that lies below ``folders``; nothing is
     looked for in a run's folder. Raises UserError where there is no such folder, or no end."""
     found, entered = Found([], {}), set()
+    virtual = {Path(place).stat().st_dev for place in SYSTEM if os.path.ismount(place)}
     own, linked = deque((folder, 0) for folder in folders), deque[tuple[Path, int]]()
     while own or linked:
         folder, depth = (own or linked).popleft()
@@ -40,6 +46,9 @@ def search(folders: Sequence[Path]) -> Found:
         if (place := (status.st_dev, status.st_ino)) in entered:
             continue
         entered.add(place)
+        if status.st_dev in virtual:
+            found.unseen[folder] = "it is of the system, not of a disk"
+            continue
         if len(entered) > MOST:
             raise UserError(f"more than {MOST:,} folders in {', '.join(map(str, folders))}: name those of the runs")
         mark = next((name for name in MARKS if any(name == e.name and e not in inside for e in entries)), None)

@@ -111,8 +111,8 @@ def pictures(comparison: Comparison, curves: Curves, shifts: Shifts) -> list[Pic
         _forest(comparison, labels),
         _learning(labels, curves, look_of),
         _reliable(comparison, labels),
-        _shifted(shifts, labels, look_of),
         _placed(comparison, labels, look_of),
+        _shifted(shifts, labels, look_of),
     )
     return [replace(group, caption=group.caption + few) for group in groups if group.shown]
 

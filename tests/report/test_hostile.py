@@ -172,8 +172,8 @@ def test_no_command_of_a_folder_is_recommended(hostile: Path, told: str) -> None
         for line in text.splitlines():
             assert "touch" not in line or "sweep.yaml says" in line or "os.system" in line
     page = (hostile / "out/report.html").read_text()
-    for before in page.split("<code>")[:-1]:
-        assert "as its sweep.yaml says. It is shown, not checked" in before[-2000:]
+    for found in re.finditer("<code>", page):
+        assert "as its sweep.yaml says. It is shown, not checked" in page[max(0, found.start() - 2000) : found.start()]
 
 
 def test_a_list_of_it_does_nothing_but_list(hostile: Path) -> None:

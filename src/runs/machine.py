@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from .. import __version__
 from ..config.errors import UserError
 from ..package import FOLDER
 
@@ -119,11 +120,11 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def commit() -> str | None:
-    """The project's git commit, with "+" where files differ from it; None outside of git, and where it is installed."""
-    root = FOLDER.parent
-    if not (root / ".git").exists():  # the repository around an environment is somebody else's
-        return None
+def commit() -> str:
+    """The project's git commit, with "+" where files differ from it; where it has none, its version: "xent 0.2.0"."""
+    root, version = FOLDER.parent, f"xent {__version__}"
+    if not (root / ".git").exists():  # installed; a repository around the environment is somebody else's
+        return version
     # of this tree, whatever repository the environment names (as in a git hook), and without a program that it may name
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     command = ["git", "-c", "core.fsmonitor=false"]
@@ -137,4 +138,4 @@ def commit() -> str | None:
     try:
         return git("rev-parse", "HEAD").strip() + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
-        return None
+        return version

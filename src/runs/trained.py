@@ -111,17 +111,20 @@ class Trained(nn.Module):
         return ids.long()
 
 
-def load(run: str | Path, *, device: str | torch.device = "cpu", own: Iterable[type | str] = ()) -> Trained:
+def load(
+    run: str | Path, *, device: str | torch.device = "cpu", own: type | str | Iterable[type | str] = ()
+) -> Trained:
     """The network that a finished run trained, from the run's folder alone, ready to predict.
 
     A folder is data and never code: only classes of this package are made. If the run's loss or model is a class of
-    your own, name it, or give the class itself: ``own=["mine.OwnLoss"]``. Weights are those that the run tested, in
+    your own, name it, or give the class itself: ``own="mine.OwnLoss"``. Weights are those that the run tested, in
     float32 (float64 if it was trained in that), whatever its mixed precision. Raises UserError where the folder is not
     that of a finished run, is damaged, or names a class that is not known.
     """
     folder = RunFolder(Path(run).expanduser())
     config, result = folder.read_finished()
-    trust.name(name if isinstance(name, str) else f"{name.__module__}.{name.__qualname__}" for name in own)
+    named = [own] if isinstance(own, type | str) else own
+    trust.name(name if isinstance(name, str) else f"{name.__module__}.{name.__qualname__}" for name in named)
     temperature = result["metrics"]["test"]["temperature"]
     if temperature is not None and not (isinstance(temperature, float) and temperature > 0):
         raise UserError(f"{folder.result}: the temperature is damaged: {temperature!r:.50}")

@@ -124,6 +124,7 @@ def test_a_run_of_the_tree_is_a_run_of_the_wheel(environment: Environments, tmp_
     for name in ("metrics.csv", "weights.safetensors"):
         assert (one / name).read_bytes() == (other / name).read_bytes()
     assert result_of(one)["metrics"] == result_of(other)["metrics"]
+    assert result_of(other)["run"]["commit"] == f"xent {src.__version__}"
     stored = [yaml.safe_load((run / "config.yaml").read_text()) | {"runs": None} for run in (one, other)]
     assert stored[0] == stored[1] and stored[0]["loss"]["_target_"] == "src.losses.ce.CrossEntropyLoss"
     for run, command in ((one, commands["wheel"]), (other, commands["tree"])):

@@ -9,8 +9,11 @@ import pytest
 import evaluate
 import train
 from src.config import trust
+from src.config.errors import UserError
 from src.config.guard import guarded
+from src.losses.base import ClassificationLoss
 from src.package import CONF
+from src.runs.trained import load
 from tests.commands import QUIET, only_run, result_of
 
 SETTINGS = (*QUIET, "data.train_examples=60", "data.eval_batch_size=500", "model.widths=[8]", "trainer.max_steps=2")
@@ -97,6 +100,17 @@ def test_an_own_loss_in_every_command(here: Path, command: Run, capfd: pytest.Ca
         assert command("train.py", *words, f"resume={run}") == 0, words
         assert result_of(run)["metrics"] == before
     assert command("train.py", "--config-dir", conf, f"resume={run}", "loss=ce") == 2
+
+
+def test_an_own_loss_in_a_network_that_is_loaded(here: Path, command: Run) -> None:
+    run, named = trained(here, command, "loss=own"), f"{here.name}.loss.OwnLoss"
+    for own in ((), f"{here.name}.loss.Other", ["FocalLoss"]):
+        trust.forget()
+        with pytest.raises(UserError, match=f"{named} is neither the project's own for loss nor named"):
+            load(run, own=own)
+    for own in (named, [named], sys.modules[f"{here.name}.loss"].OwnLoss):
+        trust.forget()
+        assert isinstance(load(run, own=own).loss, ClassificationLoss)
 
 
 def test_own_data_in_every_command(here: Path, command: Run, capfd: pytest.CaptureFixture[str]) -> None:

@@ -29,8 +29,10 @@ class Table:
 
 
 def telling(table: Table, keep: int = 1) -> Table:
-    """The table without the columns that say the same in all of its rows; the first ``keep`` of them stay."""
+    """The table without the columns that say the same in all of its rows; the first ``keep`` of them stay. Without any
+    row if no other column is left."""
     if len(table.rows) < 2:
         return table
     columns = [i for i in range(len(table.header)) if i < keep or len({row[i] for row in table.rows}) > 1]
-    return Table(table.title, [table.header[i] for i in columns], [[row[i] for i in columns] for row in table.rows])
+    rows = [[row[i] for i in columns] for row in table.rows] if len(columns) > keep else []
+    return Table(table.title, [table.header[i] for i in columns], rows)

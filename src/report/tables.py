@@ -8,7 +8,7 @@ from . import escape
 from .compare import SAME, Cell, Comparison, testable
 from .groups import Group
 from .metrics import Metric
-from .table import Shown, Table, telling
+from .table import Shown, Table
 from .words import DASH, difference, mean, probability
 
 COLUMNS = (
@@ -29,11 +29,14 @@ def other_metrics(comparison: Comparison) -> Table:
 
 
 def _by_loss(comparison: Comparison, title: str, metrics: Sequence[Metric]) -> Table:
-    table = Table(title, ["loss", "seeds", *(arrow(metric.name, metric.better) for metric in metrics)])
-    for group in comparison.groups:
-        row = [Shown(group.label, "baseline" * (group is comparison.baseline)), Shown(str(len(group.finished)))]
-        table.rows.append([*row, *(_value(comparison, group, metric) for metric in metrics)])
-    return telling(table)
+    uneven = len({len(group.finished) for group in comparison.groups}) > 1
+    names = [arrow(metric.name, metric.better) for metric in metrics]
+    table = Table(title, ["loss", *["seeds"] * uneven, *names])
+    for group in comparison.groups if metrics else ():
+        own = Shown(group.label, "baseline" * (group is comparison.baseline))
+        values = [_value(comparison, group, metric) for metric in metrics]
+        table.rows.append([own, *[Shown(str(len(group.finished)))] * uneven, *values])
+    return table
 
 
 def _value(comparison: Comparison, group: Group, metric: Metric) -> Shown:
@@ -61,9 +64,10 @@ def arrow(name: str, better: int) -> str:
 
 
 def p_values(comparison: Comparison) -> Table:
-    """Of each difference to the baseline: the p-value after Holm's correction, below it the one without."""
+    """Of each difference to the baseline: the p-value after Holm's correction, below it the one without. Without any
+    row where nothing was tested."""
     table = Table("p-values", ["loss", *(metric.name for metric in comparison.judged)])
-    for group in comparison.groups:
+    for group in comparison.groups if comparison.comparisons else ():
         if group is not comparison.baseline:
             cells = [comparison.cells.get((group.label, metric.name)) for metric in comparison.judged]
             table.rows.append([Shown(group.label), *map(_p_value, cells)])

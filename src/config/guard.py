@@ -89,6 +89,7 @@ def tell(error: Exception) -> int:
     """Say on stderr, in one message, what ended a command; the exit status."""
     import contextlib
     import errno
+    import re
     import time
     import traceback
 
@@ -98,6 +99,7 @@ def tell(error: Exception) -> int:
     if os.environ.get("XENT_DEBUG") == "1":
         traceback.print_exc()
     text, status = message(error)
+    text = re.sub(r"\S{501,}", lambda word: f"{word[0][:200]}...{word[0][-200:]}", text)  # a path of 100 kB
     if isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in MACHINE:
         status = 1
         with contextlib.suppress(OSError):

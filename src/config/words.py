@@ -24,6 +24,7 @@ OPTIONAL = ("speed", "experiment", "ablation", "debug")  # groups of which none 
 FREE = ("data", "model", "loss", "optimizer", "scheduler")  # groups whose keys are a constructor's
 # Hydra's own keys that mean something here; others would move its folders, write its logs or change the directory
 HYDRAS = ("hydra/launcher", "hydra.launcher", "hydra.mode", "hydra.searchpath")
+LONGEST = 200  # characters of a key, or of an option's name
 GROUPED = re.compile(r"[+-]?\d{1,3}(_\d{3})+(\.\d*)?([eE][+-]?\d+)?")  # 10_000
 
 
@@ -92,7 +93,10 @@ def check_text(word: str) -> None:
         word.encode()
     except UnicodeEncodeError:
         raise UserError(f"{word} is not UTF-8, in which xent keeps what was typed: rename it, or link to it") from None
-    if word.startswith("=") or not key_of(word).strip():
+    key = key_of(word)
+    if len(key) > LONGEST:  # the file system would refuse it, in words of its own
+        raise UserError(f"no key has {len(key):,} characters: {key[:40]}...")
+    if word.startswith("=") or not key.strip():
         raise UserError(f"'{word}' has no key: a word is key=value, without spaces")
 
 
@@ -154,6 +158,8 @@ def check_option(group: str, value: Any) -> None:
         raise UserError(f"a group takes the name of an option, not null: {group}=NAME")
     if not isinstance(text, str):
         raise UserError(f"{group} takes the name of an option, got {str(text).lower()}")
+    if len(text) > LONGEST:
+        raise UserError(f"{group} takes the name of an option, and none has {len(text):,} characters: {text[:40]}...")
     if not re.fullmatch(r"\w[\w.+-]*", text) or text.endswith((".yaml", ".yml")):
         name = re.sub(r"\.ya?ml$", "", text).rpartition("/")[2]
         hint = f" Did you mean {group}={name}?" if name and name != text else ""

@@ -9,16 +9,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from ..config.guard import discard_output
+
 
 class Screen(logging.StreamHandler[TextIO]):
-    """stdout, until whoever reads it has gone (``| head``): the run and its log go on."""
+    """stdout, until whoever reads it has gone (``| head``) or its disk is full: the run and its log go on."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
-        if isinstance(sys.exc_info()[1], BrokenPipeError):
-            logging.getLogger("xent").removeHandler(self)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the interpreter's last flush fail
-        else:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
             super().handleError(record)
+            return
+        self.setLevel(logging.CRITICAL + 1)  # not removed: logging would pass over the handler that comes next
+        discard_output()  # nor may the interpreter's last flush fail
+        if not isinstance(error, BrokenPipeError):
+            said = f"xent: nothing more can be shown ({error.strerror}); the run goes on, and train.log has its lines"
+            with suppress(OSError):
+                print(said, file=sys.stderr, flush=True)
 
 
 class LogFile(logging.FileHandler):

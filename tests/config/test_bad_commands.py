@@ -102,6 +102,13 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     ("data.without=[0,1,2,3,4,5,6,7,8,9]", nothing, "the train split is empty .*data.without"),
     ("ema.decay=1", nothing, "ema.decay must be a number >= 0 and < 1, got 1"),
     ("--epochs 3", nothing, "there is no flag --epochs. Words are key=value; the flags are -m"),
+    (
+        f"loss={'x' * 100_000}",
+        nothing,
+        "loss takes the name of an option, and none has 100,000 characters: x{40}[.]{3}$",
+    ),
+    (f"{'x' * 100_000}=1", nothing, "no key has 100,000 characters: x{40}[.]{3}$"),
+    (f"runs={'x' * 100_000}", nothing, "xent: x{200}[.]{3}x+/mnist_5k-mlp/.*: File name too long$"),
     ("runs='~nosuch/x'", nothing, "runs names a home folder that is not known, got '~nosuch/x'"),
     ("resume='~nosuch/x'", nothing, "resume names a home folder that is not known, got '~nosuch/x'"),
     ("loss=distillation teacher='~nosuch/x'", nothing, "teacher names a home folder that is not known"),
@@ -305,7 +312,7 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("command", "prepare", "expected"), TABLE, ids=[f"{i}-{row[0]}" for i, row in enumerate(TABLE)]
+    ("command", "prepare", "expected"), TABLE, ids=[f"{i}-{row[0][:80]}" for i, row in enumerate(TABLE)]
 )
 def test_bad_command(
     command: str,

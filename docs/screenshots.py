@@ -17,6 +17,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from src.runs.links import tensorboard_link
 
 PICTURES = Path(__file__).with_name("tensorboard")

@@ -46,6 +46,20 @@ def test_readme_is_short() -> None:
     assert len(README.read_text().split()) <= 900  # what `wc -w` counts: tables, code and links too
 
 
+def test_files_of_the_source_tree_are_there() -> None:
+    listing = (ROOT / "CONTRIBUTING.md").read_text().partition("## What is where")[2]
+    folder, missing = ROOT, []
+    for line in listing.splitlines():
+        if found := re.match(r"([\w/]+/) ", line):
+            folder = ROOT / found[1]
+        missing += [name for name in re.findall(r"[\w/]+\.(?:py|yaml)", line) if not is_in(name, folder)]
+    assert missing == []
+
+
+def is_in(name: str, folder: Path) -> bool:
+    return (folder / name).is_file() or (ROOT / name).is_file()
+
+
 def test_pictures_are_small_and_used() -> None:
     shown = {
         (page.parent / link).resolve()

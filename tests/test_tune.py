@@ -292,6 +292,7 @@ def test_a_pruned_run_can_be_finished_later(tmp_path: Path) -> None:
         "import sys, time\nsys.addaudithook(lambda event, args: time.sleep(0.05) if event == 'os.rename' else None)\n"
     )
     small = ("logger=csv", "figures=false", "trainer=cpu", "model.widths=[16]", "trainer.max_epochs=40")
+    small = (*small, "checkpoint.every_n_steps=56")  # an epoch: a checkpoint at each validation, however soon
     words = (*small, "optimizer.lr=log(1e-7,1e-1)", f"runs={tmp_path}", "study=s", "trials=6")
     command = [sys.executable, "tune.py", *words]
     paced = {**os.environ, "PYTHONPATH": str(tmp_path)}

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ PROVIDED = {
     "optimizer": frozenset({"params", "hidden"}),
     "scheduler": frozenset({"total"}),
 }
+FOLDER_NAME = re.compile(r"(?!debug$)\w[\w.+-]{0,79}", re.ASCII)
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "auto")
 
-OPTIONAL = ("ablation", "needs")  # keys that a configuration may lack
+OPTIONAL = ("ablation", "needs", "name", "label", "note", "tags")  # keys that a configuration may lack
 ANY = ast.Name(id="Any")
 
 Plain = dict[str, Any]
@@ -130,6 +132,12 @@ def check_values(cfg: Plain) -> None:
     for key in ("resume", "teacher", "runs"):
         if cfg[key] == "":
             raise ValueError(f"{key}= has no value; name a folder")
+    for key in ("name", "label"):
+        if cfg[key] is not None and not FOLDER_NAME.fullmatch(cfg[key]):
+            raise ValueError(
+                f"{key} must be a folder's name of up to 80 letters, digits and . _ + -, first a letter, digit or _"
+                f" (but not 'debug', where runs for debugging are), got {cfg[key]!r}"
+            )
     checks.integer("seed", cfg["seed"], low=0, high=2**32 - 1)  # NumPy's largest
     if "lr" in cfg["optimizer"]:
         checks.number("optimizer.lr", cfg["optimizer"]["lr"], low=0)

@@ -119,6 +119,10 @@ class Config:
     x_axis: Literal["step", "samples_seen"] = "step"  # of TensorBoard's curves; metrics.csv always has both
     profiler: bool = False
     runs: str = "runs"
+    name: str | None = None
+    label: str | None = None
+    note: str | None = None
+    tags: list[str] = field(default_factory=list)
     resume: str | None = None
     figures: bool = True
     overwrite: bool = False
@@ -133,6 +137,8 @@ def keys_of(kind: type) -> type:
         inner = one.default_factory
         if dataclasses.is_dataclass(inner):
             fields.append((one.name, keys_of(inner), field(default_factory=keys_of(inner))))
+        elif inner is list:
+            fields.append((one.name, Any, field(default_factory=list)))
         else:
             fields.append((one.name, Any, one.default))
     return dataclasses.make_dataclass(kind.__name__, fields)

@@ -45,6 +45,8 @@ COLUMNS: dict[str, tuple[type[str] | type[float], str]] = {
     "mixup": (str, "data.mixup"),
     "teacher": (str, "teacher"),
     "experiment": (str, "choices.experiment"),
+    "note": (str, "note"),
+    "tags": (str, "tags"),
 }
 # One number a run: as scalars they would be cards with one dot, so they are columns beside the settings.
 TESTED = (
@@ -149,6 +151,8 @@ def find(cfg: Plain, path: str) -> Any:
     for group in groups:
         cfg = cfg[group]
     value = cfg.get(last)  # text has no label noise
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or None
     if isinstance(value, dict):
         return " ".join(f"{key}={item}" for key, item in value.items() if key != "_target_" and item is not None)
     return value

@@ -45,15 +45,15 @@ BUSY = "another process is training this very run"
 
 
 def family(cfg: Plain, choices: Plain) -> Path:
-    """The folder of all runs of an ablation, else of an experiment, else of a data set and a model; runs for debugging
-    have one of their own."""
-    name = choices["ablation"] or choices["experiment"] or f"{choices['data']}-{choices['model']}"
+    """The folder that the command names, else of all runs of an ablation, else of an experiment, else of a data set and
+    a model; runs for debugging have one of their own."""
+    name = cfg["name"] or choices["ablation"] or choices["experiment"] or f"{choices['data']}-{choices['model']}"
     runs = Path(cfg["runs"]).expanduser()
     return runs / debugging.FOLDER / name if debugging.debugging(cfg, choices) else runs / name
 
 
 class RunFolder:
-    """``runs/<ablation, else experiment, else data-model>/<slug>-<id8>/seed<k>``; ``family`` is its first half."""
+    """``<family>/<label, else slug>-<id8>/seed<k>``; of the family: ``family``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

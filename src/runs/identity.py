@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Container, Iterable
 from typing import Any
 
 Plain = dict[str, Any]
@@ -10,7 +11,7 @@ Plain = dict[str, Any]
 # Keys that cannot change a run's numbers.
 NEUTRAL = (
     *("seed", "experiment", "ablation", "logger", "x_axis", "figures", "runs", "resume", "teacher", "samples"),
-    *("overwrite", "retry_failed", "profiler"),
+    *("overwrite", "retry_failed", "profiler", "name", "label", "note", "tags"),
     *("trainer.log_every_n_steps", "trainer.accelerator", "checkpoint.every_n_steps", "data.root", "data.path"),
     "data.resident",
 )
@@ -44,8 +45,11 @@ def named(cfg: Plain, facts: Plain) -> Plain:
 
 
 def essence(config: Plain) -> Plain:
-    """What config.yaml holds, without the keys that cannot change a number."""
-    return named(config, {}) | {"seed": config.get("seed")}
+    """What config.yaml holds, without the keys that cannot change a number, with the name of the run's folder."""
+    kept = named(config, {})
+    if "name" in config:
+        kept["config"]["name"] = config["name"]
+    return kept | {"seed": config.get("seed")}
 
 
 def differences(there: Plain, here: Plain) -> list[str]:
@@ -103,20 +107,32 @@ SAME = ("trainer=auto", "trainer=cpu", "trainer=gpu", "debug=profiler")  # words
 def slug(choices: Plain, typed: list[str]) -> str:
     """A readable name, the loss and what the user changed, the loss's own keys first: "focal-gamma3-max_epochs5".
 
-    Nothing in it needs quotes in a command. A word that has no room is left out whole.
+    Nothing in it needs quotes in a command. Data and model are left out where the folder above is called by them.
     """
+    own_folder = choices.get("ablation") or choices.get("experiment") or any(word.startswith("name=") for word in typed)
+    return joined(str(choices["loss"]), changes(choices, typed, () if own_folder else ("data", "model")))
+
+
+def changes(choices: Plain, typed: Iterable[str], without: Container[str] = ()) -> list[str]:
+    """What words change that can change a number, in short: "gamma3", "sgd"; not the loss, nor keys in ``without``."""
     words = [word.lstrip("+~") for word in typed if word not in SAME]
     words.sort(key=lambda word: not word.startswith("loss."))
-    placed = {"loss"} if choices.get("ablation") or choices.get("experiment") else {"data", "model", "loss"}
-    name, left_out = plain(str(choices["loss"])), False
+    parts = []
     for word in words:
         key, _, value = word.partition("=")
-        if {key, key.partition(".")[0]} & {*NEUTRAL} or key in {*placed, "trainer.threads"}:
-            continue
-        part = plain(value) if key in choices else _part(key.rpartition(".")[2], value)
-        fits = len(f"{name}-{part}") <= LONGEST - len(REST) - 1
+        left_out = key in (*NEUTRAL, "loss", "trainer.threads") or key.partition(".")[0] in NEUTRAL or key in without
+        if not left_out:
+            parts.append(plain(value) if key in choices else _part(key.rpartition(".")[2], value))
+    return parts
+
+
+def joined(name: str, parts: Iterable[str]) -> str:
+    """One name of bounded length. A part that has no room is left out whole, and "etc" says so."""
+    name, left_out = plain(name), False
+    for part in filter(None, parts):
+        fits = len(f"{name}-{part}-{REST}") <= LONGEST
         left_out |= not fits
-        name = f"{name}-{part}" if part and fits else name
+        name = f"{name}-{part}" if fits else name
     return f"{name}-{REST}" if left_out else name
 
 

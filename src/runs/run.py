@@ -2,8 +2,10 @@
 
 import contextlib
 import errno
+import functools
 import logging
 import os
+import re
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -63,9 +65,10 @@ def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team, pr
     if teacher:
         facts["teacher"] = teacher.weights_hash
     run_id = identity({key: value for key, value in cfg.items() if key not in BESIDE}, facts)
-    folder = resumed or RunFolder(place(cfg, typed, run_id))
+    where = functools.partial(place, cfg, typed, run_id)
+    folder = resumed or RunFolder(where())
     # a copy of a resumed folder stays a copy
-    name = cfg.get("name") or folder.path.parent.name
+    name = (cfg["name"] if resumed else None) or folder.path.parent.name
     cfg = cfg | {"name": name, "identity": run_id, "identity_facts": facts}
     if profiling:
         plain = resumed or RunFolder(place(profile.unprofiled(cfg), typed, run_id))
@@ -81,7 +84,7 @@ def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team, pr
     if cfg["x_axis"] != "step" and cfg["logger"] != "tensorboard":
         log.warning("x_axis is ignored: logger=%s draws its curves over steps", cfg["logger"])
     with folder.locked():
-        if not resumed and place(cfg, typed, run_id) != folder.path:
+        if not resumed and where() != folder.path:
             raise UserError("another process has begun this very run, by other words: give the command again")
         status = settled(folder, cfg, resumed is not None)  # another process may have begun or finished it meanwhile
         if status is not None:
@@ -233,8 +236,11 @@ def place(cfg: Plain, typed: list[str], run_id: str) -> Path:
 
     A copy, or what was renamed, is not that: its config.yaml holds another name.
     """
-    home, own = family(cfg, cfg["choices"]), f"{slug(cfg['choices'], typed)}-{run_id}"
-    there = sorted(path.name for path in home.glob(f"*-{run_id}")) if os.path.isdir(home) else []  # noqa: PTH112  False where the name is too long
+    home, label = family(cfg, cfg["choices"]), cfg["label"] or slug(cfg["choices"], typed)
+    beside = [path.name for path in home.iterdir()] if os.path.isdir(home) else []  # noqa: PTH112  False where the name is too long
+    if any(re.fullmatch(f"{re.escape(label)}-(?!{run_id})[0-9a-f]{{8}}", name) for name in beside):
+        label = slug(cfg["choices"], typed)  # what a sweep calls its runs need not tell them from those of another
+    own, there = f"{label}-{run_id}", sorted(name for name in beside if name.endswith(f"-{run_id}"))
     name = own if own in there else next((name for name in there if is_original(home / name, run_id)), own)
     return home / name / f"seed{cfg['seed']}"
 

@@ -24,6 +24,7 @@ from ..config.fit import check_fit
 from ..config.message import message
 from ..config.schema import AblationConf
 from ..config.words import check_words, is_below, key_of, parsed, variants
+from ..runs.identity import changes, joined
 
 Plain = dict[str, Any]
 MANY, MOST = 100, 20_000  # jobs that are announced before they are composed, and the most that one command takes
@@ -112,6 +113,7 @@ def jobs_of(
     check_count(len(jobs))
     compose_all(jobs, Composer(master, loader, threads), prepare)
     name_jobs(jobs)
+    name_folders(jobs, own)
     baseline = master.ablation.baseline if name else None
     if name and baseline not in (labels := {job.label: None for job in jobs}) and not own:
         raise UserError(f"conf/ablation/{name}.yaml: ablation.baseline={baseline} is none of {', '.join(labels)}")
@@ -227,6 +229,35 @@ def name_jobs(jobs: list[Job]) -> None:
         seed = [word for word in own if key_of(word) == "seed"]
         job.row = " ".join([job.label, *lr])
         job.title = " ".join([job.row, *seed])
+
+
+def name_folders(jobs: list[Job], typed: Sequence[str]) -> None:
+    """What all runs of an ablation, or of a sweep with a name, have in common is in their folder's name only.
+
+    Runs of other sweeps lie beside runs that were started by themselves, and are called as these are.
+    """
+    common = set.intersection(*(set(job) for job in jobs))
+    names = {job.cfg["name"] for job in jobs}
+    if len(names) > 1:
+        raise UserError(f"one command has one name, got {', '.join(sorted(names))}")
+    (name,), ablation = names, jobs[0].choices["ablation"]
+    if not (name or ablation):
+        return
+    if not name and (shared := changes(jobs[0].choices, [word for word in typed if word in common])):
+        name = joined(ablation, shared)
+    for job in jobs:
+        own = [word for word in job if word not in common and key_of(word) != "name"]
+        label = job.cfg["label"] or joined(str(job.choices["loss"]), changes(job.choices, own))
+        set_word(job, "label", label)
+        if name:
+            set_word(job, "name", name)
+
+
+def set_word(job: Job, key: str, value: str) -> None:
+    """Add ``key=value`` to what a job says, unless it says so."""
+    if job.cfg[key] != value:
+        job.append(f"{key}={value}")
+        job.cfg = job.cfg | {key: value}
 
 
 def short(word: str) -> str:

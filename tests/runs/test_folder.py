@@ -24,7 +24,7 @@ FACTS = {"fingerprint": None, "teacher": None, "device": "cpu"}
 # What cannot change a run's numbers, or is among the facts by its content.
 NEUTRAL = {
     *("seed", "experiment", "logger", "x_axis", "figures", "runs", "resume", "teacher", "overwrite", "retry_failed"),
-    "profiler",
+    *("profiler", "name", "label", "note", "tags"),
     *("trainer.accelerator", "trainer.log_every_n_steps", "checkpoint.every_n_steps"),
     *("samples.count", "samples.length", "samples.temperature", "samples.top_k", "samples.prompt"),
     *("data.root", "data.path", "data.resident"),
@@ -219,3 +219,28 @@ def test_what_is_finished_is_shown_from_a_folder_to_read_only(
         with pytest.raises(UserError, match=r"^runs: .* not writable$"):
             train(*refused)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_run_is_found_whatever_its_folder_is_called(tmp_path: Path) -> None:
+    """Its name in the folder is for readers; the hash behind it says which run it is. A note and tags are kept."""
+    words = (*QUIET, "data.train_examples=100", "model.widths=[8]", "trainer.max_steps=2", f"runs={tmp_path}")
+    own = ("name=lr_study", "label=first", "note=which lr: 1e-3 or {1e-2}?", "tags=[lr,draft]")
+    assert train(*words, own[0], own[1], f"note='{own[2][5:]}'", own[3]) == 0
+    run = only_run(tmp_path)
+    assert re.fullmatch("lr_study/first-[0-9a-f]{8}/seed0", str(run.relative_to(tmp_path)))
+    config = RunFolder(run).read_config()
+    assert (config["note"], config["tags"]) == ("which lr: 1e-3 or {1e-2}?", ["lr", "draft"])
+    before = (run / "result.json").stat().st_mtime_ns
+    for other in (("name=lr_study",), ("name=lr_study", "label=second", "tags=[]")):
+        assert train(*words, *other) == 0
+        assert only_run(tmp_path) == run and (run / "result.json").stat().st_mtime_ns == before
+    assert train(*words, "name=lr_study", "label=first", "optimizer.lr=1e-3") == 0
+    called = {path.name[:-9] for path in (tmp_path / "lr_study").iterdir()}
+    assert called == {"first", "ce-train_examples100-widths8-max_steps2-lr1e-3"}, "two runs are never called alike"
+
+
+@pytest.mark.parametrize("word", ["name=a/b", "name=..", "name=debug", "label=-x", "name=" + "x" * 81, "name='é'"])
+def test_a_name_is_one_folder(word: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"{word[:4]}.* must be a folder's name .* got "):
+        train(*QUIET, word, f"runs={tmp_path}")
+    assert list(tmp_path.iterdir()) == []

@@ -68,7 +68,13 @@ def stand_in(words: list[str], run: Callable[[RunFolder, Composed], int], given:
     run_id = identity(asked.cfg, facts)
     home = family(asked.cfg, asked.choices) / f"{slug(asked.choices, asked.words)}-{run_id}"
     folder = RunFolder(home / f"seed{asked.cfg['seed']}")
-    config = asked.cfg | {"choices": asked.choices, "identity": run_id, "identity_facts": facts, "facts": {}}
+    config = asked.cfg | {
+        "choices": asked.choices,
+        "identity": run_id,
+        "identity_facts": facts,
+        "facts": {},
+        "name": home.name,
+    }
     try:
         with folder.locked():
             told = folder.read_result()

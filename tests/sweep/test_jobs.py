@@ -12,6 +12,7 @@ from src.config.check import PROVIDED
 from src.config.entry import checked
 from src.config.errors import UserError
 from src.package import CONF
+from src.runs.folder import family
 from src.runs.identity import slug
 from src.sweep.jobs import as_sweep, as_typed, is_sweep
 from tests.commands import composed
@@ -39,7 +40,8 @@ def test_jobs_of_an_ablation(path: Path) -> None:
         for words in product(line)
     ]
     made = jobs(f"ablation={name}", *typed)
-    assert [normal(job) for job in made] == [normal(words) for words in expected]
+    own = [[word for word in job if not word.startswith("label=")] for job in made]
+    assert [normal(words) for words in own] == [normal(words) for words in expected]
     assert [job.fault for job in made] == [None] * len(made)
     assert ablation["baseline"] in {job.label for job in made}
     assert len({(job.label, job.cfg["optimizer"]["lr"], job.seed) for job in made}) == len(made), "labels tell apart"
@@ -76,10 +78,13 @@ def test_what_is_typed_wins_in_every_job(path: Path) -> None:
     assert len(made) == len({tuple(job) for job in made}), "a learning rate that is typed leaves no doubles"
 
 
+FOLDERS = ("label=poly1", "name=focal_gamma-epsilon2")
+
+
 def test_a_typed_group_replaces_the_keys_inside_it() -> None:
     made = jobs("ablation=focal_gamma", "loss=poly1", "loss.epsilon=2", "seed=0")
     assert [list(job) for job in made] == [
-        ["ablation=focal_gamma", "loss=poly1", "loss.epsilon=2", "seed=0", "trainer.threads=1"]
+        ["ablation=focal_gamma", "loss=poly1", "loss.epsilon=2", "seed=0", "trainer.threads=1", *FOLDERS]
     ]
 
 
@@ -116,10 +121,51 @@ def test_threads_that_are_typed_stay() -> None:
     assert job.cfg["trainer"]["threads"] is None
 
 
-def test_folder_name_says_loss_its_values_and_learning_rate() -> None:
-    made = jobs("ablation=cifar10_losses", "seed=0")
-    assert "focal-gamma3-lr0.1" in {slug(job.choices, job) for job in made}
-    assert slug(made[0].choices, jobs("ablation=mnist_losses", "trainer.max_steps=2")[0]) == "ce-max_steps2"
+def folders_of(*words: str) -> list[str]:
+    """Family and name of each run's folder, as its own process finds them."""
+    made = [composed_alone([*job, "hydra.mode=RUN"]) for job in jobs(*words)]
+    return [f"{family(one.cfg, one.choices)}/{one.cfg['label'] or slug(one.choices, one.words)}" for one in made]
+
+
+@pytest.mark.parametrize(
+    ("words", "home", "names"),
+    [
+        # an ablation, as it is and with what all of its runs are given
+        (("ablation=mnist_losses", "seed=0", "loss=ce,focal"), "mnist_losses", ["ce", "focal"]),
+        (
+            ("ablation=focal_gamma", "seed=0", "data=mnist_5k", "model=mlp", "trainer.max_steps=2"),
+            "focal_gamma-mnist_5k-mlp-max_steps2",
+            ["ce", *(f"focal-gamma{gamma}" for gamma in ("0.5", "1", "2", "3", "5"))],
+        ),
+        # a sweep with a name, and the same without
+        (
+            ("-m", "name=wide", "loss=ce", "optimizer.lr=1e-3,1e-2", "model.widths=[400,400]"),
+            "wide",
+            ["ce-lr1e-3", "ce-lr1e-2"],
+        ),
+        (("-m", "name=nets", "model=mlp,resnet", "loss=focal", "loss.gamma=1"), "nets", ["focal-mlp", "focal-resnet"]),
+        (
+            ("-m", "loss=ce", "optimizer.lr=1e-3,1e-2", "model.widths=[400,400]"),
+            "mnist_5k-mlp",
+            ["ce-lr1e-3-widths400x400", "ce-lr1e-2-widths400x400"],
+        ),
+    ],
+)
+def test_what_all_runs_have_in_common_is_in_the_name_of_their_folder(
+    words: tuple[str, ...], home: str, names: list[str]
+) -> None:
+    assert folders_of(*words) == [f"runs/{home}/{name}" for name in names]
+
+
+def test_names_of_an_ablation_say_what_tells_its_runs_apart() -> None:
+    found = {name.rpartition("/")[2] for name in folders_of("ablation=cifar10_losses", "seed=0,1")}
+    assert {"focal-gamma3-lr0.1", "ce-lr0.1"} <= found
+    assert len(found) == len({(job.label, job.cfg["optimizer"]["lr"]) for job in jobs("ablation=cifar10_losses")})
+
+
+def test_a_sweep_has_one_name() -> None:
+    with pytest.raises(UserError, match="one command has one name, got a, b"):
+        jobs("-m", "name=a,b", "loss=ce")
 
 
 def test_the_fault_of_one_job_stops_all_before_the_first_starts() -> None:

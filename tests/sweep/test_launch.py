@@ -175,7 +175,7 @@ def test_a_folder_of_own_configurations(tmp_path: Path) -> None:
         runs = tmp_path / str(len(list(tmp_path.iterdir())))
         status, output = ended(*where, "ablation=mine", ONE, f"runs={runs}")
         assert status == 0, output
-        (config,) = runs.glob("mine/ce-*/seed3/config.yaml")
+        (config,) = runs.glob("mine-*/ce-*/seed3/config.yaml")
         assert yaml.safe_load(config.read_text())["optimizer"]["lr"] == 0.5
 
 
@@ -357,14 +357,15 @@ def test_the_report_is_told_of_every_job(tmp_path: Path) -> None:
     assert ended(*words, "loss.gama=1")[0] == 2
     assert list(tmp_path.iterdir()) == []
     assert ended(*words)[0] == 0
-    record = yaml.safe_load((tmp_path / "mnist_losses/sweep.yaml").read_text())
+    (home,) = tmp_path.iterdir()
+    record = yaml.safe_load((home / "sweep.yaml").read_text())
     assert record["baseline"] == "ce"
     assert record["command"] == f"python train.py ablation=mnist_losses seed=0,1 {ONE} runs={tmp_path} {words[-1]}"
     assert [(job["label"], job["seed"], job["lr"]) for job in record["jobs"]] == [
         (loss, seed, 0.002) for seed in (0, 1) for loss in ("ce", "smoothed_ce", "brier", "focal", "bce")
     ]
     for job in record["jobs"]:
-        config = yaml.safe_load((tmp_path / "mnist_losses" / job["folder"] / "config.yaml").read_text())
+        config = yaml.safe_load((home / job["folder"] / "config.yaml").read_text())
         assert (config["choices"]["loss"], config["seed"]) == (job["label"], job["seed"])
         assert f"loss={job['label']}" in job["overrides"]
     names = {path.name for path in tmp_path.rglob("*")}

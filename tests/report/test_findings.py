@@ -127,10 +127,12 @@ def consistent(others: list[tuple[Kind, range]], seeds: int, hinge: bool, n: int
     for row in rows.values():
         check_row(row)
     table = results(comparison)
+    assert {metric.name for metric in comparison.judged} <= {head.split(" ")[0] for head in table.header}
     for cells in table.rows:
-        for metric, cell in zip(comparison.metrics, cells[2:], strict=True):
-            if metric.judged and cell.below.startswith("Δ") and (ends := ends_of(cell.below)):
-                word = rows[cells[0].text, metric.name]["verdict"]
+        for head, cell in zip(table.header, cells, strict=True):
+            name = head.split(" ")[0]
+            if cell.below.startswith("Δ") and (ends := ends_of(cell.below)):
+                word = rows[cells[0].text, name]["verdict"]
                 assert cell.tone == word.replace("no difference shown", "")
                 if word:
                     assert excludes(ends[0]) == WORDS[word], cell

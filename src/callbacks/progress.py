@@ -1,6 +1,7 @@
 """Says how far a run is: a bar in a terminal, a line every few seconds in a log."""
 
 import logging
+import math
 import time
 from typing import Any
 
@@ -42,33 +43,48 @@ class ProgressLines(Callback):
 
     def _line(self, step: int) -> None:
         now = time.monotonic()
-        rate = (step - self.first_step) / max(now - self.start, 1e-9)
-        left = (self.plan.steps - step) / rate if rate else 0.0
         values = "  ".join(f"{tag} {value}" for tag, value in shown(self.recorder.latest).items())
         log.info(
-            "epoch %d  step %d/%d  %s  %.1f steps/s  %.0f s left",
-            *(self.plan.epoch(step) + 1, step, self.plan.steps, values, rate, left),
+            "epoch %d  step %d/%d  %s%s",
+            self.plan.epoch(step) + 1,
+            step,
+            self.plan.steps,
+            values,
+            self._pace(step, now),
         )
         self.last = now
 
+    def _pace(self, step: int, now: float) -> str:
+        rate = (step - self.first_step) / max(now - self.start, 1e-9)
+        left = (self.plan.steps - step) / rate if rate else 0.0
+        return f"  {rate:.1f} steps/s  {left:.0f} s left"
 
-class ProgressBar(Callback):
-    """One bar over all optimizer steps (Lightning's counts its own epochs, of which a run has one)."""
+
+class ProgressBar(ProgressLines):
+    """One bar over all optimizer steps (Lightning's counts its own epochs, of which a run has one).
+
+    The line of each validation stays above it.
+    """
 
     def __init__(self, plan: Plan, recorder: Recorder) -> None:
-        self.plan, self.recorder = plan, recorder
+        super().__init__(plan, recorder, seconds=math.inf)
+
+    def _pace(self, step: int, now: float) -> str:
+        return ""  # the bar has it; 80 columns have no room for it
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.bar = tqdm(total=self.plan.steps, initial=trainer.global_step, dynamic_ncols=True, unit="step")
+        super().on_train_start(trainer, pl_module)
+        step = trainer.global_step
+        self.bar = tqdm(total=self.plan.steps, initial=step, dynamic_ncols=True, unit="step", leave=False)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = trainer.global_step
         if self.bar.update(step - self.bar.n):  # it redraws ten times a second at most
             self.bar.set_description(f"epoch {self.plan.epoch(step) + 1}", refresh=False)
-            self.bar.set_postfix(shown(self.recorder.latest), refresh=False)
+            loss = self.recorder.latest.get("train/loss")
+            self.bar.set_postfix({} if loss is None else {"train/loss": f"{loss:.4f}"}, refresh=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.bar.set_postfix(shown(self.recorder.latest))
         self.bar.close()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:

@@ -115,7 +115,9 @@ class Config:
     checkpoint: CheckpointConf = field(default_factory=CheckpointConf)
     calibration: CalibrationConf = field(default_factory=CalibrationConf)
     samples: SamplesConf = field(default_factory=SamplesConf)
-    logger: Literal["tensorboard", "csv", "wandb"] = "tensorboard"  # who draws the curves
+    logger: (  # who draws the curves
+        Literal["tensorboard", "csv", "wandb", "mlflow"] | list[Literal["tensorboard", "csv", "wandb", "mlflow"]] | None
+    ) = "tensorboard"
     x_axis: Literal["step", "samples_seen"] = "step"  # of TensorBoard's curves; metrics.csv always has both
     profiler: bool = False
     runs: str = "runs"

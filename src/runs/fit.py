@@ -1,7 +1,6 @@
 """Training and testing of one run, by Lightning."""
 
 import contextlib
-import hashlib
 import logging
 import sys
 import time
@@ -11,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
 from .. import ranks
 from ..callbacks.average import EMAWeightAveraging
@@ -33,6 +33,7 @@ from . import build, testing
 from .events import EventFiles
 from .files import written_whole
 from .folder import RunFolder
+from .loggers import loggers
 from .pictures import pictures
 from .rebuild import Rebuilt, weights_of
 from .resume import about, read_checkpoint
@@ -41,6 +42,7 @@ from .teacher import build_task
 
 Plain = dict[str, Any]
 log = logging.getLogger("xent")
+SUMMARY_DEPTH = 3  # of layers in layers
 MANY_BATCHES = 10_000  # of a validation, which is then told before it is waited for
 
 
@@ -160,19 +162,8 @@ class Fit:
     def _loggers(self) -> list[Logger]:
         if ranks.rank() > 0:
             return []
-        if self.cfg["logger"] == "tensorboard":
-            step = None if self.checkpoint is None else self.checkpoint["global_step"]
-            unit = self.data.step_size if self.cfg["x_axis"] == "samples_seen" else 1
-            return [EventFiles(self.folder.path, unit=unit, resumed_at=step)]
-        if self.cfg["logger"] == "wandb":
-            from pytorch_lightning.loggers import WandbLogger
-
-            family, name, seed = self.folder.path.parts[-3:]
-            # by its folder: a run that goes on is the same one there, one trained anew takes its place
-            one = hashlib.sha256(str(self.folder.path.resolve()).encode()).hexdigest()[:16]
-            named: Plain = {"project": "xent", "group": family, "name": f"{name}/{seed}", "id": one}
-            return [WandbLogger(save_dir=self.folder.path, resume="allow" if self.checkpoint else None, **named)]
-        return []
+        step = None if self.checkpoint is None else self.checkpoint["global_step"]
+        return loggers(self.cfg, self.folder, step, self.data.step_size)
 
     def _callbacks(self, keeper: ExactCheckpoint) -> list[Callback]:
         """In the order in which Lightning calls them; the checkpoint last."""
@@ -208,10 +199,13 @@ class Fit:
         parameters = sum(p.numel() for p in self.task.model.parameters())
         log.info("run folder: %s", printable(str(self.folder.path)))
         log.info(
-            "%s (%s classes, %s training examples)  model %s (%s parameters)  loss %s  on %s in %s",
-            *(choices["data"], spec.num_classes, f"{sum(spec.class_counts):,}", choices["model"], f"{parameters:,}"),
-            *(choices["loss"], self.device, self.cfg["trainer"]["precision"]),
+            "%s: %s classes, %s training examples", choices["data"], spec.num_classes, f"{sum(spec.class_counts):,}"
         )
+        log.info(
+            "model %s (%s parameters), loss %s, on %s in %s",
+            *(choices["model"], f"{parameters:,}", choices["loss"], self.device, self.cfg["trainer"]["precision"]),
+        )
+        log.debug("layers: name, type, parameters, shapes\n%s", summary(self.task, self.data))
         log.info("%d steps of %d examples, validation every %d steps", plan.steps, self.data.step_size, plan.val_steps)
         batches = len(testing.eval_loader(self.cfg, self.data, "val"))
         if batches > MANY_BATCHES:
@@ -279,3 +273,15 @@ class Fit:
             picture = save_figure(figure, self.folder.figures / f"{name}.png")
             for board in boards:
                 board.image(name, picture, result["steps"])
+
+
+def summary(task: SupervisedTask, data: Data) -> str:
+    """The network's layers: types, parameters, and the shapes that one example has in and out of them."""
+    inputs, _ = data.eval_batch("val", 0)
+    task.example_input_array = inputs[:1]
+    try:
+        return str(ModelSummary(task, max_depth=SUMMARY_DEPTH))
+    except Exception as error:  # a network of the user's own may not be one for it
+        return f"no summary: {type(error).__name__}: {error}"
+    finally:
+        task.example_input_array = None

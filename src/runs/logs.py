@@ -9,11 +9,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from tqdm import tqdm
+
 from ..config.guard import discard_output
 
 
 class Screen(logging.StreamHandler[TextIO]):
-    """stdout, until whoever reads it has gone (``| head``) or its disk is full: the run and its log go on."""
+    """stdout, above a progress bar, until whoever reads it has gone (``| head``) or its disk is full.
+
+    The run and its log continue.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with tqdm.external_write_mode(file=sys.stdout):  # or a line would begin in the middle of the bar
+            super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         error = sys.exc_info()[1]

@@ -14,6 +14,7 @@ import torch
 
 from .. import __version__
 from ..config.errors import UserError
+from ..config.loggers import check_installed
 from ..package import FOLDER
 
 Plain = dict[str, Any]
@@ -85,13 +86,7 @@ def check_extras(cfg: Plain, device: str) -> None:
             f"compile={str(cfg['compile']).lower()} needs a C++ compiler on a CPU, and there is none: install g++, or"
             " take compile=false"
         )
-    if cfg["logger"] == "wandb":
-        try:
-            importlib.metadata.version("wandb")
-        except importlib.metadata.PackageNotFoundError:
-            raise UserError(
-                "logger=wandb needs the package wandb: pip install wandb, or take logger=tensorboard"
-            ) from None
+    check_installed(cfg["logger"])
     if cfg["trainer"]["precision"] == "16-mixed" and device == "cpu":
         raise UserError("trainer.precision=16-mixed needs a GPU; on a CPU take bf16-mixed or 32-true")
 

@@ -5,6 +5,7 @@ from typing import Any
 from ..callbacks.checkpoint import FORMAT, load
 from ..callbacks.recorder import check_table
 from ..config.errors import UserError
+from ..config.loggers import chosen
 from ..config.trust import BESIDE
 from ..tasks.supervised import SupervisedTask
 from .files import DamagedError
@@ -84,7 +85,7 @@ def read_checkpoint(folder: RunFolder, cfg: Plain, task: SupervisedTask) -> Plai
 def check_axis(folder: RunFolder, cfg: Plain) -> None:
     """Raise UserError where the curves would go on over another axis."""
     drawn = folder.read_config().get("x_axis", "step") if folder.config.exists() else cfg["x_axis"]
-    if cfg["logger"] == "tensorboard" and drawn != cfg["x_axis"]:
+    if "tensorboard" in chosen(cfg["logger"]) and drawn != cfg["x_axis"]:
         raise UserError(
             f"x_axis={cfg['x_axis']}: the curves of {folder.path} are drawn over {drawn};"
             f" finish it with x_axis={drawn}, or {ANEW}"

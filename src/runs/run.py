@@ -15,6 +15,7 @@ from torch import nn
 
 from .. import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 from ..callbacks.checkpoint import Interrupted
+from ..config import loggers
 from ..config.errors import UserError, printable
 from ..config.fit import check_fit
 from ..config.trust import BESIDE, agrees, check_stored
@@ -81,8 +82,8 @@ def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team, pr
     fit = Fit(cfg, data, teacher, folder, device)
     if data.kind == "image" and any(word.startswith("samples.") for word in typed):
         log.warning("samples.* is ignored: images write no text")
-    if cfg["x_axis"] != "step" and cfg["logger"] != "tensorboard":
-        log.warning("x_axis is ignored: logger=%s draws its curves over steps", cfg["logger"])
+    if cfg["x_axis"] != "step" and "tensorboard" not in loggers.chosen(cfg["logger"]):
+        log.warning("x_axis is ignored: only TensorBoard draws its curves over another axis than steps")
     with folder.locked():
         if not resumed and where() != folder.path:
             raise UserError("another process has begun this very run, by other words: give the command again")
@@ -163,7 +164,7 @@ def finish(fit: Fit, folder: RunFolder, cfg: Plain, on: Plain, team: Team) -> in
         write("running")
         team.start((cfg, str(folder.path)), fail)
         measured = fit.run()
-        said = show.ending(folder.path, write("finished", **measured), cfg["logger"])
+        said = show.ending(folder.path, write("finished", **measured), loggers.chosen(cfg["logger"]))
         if fit.profiler:
             said += "\n\n" + printable(fit.profiler.told(folder.profile))
     except Interrupted as stop:
@@ -214,9 +215,8 @@ def settled(folder: RunFolder, cfg: Plain, resumed: bool) -> int | None:
     status = result.get("status")
     if status == "finished":
         folder.check(result)
-        print(
-            f"this run is finished (train it anew: overwrite=true)\n{show.ending(folder.path, result, cfg['logger'])}"
-        )
+        print("this run is finished (train it anew: overwrite=true)")
+        print(show.ending(folder.path, result, loggers.chosen(cfg["logger"])))
         return 0
     if status == "failed" and not cfg["retry_failed"]:
         told = printable(f"this run failed: {result['error']}\nfolder: {folder.path}\n{after_failure(folder)}")

@@ -1,6 +1,13 @@
 """What a log sees of a run's progress."""
 
+import contextlib
+import fcntl
+import os
+import pty
 import re
+import struct
+import sys
+import termios
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +16,7 @@ import pytest
 from src.callbacks import progress
 from src.tasks import stepping
 from tests.commands import QUIET, only_run, train
+from tests.conftest import ROOT
 
 WORDS = (
     *QUIET,
@@ -55,3 +63,27 @@ def test_hinge_shows_its_loss_where_there_is_no_nll(tmp_path: Path, capfd: pytes
     output = capfd.readouterr().out
     assert re.search(r"step 25/25 .*val/loss \d", output) and "val/nll" not in output
     assert re.search(r"^nll +— +—", output, re.MULTILINE)
+
+
+def test_lines_remain_in_a_terminal_and_the_layers_are_in_the_log(tmp_path: Path) -> None:
+    """In a pseudo-terminal of 80 columns: each validation's line stays, whole, and the bar leaves nothing behind."""
+    pid, number = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execv(sys.executable, [sys.executable, "train.py", *WORDS, f"runs={tmp_path}"])
+    fcntl.ioctl(number, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
+    said = b""
+    with contextlib.suppress(OSError):  # a terminal whose other end has gone
+        while part := os.read(number, 2**16):
+            said += part
+    os.close(number)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert b"\r" in said.replace(b"\r\n", b""), "a bar was drawn"
+    left = [line.rpartition("\r")[2] for line in said.decode().replace("\r\n", "\n").split("\n")]
+    shown = [line for line in left if line.startswith("epoch ")]
+    assert [int(re.search(r"step (\d+)/25", line)[1]) for line in shown] == [10, 20, 25]  # type: ignore[index]
+    assert all("val/accuracy" in line and len(line) <= 80 for line in shown), shown
+    assert not any("step/s" in line for line in left)
+    log = (only_run(tmp_path) / "train.log").read_text()
+    assert re.search(r"Linear +\| [\d.]+ K", log) and "[1, 1, 28, 28]" in log and "Linear  " not in said.decode()
+    assert "step 20/25" in log

@@ -199,7 +199,7 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     ("data.binary=[[0],[11]]", nothing, "data.binary: there is no class 11; the classes are 0, 1"),
     ("data.binary=[[0,1],[1]]", nothing, "data.binary: class 1 is there twice"),
     ("ema.decay=2", nothing, "ema.decay must be a number >= 0 and < 1, got 2"),
-    ("logger=wandbb", nothing, "logger must be one of tensorboard, csv, wandb, got 'wandbb'"),
+    ("logger=wandbb", nothing, "logger must be one of tensorboard, csv, wandb, mlflow or a list or null, got 'wandbb'"),
     ("x_axis=samples", nothing, "x_axis must be one of step, samples_seen, got 'samples'"),
     ("logger=wandb", nothing, "logger=wandb needs the package wandb"),
     # what does not fit together

@@ -191,7 +191,8 @@ def settled_already(folder: RunFolder, cfg: Plain, resumed: bool) -> int | None:
         folder.check_place()
     except UserError:
         # what is finished is shown from a folder to read only as well: none trains there, and none is locked out
-        status = settled(folder, cfg, resumed) if folder.path.exists() else None
+        there = os.path.exists(folder.path)  # noqa: PTH110  False where the name is too long
+        status = settled(folder, cfg, resumed) if there else None
         if status is None:
             raise
         return status
@@ -266,5 +267,5 @@ def reopen(folder: RunFolder, cfg: Plain, typed: list[str]) -> tuple[Plain, Plai
     choices = stored["choices"]
     plain = {key: value for key, value in stored.items() if key not in BESIDE}
     plain["name"] = stored.get("name")
-    plain["profiler"] = cfg["profiler"] or plain["profiler"]
+    plain["profiler"] = cfg["profiler"] or stored.get("profiler", False)
     return cfg | plain | {"retry_failed": cfg["retry_failed"], "overwrite": cfg["overwrite"]}, choices

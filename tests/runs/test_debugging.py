@@ -31,7 +31,7 @@ SMALL = (*QUIET, "data.train_examples=100", "model.widths=[8]")
 )
 def test_what_makes_a_run_one_for_debugging(words: str, reason: str) -> None:
     command = composed(*words.split(), "runs=somewhere")
-    cfg = {"runs": "somewhere", "trainer": dict(command.cfg.trainer), "profiler": command.cfg.profiler}
+    cfg = {"runs": "somewhere", "name": None, "trainer": dict(command.cfg.trainer), "profiler": command.cfg.profiler}
     assert debugging(cfg, command.choices) == reason
     home = Path("somewhere/debug") if reason else Path("somewhere")
     assert family(cfg, command.choices) == home / "mnist_5k-mlp"

@@ -15,8 +15,9 @@ import yaml
 from src.config.entry import resolve
 from src.config.errors import UserError
 from src.config.evaluation import read
+from src.evaluate import command
 from src.models.transformer import attend
-from src.runs import build, evaluation, machine, speed, trial
+from src.runs import build, machine, speed, trial
 from src.runs.folder import RunFolder
 from src.tasks.supervised import SupervisedTask
 from tests.commands import QUIET, composed, laid_over, only_run, result_of, train
@@ -194,7 +195,7 @@ def test_a_run_that_goes_on_keeps_its_precision(
     assert result["precision"] == "bf16-mixed" and "2.00 times as fast" in result["why"]["trainer.precision"]
     assert "bfloat16 is emulated here" in caplog.text
     folder = RunFolder(snapshots[1])
-    assert evaluation.execute(read([str(folder.path)]), folder, *folder.read_finished()) == 0
+    assert command.execute(read([str(folder.path)]), folder, *folder.read_finished()) == 0
     report = json.loads((snapshots[1] / "evaluations/test.json").read_text())
     assert report["same_as_result"] and machine.EMULATED in report["notes"]
 

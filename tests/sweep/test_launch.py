@@ -306,7 +306,7 @@ def test_second_parent_is_refused(tmp_path: Path) -> None:
     before = running(tmp_path)
     status, output = ended(*words, LONG)
     assert status == 2
-    assert output == f"xent: {tmp_path}/mnist_losses: another process is running this ablation\n"
+    assert output == f"xent: {tmp_path}/mnist_losses-max_steps20000: another process is running this ablation\n"
     assert running(tmp_path) == before
     assert ended("ablation=focal_gamma", "loss=ce", "seed=0", ONE, f"runs={tmp_path}")[0] == 0, "another is free"
     process.send_signal(signal.SIGTERM)

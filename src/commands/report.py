@@ -8,13 +8,14 @@ from ..config.errors import UserError, suggestion
 from ..config.guard import writing
 from ..names import called
 
-KEYS = ("baseline", "out")
+KEYS = ("baseline", "out", "means")
 COMMAND = called("report")
 USAGE = f"""Compare finished runs: which loss wins, by how much, how sure.
 
 {COMMAND} runs/mnist_5k-mlp                  all runs below the folder; the report goes to its report/
 {COMMAND} runs/a runs/b baseline=focal       compare with another loss than ce (or the ablation's own)
 {COMMAND} runs/a out=reports/a               write somewhere else
+{COMMAND} runs/a means=means/a               write TensorBoard runs of each loss's mean over seeds, too
 {COMMAND} --list runs                        what lies there, newest first: status, nll, age; nothing is written
 """
 
@@ -32,7 +33,8 @@ def main() -> int:
     from ..report.write import told, write_report
 
     writing()
-    written = write_report(folders, options.get("baseline"), Path(options["out"]) if "out" in options else None)
+    out, means = (Path(options[key]).expanduser() if key in options else None for key in ("out", "means"))
+    written = write_report(folders, options.get("baseline"), out, means)
     for text in told(written):
         print(line(text))
     return 0
@@ -67,5 +69,5 @@ def parse(words: list[str]) -> tuple[list[Path], dict[str, str]]:
         else:
             options[key] = value
     if not folders:
-        raise UserError(f"which runs? {COMMAND} FOLDER... [baseline=LOSS] [out=FOLDER]")
+        raise UserError(f"which runs? {COMMAND} FOLDER... [baseline=LOSS] [out=FOLDER] [means=FOLDER]")
     return folders, options

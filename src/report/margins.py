@@ -10,6 +10,7 @@ from pathlib import Path
 from .figures import Curve
 
 EVENTS = "events.out.tfevents.{}.report"
+FIRST = ("val/accuracy", "val/nll")  # charts
 
 
 def write_margins(folder: Path, curves: Mapping[str, Mapping[str, Curve]]) -> None:
@@ -39,7 +40,11 @@ def write_run(folder: Path, curves: Mapping[str, Curve]) -> None:
     with (folder / EVENTS.format(int(now))).open("wb") as file:
         writer = RecordWriter(file)
         writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
-        writer.write(Event(wall_time=now, summary=layout(sorted(curves))).SerializeToString())
+        writer.write(
+            Event(
+                wall_time=now, summary=layout(sorted(curves, key=lambda tag: (tag not in FIRST, tag)))
+            ).SerializeToString()
+        )
         for tag, curve in sorted(curves.items()):
             for suffix, values in (("", curve.mean), ("_low", curve.low), ("_high", curve.high)):
                 for step, value in zip(curve.steps, values, strict=True):
@@ -48,7 +53,7 @@ def write_run(folder: Path, curves: Mapping[str, Curve]) -> None:
 
 
 def layout(tags: list[str]) -> object:
-    """The "custom scalars" tab: a chart with a margin for each tag."""
+    """The "custom scalars" tab: a chart with a margin for each tag, in this order."""
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.custom_scalar import layout_pb2, metadata
     from tensorboard.util.tensor_util import make_tensor_proto

@@ -1,6 +1,7 @@
 """From folders of runs to the report's files."""
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from .read import Run, find_runs
 from .words import for_debugging, unfinished
 
 DEFAULT_BASELINE = "ce"
+Curves = dict[str, dict[str, figures.Curve]]  # by label, then tag
 
 
 class Written(NamedTuple):
@@ -26,11 +28,16 @@ class Written(NamedTuple):
     comparisons: list[Comparison]
     lost: list[list[Run]]
     notes: list[str]
+    means: Path | None  # TensorBoard runs of each loss's mean over seeds
 
 
-def write_report(folders: Sequence[Path], baseline: str | None, out: Path | None) -> Written:
-    """Write report.md, report.csv, report.html and tensorboard/ to ``out``, by default report/ in the folder that holds
-    all ``folders``. ``baseline``: a label or a loss; None for what the ablation says, else ce. Raises UserError."""
+def write_report(folders: Sequence[Path], baseline: str | None, out: Path | None, means: Path | None = None) -> Written:
+    """Write report.md, report.csv and report.html to ``out``, by default report/ in the folder that holds ``folders``.
+
+    ``means``, if given, gets TensorBoard runs of each loss's mean over seeds. ``baseline``: a label or a loss; None for
+    what the ablation says, else ce. Raises UserError.
+    """
+    check_means(means, folders)
     found = find_runs(folders)
     runs, debug = ([run for run in found if bool(run.debugging) is wanted] for wanted in (False, True))
     sections = [section for section in sections_of(runs) if section.runs]
@@ -45,10 +52,14 @@ def write_report(folders: Sequence[Path], baseline: str | None, out: Path | None
     out = out or Path(os.path.commonpath([folder.resolve() for folder in folders])) / "report"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _write(out, comparisons, runs, lost, debug)
+        curves = _write(out, comparisons, runs, lost, debug)
+        if means is not None:
+            write_margins(means, _margins(comparisons, curves))
     except OSError as error:
-        raise UserError(f"the report cannot be written to {out}: {error.strerror}") from None
-    return Written(out, comparisons, lost, [note for note in (unfinished(runs), for_debugging(debug)) if note])
+        place = error.filename or out
+        raise UserError(f"the report cannot be written to {place}: {error.strerror}") from None
+    notes = [note for note in (unfinished(runs), for_debugging(debug)) if note]
+    return Written(out, comparisons, lost, notes, means)
 
 
 def told(written: Written) -> Iterator[str]:
@@ -60,7 +71,18 @@ def told(written: Written) -> Iterator[str]:
     if not written.comparisons:
         yield "no finished run to compare; report.md lists what was found"
     yield from written.notes
-    yield f"report: {written.out / 'report.html'} (and report.md, report.csv, tensorboard/)"
+    yield f"report: {written.out / 'report.html'} (and report.md, report.csv)"
+    if written.means is not None:
+        yield f"means over seeds: tensorboard --logdir {shlex.quote(str(written.means))}"
+
+
+def check_means(means: Path | None, folders: Sequence[Path]) -> None:
+    """Raise UserError if ``means`` lies among the runs: TensorBoard would show means beside what they are means of."""
+    for folder in folders:
+        if means is not None and means.resolve().is_relative_to(folder.resolve()):
+            raise UserError(
+                f"means={means} lies in {folder}, where TensorBoard would mix it with the runs: name a folder elsewhere"
+            )
 
 
 def find_baseline(section: Section, wanted: str | None) -> Group | None:
@@ -88,7 +110,8 @@ def _write(
     runs: Sequence[Run],
     lost: Sequence[Sequence[Run]],
     debug: Sequence[Run],
-) -> None:
+) -> list[Curves]:
+    """Write the files; each section's curves."""
     curves = [{group.label: figures.curves_of(group) for group in c.groups} for c in comparisons]
     views = [page.view(c, own, lost[i], out) for i, (c, own) in enumerate(zip(comparisons, curves, strict=True))]
     compared = sum(len(c.section.runs) for c in comparisons)
@@ -100,15 +123,19 @@ def _write(
         more = {"made": made, "one_seed": one_seed, "debug": for_debugging(debug)}
         write_text(out / name, page.render(name, views, lost[-1], out, **more))
     write_text(out / "report.csv", tables.as_csv(comparisons))
+    return curves
+
+
+def _margins(comparisons: Sequence[Comparison], curves: Sequence[Curves]) -> Curves:
+    """The validation curves by label. The training objective is none: it is not comparable between losses."""
     several = len(comparisons) > 1
-    margins = {
+    return {
         f"{c.section.title} {label}" if several else label: {
-            tag: curve for tag, curve in by_tag.items() if tag.startswith("val/")
+            tag: curve for tag, curve in by_tag.items() if tag.startswith("val/") and tag != "val/loss"
         }
         for c, own in zip(comparisons, curves, strict=True)
         for label, by_tag in own.items()
     }
-    write_margins(out / "tensorboard", margins)
 
 
 def lost_runs(comparisons: Sequence[Comparison], runs: Sequence[Run]) -> list[list[Run]]:

@@ -228,13 +228,13 @@ def test_tensorboard_folders_stay_inside_and_spare_what_is_not_theirs(tmp_path: 
     runs = ablation_of(tmp_path / "runs", [CE, FOCAL], [0], n=50)
     paths = sorted(runs.glob("*/seed0"))
     sweep(runs, [("..", 0, paths[0]), ("a b", 0, paths[1])], "..")
-    other = tmp_path / "out" / "tensorboard" / "mine" / "notes.txt"
+    other = tmp_path / "means" / "mine" / "notes.txt"
     other.parent.mkdir(parents=True)
     other.write_text("kept")
     for _ in range(2):
-        write_report([runs], None, tmp_path / "out")
-        assert sorted(path.name for path in (tmp_path / "out" / "tensorboard").iterdir()) == ["_", "a_b", "mine"]
+        write_report([runs], None, tmp_path / "out", tmp_path / "means")
+        assert sorted(path.name for path in (tmp_path / "means").iterdir()) == ["_", "a_b", "mine"]
     assert other.read_text() == "kept"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        *("report.csv", "report.html", "report.md", "tensorboard"),
+        *("report.csv", "report.html", "report.md"),
     ]

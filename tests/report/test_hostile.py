@@ -146,7 +146,6 @@ def test_a_report_of_it_does_nothing_but_report(hostile: Path, told: str) -> Non
         "report.html",
         "report.md",
         "report.csv",
-        "tensorboard",
     }
     text = (hostile / "out/report.html").read_text()
     page = Page()

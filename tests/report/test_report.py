@@ -45,7 +45,7 @@ def test_the_command_writes_all_without_torch_and_says_who_wins(
     assert (done.returncode, done.stderr) == (0, "")
     assert "  good is more accurate than ce (accuracy +" in done.stdout
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
-        *("report.csv", "report.html", "report.md", "tensorboard"),
+        *("report.csv", "report.html", "report.md"),
     ]
     monkeypatch.setattr(sys, "argv", ["report.py", str(tmp_path)])
     assert report.main() == 0
@@ -181,13 +181,15 @@ def test_only_failed_runs_are_still_a_report(tmp_path: Path) -> None:
 
 def test_tensorboard_has_the_mean_and_its_band(tmp_path: Path) -> None:
     ablation_of(
-        tmp_path,
+        tmp_path / "runs",
         [CE, Kind("focal", settings={"loss.gamma": 2.0}), Kind("focal", settings={"loss.gamma": 3.0})],
         range(3),
     )
-    out, *_ = write_report([tmp_path], None, None)
-    write_report([tmp_path], None, None)  # events of the last report do not stay
-    folders = sorted((out / "tensorboard").iterdir())
+    means = tmp_path / "means"
+    for _ in range(2):  # events of the last report do not stay
+        write_report([tmp_path / "runs"], None, None, means)
+    assert not list((tmp_path / "runs").rglob("*tfevents*.report")), "nothing is mixed with the runs"
+    folders = sorted(means.iterdir())
     assert [folder.name for folder in folders] == ["ce", "focal_gamma=2", "focal_gamma=3"]
     events = EventAccumulator(str(folders[0]))
     events.Reload()
@@ -197,9 +199,17 @@ def test_tensorboard_has_the_mean_and_its_band(tmp_path: Path) -> None:
     assert [event.step for event in mean][:2] == [56, 112]
     layout = layout_pb2.Layout.FromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
     charts = {chart.title: chart.margin.series[0] for chart in layout.category[0].chart}
+    assert list(charts)[:2] == ["val/accuracy", "val/nll"] and "val/loss" not in charts
     assert (charts["val/nll"].value, charts["val/nll"].lower, charts["val/nll"].upper) == (
         *("val/nll", "val/nll_low", "val/nll_high"),
     )
+
+
+def test_means_are_not_written_among_the_runs(tmp_path: Path) -> None:
+    ablation_of(tmp_path / "runs", [CE], range(3))
+    with pytest.raises(UserError, match=r"means=.* lies in .*runs, where TensorBoard would mix it with the runs"):
+        write_report([tmp_path / "runs"], None, None, tmp_path / "runs/means")
+    assert not (tmp_path / "runs/means").exists() and not (tmp_path / "runs/report").exists()
 
 
 class References(html.parser.HTMLParser):

@@ -13,7 +13,23 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
-from .style import BLUE, CYCLE, GREEN, GREY, INK, SKY, VERMILION, axes_at, canvas, fitted, numbers, styled
+from .style import (
+    BLUE,
+    CARD,
+    CYCLE,
+    GREEN,
+    GREY,
+    INK,
+    SKY,
+    TITLE,
+    VERMILION,
+    axes_at,
+    canvas,
+    fitted,
+    numbers,
+    styled,
+    titled,
+)
 
 Bins = Mapping[str, Sequence[Any]]  # result.json's: count, and confidence and accuracy (means, null where empty)
 Array = npt.NDArray[Any]
@@ -37,11 +53,22 @@ def ece(bins: Bins) -> float:
 
 @styled
 def reliability(before: Bins, after: Bins | None, title: str, temperature: float | None = None) -> Figure:
-    """Reliability diagram; beside it the one after the logits were divided by ``temperature``, if there is one."""
-    if after is None:
-        return reliability_grid({"": before}, title)
-    scaled = "after temperature scaling" + ("" if temperature is None else f", T = {temperature:.3g}")
-    return reliability_grid({"before temperature scaling": before, scaled: after}, title)
+    """Reliability diagram; below it the one after the logits were divided by ``temperature``, if there is one."""
+    panels = {"": before}
+    if after is not None:
+        scaled = "after temperature scaling" + ("" if temperature is None else f", T = {temperature:.3g}")
+        panels = {"before temperature scaling": before, scaled: after}
+    height = TITLE + 2.9 * len(panels) + 0.45
+    figure = Figure(figsize=(CARD, height))
+    for i, (name, bins) in enumerate(panels.items()):
+        bottom = height - TITLE - 2.9 * (i + 1)
+        axes, strip = (
+            axes_at(figure, 0.72, bottom + low, CARD - 0.9, high) for low, high in ((1.04, 1.66), (0.46, 0.46))
+        )
+        reliability_axes(axes, strip, bins, name)
+    reliability_legend(figure, 2)
+    titled(figure, title)
+    return figure
 
 
 @styled
@@ -116,14 +143,14 @@ def _shares(strip: Axes, left: Array, share: Array, one: float) -> None:
 
 
 @styled
-def confidence_histogram(confidence: Array, correct: Array) -> Figure:
+def confidence_histogram(confidence: Array, correct: Array, title: str) -> Figure:
     """Histograms of the confidence (N,) of right and of wrong predictions (N,) bool, each as a share of its own kind.
 
     Lines mark the accuracy and the mean confidence of all.
     """
     confidence, correct = np.clip(np.asarray(confidence, np.float64), 0, 1), np.asarray(correct, bool)
-    figure = Figure(figsize=(6.0, 3.8))
-    panels = (axes_at(figure, 0.7, bottom, 5.15, 1.18) for bottom in (2.34, 0.74))
+    figure = Figure(figsize=(CARD, 3.7 + TITLE))
+    panels = (axes_at(figure, 0.7, bottom, CARD - 0.88, 1.18) for bottom in (2.32, 0.78))
     lines = (("accuracy", correct.mean(), INK, "-"), ("mean confidence", confidence.mean(), VERMILION, "--"))
     groups = (("right", correct, SKY, ""), ("wrong", ~correct, "#F4C7A5", "////"))
     edges = np.linspace(0, 1, 21)
@@ -138,16 +165,17 @@ def confidence_histogram(confidence: Array, correct: Array) -> Figure:
         axes.set_title(f"{name}: {n:,} of {len(correct):,}" if n else f"{name}: none of {len(correct):,}", loc="left")
     figure.axes[0].tick_params(labelbottom=False)
     axes.set_xlabel("confidence")
-    figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=2)
+    figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=2, columnspacing=1)
+    titled(figure, title)
     return figure
 
 
 @styled
-def nll_by_position(mean: Array, standard_error: Array) -> Figure:
+def nll_by_position(mean: Array, standard_error: Array, title: str) -> Figure:
     """Mean nll (T,) of the characters at each position of a block, with its 95 % interval: how far context helps."""
     mean, error = np.asarray(mean, np.float64), np.asarray(standard_error, np.float64)
-    figure = canvas(6.0, 3.2)
-    axes = figure.subplots()
+    figure = Figure(figsize=(CARD, 3.2 + TITLE))
+    axes = axes_at(figure, 0.76, 0.96, CARD - 0.94, 2.14)
     position = np.arange(1, len(mean) + 1)
     band = (mean - 1.96 * error, mean + 1.96 * error)
     if len(mean) <= 32:  # a band over one position would have no width
@@ -169,8 +197,9 @@ def nll_by_position(mean: Array, standard_error: Array) -> Figure:
     axes.axhline(overall, color=GREY, linestyle="--", linewidth=1, label=f"over all positions {overall:.3f}")
     axes.set(xlabel="position in the block", ylabel="nll (nats)")
     axes.set_xlim(0.5, len(mean) + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
-    axes.legend()
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    figure.legend(*axes.get_legend_handles_labels(), loc="lower center")
+    titled(figure, title)
     return figure
 
 

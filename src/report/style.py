@@ -59,6 +59,9 @@ STYLE = {
     "lines.linewidth": 1.8,
     "text.parse_math": False,  # a class may be named "$"
 }
+CARD = 3.5  # inches: the pictures of a run are as wide as TensorBoard's image cards, 350 pixels
+TITLE = 0.44  # inches that ``titled`` takes at the top
+
 styled = matplotlib.style.context(STYLE, after_reset=True)  # a decorator: the user's matplotlibrc plays no part
 
 
@@ -75,6 +78,13 @@ def axes_at(figure: Figure, left: float, bottom: float, width: float, height: fl
     """New axes whose frame has this place and size, in inches from the figure's lower left corner."""
     wide, high = figure.get_size_inches()
     return figure.add_axes((left / wide, bottom / high, width / wide, height / high))
+
+
+def titled(figure: Figure, title: str) -> None:
+    """Write each line of ``title`` at the top of the figure, cut to its width."""
+    width, height = figure.get_size_inches()
+    lines = [fitted(line, width - 0.2, 9) for line in title.split("\n")[:2]]
+    figure.suptitle("\n".join(lines), y=1 - 0.06 / height, fontsize=9)
 
 
 @styled

@@ -267,7 +267,8 @@ class Fit:
 
     def _draw(self, boards: list[EventFiles], result: Plain) -> None:
         self.folder.figures.mkdir(exist_ok=True)
-        title = f"{self.cfg['choices']['loss']} on {self.cfg['choices']['data']}, {result['steps']:,} steps"
+        name = self.folder.path.parent.name.rpartition("-")[0]  # without its hash
+        title = f"{name}\non {self.cfg['choices']['data']}, seed {self.cfg['seed']}, {result['steps']:,} steps"
         examples, loader = self.predictions.examples(), testing.eval_loader(self.cfg, self.data, "test")
         for name, figure in pictures(title, result, examples, loader, self.data.spec):
             picture = save_figure(figure, self.folder.figures / f"{name}.png")

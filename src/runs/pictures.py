@@ -19,21 +19,25 @@ MOST_CLASSES = 100  # that a confusion matrix shows
 def pictures(
     title: str, result: Plain, examples: Examples, loader: EvalLoader, spec: Spec
 ) -> Iterator[tuple[str, Figure]]:
-    """Names and figures. ``result`` and ``examples`` are a test's results and columns, ``loader`` what it was fed."""
+    """Names and figures, each under ``title``, of up to two lines.
+
+    ``result`` and ``examples`` are a test's results and columns, ``loader`` what it was fed.
+    """
     targets, guess = examples["targets"], examples["guess"]
     if spec.num_classes <= MOST_CLASSES:
         cells = torch.bincount(targets * spec.num_classes + guess, minlength=spec.num_classes**2)
-        yield "confusion", mistakes.confusion(cells.view(spec.num_classes, -1).numpy(), spec.class_names)
+        yield "confusion", mistakes.confusion(cells.view(spec.num_classes, -1).numpy(), spec.class_names, title)
     if "confidence" not in examples:
         return
     bins, temperature = result["bins"], result["metrics"]["test"]["temperature"]
     yield "reliability", diagrams.reliability(bins["test"], bins["test_ts"], title, temperature)
-    yield "confidence", diagrams.confidence_histogram(examples["confidence"].numpy(), (guess == targets).numpy())
+    right = (guess == targets).numpy()
+    yield "confidence", diagrams.confidence_histogram(examples["confidence"].numpy(), right, title)
     if spec.kind == "text":
-        yield "nll_by_position", nll_by_position(examples["nll"], spec.input_shape[0])
-        yield "mistakes", text_mistakes(examples, loader, spec)
+        yield "nll_by_position", nll_by_position(examples["nll"], spec.input_shape[0], title)
+        yield "mistakes", text_mistakes(examples, loader, spec, title)
     else:
-        yield "mistakes", image_mistakes(examples, loader, spec)
+        yield "mistakes", image_mistakes(examples, loader, spec, title)
 
 
 def worst(examples: Examples, most: int) -> list[int]:
@@ -55,20 +59,20 @@ def fed(loader: EvalLoader, chosen: list[int]) -> dict[int, tuple[Tensor, int]]:
     return found
 
 
-def image_mistakes(examples: Examples, loader: EvalLoader, spec: Spec) -> Figure:
-    chosen = worst(examples, 25)
+def image_mistakes(examples: Examples, loader: EvalLoader, spec: Spec, title: str) -> Figure:
+    chosen = worst(examples, 18)
     inputs = fed(loader, chosen)
     mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
     images = [(inputs[i][0].float() * std + mean).permute(1, 2, 0).squeeze(-1).numpy() for i in chosen]
-    return mistakes.image_mistakes(np.array(images), *labels(examples, chosen, spec))
+    return mistakes.image_mistakes(np.array(images), *labels(examples, chosen, spec), title)
 
 
-def text_mistakes(examples: Examples, loader: EvalLoader, spec: Spec) -> Figure:
+def text_mistakes(examples: Examples, loader: EvalLoader, spec: Spec, title: str) -> Figure:
     chosen = worst(examples, 20)
     inputs = fed(loader, chosen)
     windows = (inputs[i] for i in chosen)
     contexts = ["".join(spec.class_names[k] for k in window[: place + 1].tolist()) for window, place in windows]
-    return mistakes.text_mistakes(contexts, *labels(examples, chosen, spec))
+    return mistakes.text_mistakes(contexts, *labels(examples, chosen, spec), title)
 
 
 def labels(examples: Examples, chosen: list[int], spec: Spec) -> tuple[list[str], list[str], list[float]]:
@@ -77,8 +81,8 @@ def labels(examples: Examples, chosen: list[int], spec: Spec) -> tuple[list[str]
     return truth, guess, examples["confidence"][chosen].tolist()
 
 
-def nll_by_position(nll: Tensor, block: int) -> Figure:
+def nll_by_position(nll: Tensor, block: int, title: str) -> Figure:
     """Over the whole windows; a shorter one at the end of the text is left out."""
     windows = nll[: len(nll) // block * block].view(-1, block)
     error = windows.std(0) / len(windows) ** 0.5 if len(windows) > 1 else torch.zeros(block)
-    return diagrams.nll_by_position(windows.mean(0).numpy(), error.numpy())
+    return diagrams.nll_by_position(windows.mean(0).numpy(), error.numpy(), title)

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.filterwarnings("error")  # a glyph that the font lacks,
 
 RNG = np.random.default_rng(0)
 LONG = "n02123045 a tabby cat, WIDE AWAKE, with a name of 80 letters as no sane person $gives$ it"
+RUN = f"{LONG}\non {LONG}, seed 0, 1,120 steps"
 FASHION = [
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 ]
@@ -53,38 +54,39 @@ def curves(n: int) -> dict[str, dict[str, list[float | None]]]:
 def text_of(m: int) -> Figure:
     contexts = [*("a\nb\tc   ", "", LONG * 3, "W" * 90, "猫 \x00"), *["the end "] * 20][:m]
     signs = [*("\n", " ", "$", "W", "猫"), *"abcdefghijklmnopqrst"][:m]
-    return text_mistakes(contexts, signs, signs[::-1], np.linspace(1, 0, m).tolist())
+    return text_mistakes(contexts, signs, signs[::-1], np.linspace(1, 0, m).tolist(), RUN)
 
 
 def images_of(m: int, *shape: int, name: str = LONG) -> Figure:
-    return image_mistakes(RNG.random((m, *shape)), [name] * m, [name] * m, [1.0] * m)
+    return image_mistakes(RNG.random((m, *shape)), [name] * m, [name] * m, [1.0] * m, RUN)
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {
-    "reliability, two": lambda: reliability(BINS, FULL, LONG, 1.2345),
-    "reliability, one example": lambda: reliability(ONE, None, LONG),
-    "reliability, no example": lambda: reliability(EMPTY, EMPTY, "nothing", 1e-5),
+    "reliability, two": lambda: reliability(BINS, FULL, RUN, 1.2345),
+    "reliability, one example": lambda: reliability(ONE, None, RUN),
+    "reliability, no example": lambda: reliability(EMPTY, EMPTY, RUN, 1e-5),
     "reliability, grid": lambda: reliability_grid({f"{i} {LONG}": (FULL, BINS)[i % 2] for i in range(5)}, LONG),
-    "confidence, 10": lambda: confidence_histogram(RNG.random(10), RNG.random(10) < 0.5),
-    "confidence, all right and sure": lambda: confidence_histogram(np.ones(10), np.ones(10, bool)),
-    "confidence, all wrong": lambda: confidence_histogram(np.full(10, 0.1), np.zeros(10, bool)),
-    "confidence, a million": lambda: confidence_histogram(RNG.random(10**6, np.float32), RNG.random(10**6) < 0.5),
-    "confusion, 2": lambda: confusion(np.array([[123_456_789, 1], [0, 0]]), [LONG, "b"]),
-    "confusion, 10": lambda: confusion(noisy(10), FASHION),
-    "confusion, 12": lambda: confusion(noisy(12) * 9_999, [f"{i} {LONG}" for i in range(12)]),
-    "confusion, 25": lambda: confusion(noisy(25), [f"{i} {LONG}" for i in range(25)]),
-    "confusion, 100": lambda: confusion(noisy(100), [f"{i} {LONG}" for i in range(100)]),
-    "confusion, letters": lambda: confusion(noisy(65), [*"\n $猫", *map(chr, range(65, 126))]),
+    "confidence, 10": lambda: confidence_histogram(RNG.random(10), RNG.random(10) < 0.5, RUN),
+    "confidence, all right and sure": lambda: confidence_histogram(np.ones(10), np.ones(10, bool), RUN),
+    "confidence, all wrong": lambda: confidence_histogram(np.full(10, 0.1), np.zeros(10, bool), RUN),
+    "confidence, a million": lambda: confidence_histogram(RNG.random(10**6, np.float32), RNG.random(10**6) < 0.5, RUN),
+    "confusion, 2": lambda: confusion(np.array([[123_456_789, 1], [0, 0]]), [LONG, "b"], RUN),
+    "confusion, 10": lambda: confusion(noisy(10), FASHION, RUN),
+    "confusion, 12": lambda: confusion(noisy(12) * 9_999, [f"{i} {LONG}" for i in range(12)], RUN),
+    "confusion, 11": lambda: confusion(noisy(11) * 9_999, [f"{i} {LONG}" for i in range(11)], RUN),
+    "confusion, 25": lambda: confusion(noisy(25), [f"{i} {LONG}" for i in range(25)], RUN),
+    "confusion, 100": lambda: confusion(noisy(100), [f"{i} {LONG}" for i in range(100)], RUN),
+    "confusion, letters": lambda: confusion(noisy(65), [*"\n $猫", *map(chr, range(65, 126))], RUN),
     "images, 0": lambda: images_of(0, 28, 28),
     "images, 1": lambda: images_of(1, 28, 28),
     "images, 7": lambda: images_of(7, 20, 40, 3),
-    "images, 25": lambda: images_of(25, 32, 32, 3),
+    "images, 18": lambda: images_of(18, 32, 32, 3),
     "text, 0": lambda: text_of(0),
     "text, 1": lambda: text_of(1),
     "text, 25": lambda: text_of(25),
-    "position, 1": lambda: nll_by_position(np.array([2.0]), np.array([0.1])),
-    "position, 2": lambda: nll_by_position(np.array([2.0, 1234.5]), np.zeros(2)),
-    "position, 256": lambda: nll_by_position(RNG.random(256), RNG.random(256) / 9),
+    "position, 1": lambda: nll_by_position(np.array([2.0]), np.array([0.1]), RUN),
+    "position, 2": lambda: nll_by_position(np.array([2.0, 1234.5]), np.zeros(2), RUN),
+    "position, 256": lambda: nll_by_position(RNG.random(256), RNG.random(256) / 9, RUN),
     "shift, 1": lambda: shift([1, 2, 3, 4, 5], curves(1), CLEAN),
     "shift, 15": lambda: shift([1, 2, 3, 4, 5], curves(15), CLEAN),
 }
@@ -127,6 +129,18 @@ def test_nothing_is_clipped_or_overlaps_and_the_file_is_small(name: str, tmp_pat
     edge = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
     assert (edge == 255).all()  # ink at the edge would be the sign of something cut off
     assert (rgb < 128).any()
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if not name.startswith(("shift", "reliability, grid"))])
+def test_letters_of_a_run_can_be_read_in_an_image_card_of_tensorboard(name: str) -> None:
+    """A card is 350 pixels wide, and scales a picture to that; letters of 11 pixels can be read there."""
+    figure = FIGURES[name]()
+    pixels(figure)
+    scale = 350 / figure.bbox.width
+    assert min(text.get_fontsize() * figure.dpi / 72 * scale for text in texts(figure)) >= 11
+    assert figure.bbox.height * scale <= 1024  # a card scrolls what is higher
+    first, second = figure.get_suptitle().split("\n")
+    assert (first[:5], second[:5]) == (RUN[:5], "on n0")
 
 
 def bars(axes: Axes, name: str) -> list[tuple[float, float, float]]:
@@ -190,7 +204,7 @@ def test_ece_of_bins_is_that_of_the_examples() -> None:
 def test_confidence_histogram_counts_right_and_wrong_apart() -> None:
     confidence = np.array([0.31, 0.97, 0.98, 1.0000001, 0.52, 0.99], np.float32)
     correct = np.array([True, True, True, True, False, False])
-    figure = confidence_histogram(confidence, correct)
+    figure = confidence_histogram(confidence, correct, "a run")
     right, wrong = figure.axes
     expected = np.zeros((2, 20))
     expected[0, [6, 19]] = 0.25, 0.75
@@ -206,7 +220,7 @@ def test_confidence_histogram_counts_right_and_wrong_apart() -> None:
 
 def test_confusion_shows_counts_and_the_share_of_the_truth() -> None:
     counts = np.array([[8, 2, 0], [0, 0, 0], [1, 0, 3]])
-    axes = confusion(counts, ["cat", "dog", "$x$"]).axes[0]
+    axes = confusion(counts, ["cat", "dog", "$x$"], "").axes[0]
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2, 0], [0, 0, 0], [0.25, 0, 0.75]])  # type: ignore[arg-type]
     cells = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in axes.texts}
     assert cells == {(0, 0): "8", (0, 1): "2", (2, 0): "1", (2, 2): "3"}
@@ -214,58 +228,60 @@ def test_confusion_shows_counts_and_the_share_of_the_truth() -> None:
     assert (axes.get_ylabel(), axes.get_xlabel()) == ("truth", "prediction")
 
 
-def test_confusion_of_many_classes_names_every_fourth() -> None:
-    axes = confusion(noisy(100), [f"class {i}" for i in range(100)]).axes[0]
+def test_confusion_of_many_classes_names_every_seventh() -> None:
+    axes = confusion(noisy(100), [f"class {i}" for i in range(100)], "").axes[0]
     assert not list(axes.texts)
-    assert list(axes.get_xticks()) == list(range(0, 100, 4))
-    assert [t.get_text() for t in axes.get_xticklabels()] == [f"class {i}" for i in range(0, 100, 4)]
+    assert list(axes.get_xticks()) == list(range(0, 100, 7))
+    assert [t.get_text() for t in axes.get_xticklabels()] == [f"class {i}" for i in range(0, 100, 7)]
 
 
 def test_counts_of_a_confusion_fit_their_cells() -> None:
-    counts = np.array([[9_999, 10_000, 999_999], [1_234_567, 10**9, 5]]).repeat(6, 0)
-    axes = confusion(np.tile(counts, (1, 4)), [*FASHION, "x", "y"]).axes[0]
-    assert {t.get_text() for t in axes.texts} == {"9999", "10k", "1000k", "1M", "1G", "5"}
+    counts = np.array([[1_234, 10_000, 999_999, 940, 123_456], [1_234_567, 10**9, 5, 0, 1_000]]).repeat(5, 0)
+    narrow, wide = (confusion(np.tile(counts, (1, 2)), names, "").axes[0] for names in (FASHION, "abcdefghij"))
+    assert {t.get_text() for t in narrow.texts} == {"1k", "10k", "1M", "940", "", "1G", "5"}
+    assert {t.get_text() for t in wide.texts} == {"1234", "10k", "1M", "940", "123k", "1G", "5", "1000"}
 
 
 def test_image_mistakes_show_the_images_in_order() -> None:
     images = RNG.random((6, 4, 4, 3))
     names = [chr(97 + i) for i in range(6)]
-    figure = image_mistakes(images, names, names[::-1], [0.984, 0.9, 0.8, 0.7, 0.6, 0.5])
+    figure = image_mistakes(images, names, names[::-1], [0.984, 0.9, 0.8, 0.7, 0.6, 0.5], "a run")
     (axes,) = figure.axes
     np.testing.assert_array_equal([image.get_array() for image in axes.images], images)
-    assert [text.get_text() for text in axes.texts][:2] == ["a → f, 0.98", "b → e, 0.90"]
+    lines = axes.texts[1:]  # the first says how they are read
+    assert [text.get_text() for text in lines][:2] == ["a → f, 0.98", "b → e, 0.90"]
     pixels(figure)
-    for number, (image, text) in enumerate(zip(axes.images, axes.texts, strict=True)):
+    for number, (image, text) in enumerate(zip(axes.images, lines, strict=True)):
         place, line = image.get_window_extent(), text.get_window_extent()
         assert place.width == pytest.approx(place.height) and place.y1 < line.y0 < place.y1 + 10  # above its image
         assert place.x0 + place.x1 == pytest.approx(line.x0 + line.x1, abs=2)
-        row, column = divmod(number, 5)
-        assert (place.x0 // 124, (figure.bbox.y1 - place.y0) // 170) == (column, row)
-    long = image_mistakes(images[:2], names[:2], ["a", "a rather long name"], [0.5, 0.5])
-    assert long.axes[0].texts[0].get_text() == "a →\na, 0.50"
-    (wide,) = image_mistakes(np.ones((1, 20, 40)), ["a"], ["b"], [0.5]).axes[0].images
+        row, column = divmod(number, 3)
+        assert (place.x0 // 117, (figure.bbox.y1 - 70 - place.y0) // 134) == (column, row)
+    long = image_mistakes(images[:2], names[:2], ["a", "a rather long name"], [0.5, 0.5], "")
+    assert long.axes[0].texts[1].get_text() == "a →\na, 0.50"
+    (wide,) = image_mistakes(np.ones((1, 20, 40)), ["a"], ["b"], [0.5], "").axes[0].images
     assert wide.get_window_extent().width == pytest.approx(2 * wide.get_window_extent().height)
     assert "truth → guess, confidence" in shown(figure)
-    grey = image_mistakes(np.full((1, 4, 4), 0.5), ["a"], ["b"], [1.0])
+    grey = image_mistakes(np.full((1, 4, 4), 0.5), ["a"], ["b"], [1.0], "")
     assert (abs(pixels(grey) - 127.5) < 1).all(-1).mean() > 0.1  # half is grey, whatever the image's own range
-    assert shown(image_mistakes(images[:0], [], [], [])) == ["no image was mistaken"]
+    assert shown(image_mistakes(images[:0], [], [], [], "a run")) == ["a run", "no image was mistaken"]
 
 
 def test_text_mistakes_make_blanks_visible() -> None:
-    figure = text_mistakes(["x = 1\n\t", "so "], ["\n", "a"], [" ", "b"], [0.987, 0.5])
+    figure = text_mistakes(["x = 1\n\t", "so "], ["\n", "a"], [" ", "b"], [0.987, 0.5], "a run")
     pixels(figure)
-    assert shown(figure)[4:] == ["x = 1⏎⇥", "⏎", "␣", "0.99", "so␣", "a", "b", "0.50"]
-    assert all(text.get_fontfamily() == ["DejaVu Sans Mono"] for text in texts(figure)[4:])
+    assert shown(figure)[4:-1] == ["x = 1⏎⇥", "⏎", "␣", "0.99", "so␣", "a", "b", "0.50"]
+    assert all(text.get_fontfamily() == ["DejaVu Sans Mono"] for text in texts(figure)[4:-1])
     assert set(readable("".join(MARKS) + "猫\x00é")) == {*MARKS.values(), "�", "é"}
-    assert shown(text_mistakes([], [], [], [])) == ["no character was mistaken"]
-    cut = shown(text_mistakes(["0123456789" * 6], ["a"], ["b"], [1.0]))[4]
-    assert cut == "…" + ("0123456789" * 6)[-48:]
+    assert shown(text_mistakes([], [], [], [], "a run")) == ["a run", "no character was mistaken"]
+    cut = shown(text_mistakes(["0123456789" * 6], ["a"], ["b"], [1.0], ""))[4]
+    assert cut == "…" + ("0123456789" * 6)[-22:]
 
 
 @pytest.mark.parametrize("length", [2, 256])
 def test_nll_by_position_is_the_mean_and_its_interval(length: int) -> None:
     mean, error = RNG.random(length) + 1, RNG.random(length) / 9
-    axes = nll_by_position(mean, error).axes[0]
+    axes = nll_by_position(mean, error, "").axes[0]
     np.testing.assert_array_equal(axes.lines[0].get_xydata(), np.column_stack([np.arange(1, length + 1), mean]))  # type: ignore[arg-type]
     band = axes.collections[0].get_paths()
     corners = np.unique(np.round(np.concatenate([path.vertices for path in band]), 9), axis=0)
@@ -314,7 +330,7 @@ def test_the_same_input_gives_the_same_bytes(name: str, tmp_path: Path, monkeypa
 def test_the_file_shows_what_was_drawn_and_tensorboard_gets_the_same_bytes(tmp_path: Path) -> None:
     figure = reliability(BINS, FULL, "t", 1.5)
     rgb = pixels(figure)
-    assert rgb.shape == (420, 620, 3) and rgb.dtype == np.uint8
+    assert rgb.shape == (669, 350, 3) and rgb.dtype == np.uint8
     assert save(figure, tmp_path / "a.png") == (tmp_path / "a.png").read_bytes()
     with Image.open(tmp_path / "a.png") as image:
         np.testing.assert_array_equal(np.asarray(image), rgb)

@@ -56,6 +56,7 @@ def test_what_the_pictures_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyP
     result = result_of(run)
     with np.load(run / "predictions.npz") as stored:
         log_probs, targets = stored["log_probs"].astype(np.float64), stored["targets"]
+    title = f"{run.parent.name[:-9]}\non mnist_5k, seed 0, {result['steps']:,} steps"
     guess, confidence = log_probs.argmax(1), np.exp(log_probs.max(1))
     counts = np.zeros((10, 10))
     np.add.at(counts, (targets, guess), 1)
@@ -63,9 +64,10 @@ def test_what_the_pictures_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyP
     np.testing.assert_array_equal(given["confidence_histogram"][1], guess == targets)
     assert given["reliability"][:2] == (result["bins"]["test"], result["bins"]["test_ts"])
     assert given["reliability"][3] == result["metrics"]["test"]["temperature"]
-    images, truth, said, sure = given["image_mistakes"]
+    images, truth, said, sure, _ = given["image_mistakes"]
+    assert {args[2 if name == "reliability" else -1] for name, args in given.items()} == {title}
     wrong = np.flatnonzero(guess != targets)
-    order = wrong[np.argsort(-confidence[wrong], kind="stable")][:25]
+    order = wrong[np.argsort(-confidence[wrong], kind="stable")][:18]
     assert truth == [str(k) for k in targets[order]] and said == [str(k) for k in guess[order]]
     assert sure == pytest.approx(confidence[order])
     data, _, _ = rebuilt(run)
@@ -90,7 +92,7 @@ def test_nll_by_position_leaves_the_short_window_out(monkeypatch: pytest.MonkeyP
     given: list[Any] = []
     monkeypatch.setattr(diagrams, "nll_by_position", lambda *args: given.extend(args))
     nll = torch.tensor([1.0, 2.0, 3.0, 3.0, 6.0, 9.0, 100.0], dtype=torch.float64)
-    pictures.nll_by_position(nll, 3)
+    pictures.nll_by_position(nll, 3, "")
     np.testing.assert_allclose(given[0], [2, 4, 6])
     np.testing.assert_allclose(given[1], np.std([[1, 2, 3], [3, 6, 9]], 0, ddof=1) / np.sqrt(2))
 
@@ -112,7 +114,7 @@ def test_no_wrong_example_no_mistake() -> None:
     spec = Spec("image", (1, 2, 2), ("a", "b"), (1, 1), (0.5,), (0.5,))
     columns = {"targets": torch.tensor([0]), "guess": torch.tensor([0]), "confidence": torch.tensor([0.9]).double()}
     loader = EvalLoader(lambda i: (torch.zeros(1, 1, 2, 2), torch.tensor([0])), range(1))
-    assert isinstance(pictures.image_mistakes(columns, loader, spec), Figure)
+    assert isinstance(pictures.image_mistakes(columns, loader, spec, ""), Figure)
 
 
 def test_no_pictures_without_the_switch(tmp_path: Path) -> None:

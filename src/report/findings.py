@@ -41,7 +41,9 @@ def findings(comparison: Comparison, lost: Sequence[Run] = ()) -> list[Finding]:
 
 def rule(comparison: Comparison) -> str:
     """How intervals and words go together: said once in a report."""
-    text = "Every interval is a single 95 % interval over training seeds and test examples."
+    text = "Each 95 % interval is of one number by itself, over training seeds and test examples."
+    if any(metric.name == "ece" for metric in comparison.metrics):
+        text += " ece is corrected for chance, and at least 0; that of TensorBoard is not."
     if comparison.baseline is None or not comparison.comparisons:
         return text
     name, tests = comparison.baseline.label, comparison.comparisons
@@ -50,9 +52,9 @@ def rule(comparison: Comparison) -> str:
     if tests == 1:
         return f"{text} “better” and “worse” than {name}: it excludes 0."
     return (
-        f"{text} “better” and “worse” than {name}: shown at 5 % after {corrected}."
-        " “perhaps”: the interval excludes 0, but the corrected p is above 0.05, and among so many comparisons one such"
-        " interval may come by chance."
+        f"{text} “better” and “worse”: the difference to {name} is significant at 5 % after {corrected}."
+        " “perhaps”: the interval excludes 0, but not after the correction: among so many comparisons one such interval"
+        " may come by chance."
     )
 
 
@@ -148,17 +150,17 @@ def _differences(comparison: Comparison, metric: Metric, words: dict[str, str]) 
             than = "" if clauses else f" than {name}"
             if word.startswith(PERHAPS):
                 head = f"{PERHAPS} {what}" if clauses else f"{PERHAPS.title()} {what} than {name}"
-                clauses.append(f"{head}: {listed(of[word], MOST)}" + ("" if clauses else f" {effects}"))
+                clauses.append(f"{head}: {listed(of[word], MOST)} {effects}")
             else:
                 clauses.append(f"{listed(of[word], MOST)} {THIRD[verb][len(of[word]) > 1]} {what}{than} {effects}")
     return "; ".join(clauses)
 
 
 def _effects(comparison: Comparison, metric: Metric, labels: list[str]) -> str:
-    """ "ece from -0.085 ± 0.005 to -0.015 ± 0.004"."""
+    """ "ece differs by -0.085 ± 0.005 to -0.015 ± 0.004"."""
     effects = [difference(metric, _difference(comparison.cells[label, metric.name])) for label in labels]
     if len(effects) > 2:
-        return f"{metric.name} from {effects[0]} to {effects[-1]}"
+        return f"{metric.name} differs by {effects[0]} to {effects[-1]}"
     return f"{metric.name} {listed(effects)}"
 
 
@@ -178,7 +180,7 @@ def _best(comparison: Comparison, metric: Metric) -> str:
     alone, winner = comparison.alone[metric.name], comparison.best.get(metric.name)
     if winner is None or len(comparison.ranked(metric)) - len(alone) < 3:
         return ""
-    return f"; {winner} beats every other loss{' that could be compared' if alone else ''}"
+    return f"; {winner} beats every other loss{' that could be compared' if alone else ''}, pair by pair"
 
 
 def _among_all(comparison: Comparison, told: Sequence[Metric]) -> list[Finding]:

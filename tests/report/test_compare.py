@@ -66,7 +66,7 @@ def test_a_clear_winner_wins(tmp_path: Path) -> None:
     assert re.match(
         r"good has a lower nll than ce \(nll \N{MINUS SIGN}.*\); bad has a higher nll \(nll \+", words["nll"]
     )
-    assert words["nll"].endswith("; good beats every other loss.")
+    assert words["nll"].endswith("; good beats every other loss, pair by pair.")
     assert words["accuracy"].startswith("good is more accurate than ce (accuracy +")
     assert all(finding.shown for finding in findings(result) if finding.metric in ("accuracy", "nll"))
     without = told(compared(tmp_path, "no such loss"))

@@ -27,7 +27,7 @@ def test_runs_for_debugging_are_listed_in_one_line_and_change_nothing(tmp_path: 
         config = yaml.safe_load((run / "config.yaml").read_text())
         config |= {key: config[key] | value for key, value in change.items()}
         (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    out, (comparison,), _, (note,) = write_report([tmp_path / "a"], None, tmp_path / "out")
+    out, (comparison,), _, (note,), _ = write_report([tmp_path / "a"], None, tmp_path / "out")
     assert repr(comparison.cells) == before
     assert comparison.notes == [] and comparison.section.warnings == []
     assert note == (

@@ -148,12 +148,9 @@ def main(runs: Path) -> None:
         visit(driver, address, "hparams", (2340, 500))
         until(driver, lambda: table(driver))
         shoot(driver, "hparams", element="vaadin-grid")
-        visit(driver, address, "images", (1720, 1300))
+        visit(driver, address, "images", (1900, 1110))
         type_filter(driver, "reliability")
         until(driver, lambda: driver.execute_script(ELEMENTS, PICTURE))
-        next(
-            box for box in driver.execute_script(ELEMENTS, "paper-checkbox") if "actual image size" in box.text
-        ).click()
         shoot(driver, "images")
 
 

@@ -194,8 +194,9 @@ def test_a_signal_lets_trials_save_and_the_same_command_goes_on(tmp_path: Path) 
     output, _ = process.communicate()
     assert process.returncode == 143, output
     assert "stopped by SIGTERM; the same command goes on from there" in output
-    assert [result["status"] for result in results(tmp_path)] == [] and "Traceback" not in output
+    assert "Traceback" not in output
     assert [result["status"] for result in results(tmp_path / "s")] == ["interrupted"] * 2
+    assert len(results(tmp_path)) == 2, "no run lies elsewhere"
     status, output = ended(*words)
     assert status == 0 and "2 trials: 2 finished" in output
     starts = [path.read_text().splitlines() for path in tmp_path.rglob("starts")]

@@ -161,11 +161,13 @@ class ExactCheckpoint(Checkpoint):
         if better:  # before last.ckpt, which remembers this accuracy: a crash in between writes it once more
             self.folder.check_held()
             trainer.save_checkpoint(self.folder.best)
-        self.ask_next = step
-        asked = self._asked(step)
-        if better or asked or self.finished or self.plan.saving_due(step) or self._is_time():
+        save = better or self.finished or self.plan.saving_due(step) or self._is_time()
+        if save:
             self._save(trainer)
-        if asked and not self.finished:
+        self.ask_next = step
+        if self._asked(step) and not self.finished:  # a signal may also come while a checkpoint is written
+            if not save:
+                self._save(trainer)
             self._stop()
 
     def _is_time(self) -> bool:

@@ -153,11 +153,14 @@ def finish(fit: Fit, folder: RunFolder, cfg: Plain, on: Plain, team: Team) -> in
         return result
 
     def fail(reason: str) -> None:
-        log.error("the run failed: %s", reason)
-        try:
+        unwritten = ""
+        try:  # first: a main thread that waits for a lost rank may hold the log's lock for ever
             write("failed", error=reason)
         except OSError as error:
-            log.error("nor can result.json be written: %s", fault(error))
+            unwritten = fault(error)
+        log.error("the run failed: %s", reason)
+        if unwritten:
+            log.error("nor can result.json be written: %s", unwritten)
         log.error("folder: %s\n%s", printable(str(folder.path)), after_failure(folder))
 
     try:

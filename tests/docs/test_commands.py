@@ -87,7 +87,7 @@ def check_script(script: str, words: list[str]) -> None:
     elif script == "evaluate.py":
         evaluation.read(words)
     elif script == "report.py":
-        report.parse(words)
+        report.parse([word for word in words if word != "--list"])
     elif script == "tune.py":
         check_training(*(word for word in read(words).words if "(" not in word))
     else:
@@ -144,9 +144,11 @@ def short(words: list[str]) -> list[str]:
     """Words of train.py for runs of two steps. The small default data are tested whole, so that they give results."""
     if {"-c", "--cfg", "--help"} & set(words) or any(word.startswith("resume=") for word in words):
         return words
-    large = any(word.startswith(("data=", "experiment=")) for word in words)
+    large = any(word.startswith(("data=", "experiment=")) and word != "data=image_folder" for word in words)
     seeds = ["seed=0"] if is_sweep(words) else []
-    return laid_over([*words, *SHORT, *seeds, *(["trainer.limit_eval_batches=1"] if large else [])])
+    # the folder that the command itself, without these words, would have
+    names = [word.replace("ablation=", "name=") for word in words if word.startswith("ablation=")]
+    return laid_over([*names, *words, *SHORT, *seeds, *(["trainer.limit_eval_batches=1"] if large else [])])
 
 
 def needs_more(words: list[str]) -> bool:

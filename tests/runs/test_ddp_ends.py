@@ -52,8 +52,9 @@ def test_killed_and_finished_is_the_run_never_killed(words: tuple[str, ...], tmp
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_signal_leaves_a_run_that_goes_on(signum: signal.Signals, tmp_path: Path) -> None:
-    words = (*TWO, *MLP, "model.dropout=0.3", "trainer.max_steps=1500", "trainer.val_every_n_steps=400")
-    held = holding(2, tmp_path / "holding")  # at the validations of steps 400 and 800
+    words = (*TWO, *MLP, "model.dropout=0.3", "trainer.max_steps=1500", "trainer.max_epochs=null")
+    words = (*words, "trainer.val_every_n_steps=400")
+    held = holding(1, tmp_path / "holding")  # at the validation of step 800, should the signal come so late
     child, other = started(*words, f"runs={tmp_path / 'stopped'}", env=held)
     child.send_signal(signum)
     output, errors = child.communicate()

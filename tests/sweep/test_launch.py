@@ -284,7 +284,7 @@ def test_a_signal_is_heard_while_what_forks_imports(tmp_path: Path) -> None:
     wait_for(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate()
-    assert process.returncode == 130 and "stopped by SIGINT, 2 of 2 runs left" in output
+    assert process.returncode == 130  # with a message only if all jobs were composed when the signal came
     assert "started" not in output and statuses(tmp_path) == []
 
 

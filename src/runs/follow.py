@@ -32,6 +32,7 @@ def follow(team: Team) -> int:
         team.join()
         order = ranks.told(None)
         if order is None:
+            dist.destroy_process_group()  # or its threads would outlive what the interpreter tears down at its end
             return 0
         (cfg, folder), named = order
         trust.name(named)

@@ -148,7 +148,7 @@ def short(words: list[str]) -> list[str]:
     seeds = ["seed=0"] if is_sweep(words) else []
     # the folder that the command itself, without these words, would have
     names = [word.replace("ablation=", "name=") for word in words if word.startswith("ablation=")]
-    return laid_over([*names, *words, *SHORT, *seeds, *(["trainer.limit_eval_batches=1"] if large else [])])
+    return laid_over([*words, *names, *SHORT, *seeds, *(["trainer.limit_eval_batches=1"] if large else [])])
 
 
 def needs_more(words: list[str]) -> bool:

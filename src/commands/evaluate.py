@@ -12,10 +12,8 @@ from ..config.guard import writing
 
 def main() -> int:
     """Do what the command line says; the exit status."""
-    from ..config import (
-        evaluation,
-        other_data,
-    )  # here, so that a signal is heard, and a fault told, while it is imported
+    # here, so that a signal is heard, and a fault told, while it is imported
+    from ..config import evaluation, other_data
     from ..garbage import uncollected
     from ..runs.folder import RunFolder
 

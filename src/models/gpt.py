@@ -1,6 +1,5 @@
 """A small GPT: decoder-only transformer with learned positions."""
 
-import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -8,7 +7,7 @@ from torch.nn import functional as F
 
 from ..checks import integer, number
 from .base import Network, linear_weights
-from .transformer import Block
+from .transformer import Block, check_tied, checked_sizes, initialise
 
 
 class GPT(Network):
@@ -37,36 +36,20 @@ class GPT(Network):
     ) -> None:
         super().__init__()
         (block_size,) = input_shape
-        layers, heads, width = (
-            integer(name, value, low=1, high=10_000 if name == "n_layer" else None)
-            for name, value in (("n_layer", n_layer), ("n_head", n_head), ("n_embd", n_embd))
-        )
-        if width % heads:
-            raise ValueError(f"n_embd must be a multiple of n_head={heads}, got {width}")
+        layers, heads, width = checked_sizes(n_layer, n_head, n_embd)
         self.positions = block_size if positions is None else integer("positions", positions, low=1)
         if block_size > self.positions:
             raise ValueError(f"positions must be an integer >= {block_size} (data.block_size), got {self.positions}")
-        if tied and outputs != num_classes:
-            raise ValueError(
-                f"tied must be false where the loss wants {outputs} outputs for {num_classes} tokens, got True"
-            )
+        check_tied(tied, outputs, num_classes)
         self.dropout = number("dropout", dropout, low=0, high=0.99)
         self.tokens = nn.Embedding(num_classes, width)
         self.places = nn.Embedding(self.positions, width)
         self.blocks = nn.ModuleList(Block(width, heads, self.dropout, bias, causal=True) for _ in range(layers))
         self.norm = nn.LayerNorm(width, bias=bias)
         self.head = nn.Linear(width, outputs, bias=False)
-        self._initialise(layers)
+        initialise(self, layers)
         if tied:
             self.head.weight = self.tokens.weight
-
-    def _initialise(self, layers: int) -> None:
-        for name, module in self.named_modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                ends_branch = name.endswith((".out", ".down"))
-                nn.init.normal_(module.weight, std=0.02 / math.sqrt(2 * layers) if ends_branch else 0.02)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
 
     def hidden_matrices(self) -> list[Tensor]:
         return linear_weights(self.blocks)

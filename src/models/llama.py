@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ..checks import choice, integer, number
 from .base import Network, linear_weights
-from .transformer import PreNorm, attend
+from .transformer import PreNorm, attend, check_tied, checked_sizes, initialise
 
 EPS = 1e-5  # of the norms
 MULTIPLE = 8  # the width of the gated MLP is rounded up to it
@@ -50,13 +50,8 @@ class Llama(Network):
     ) -> None:
         super().__init__()
         (block_size,) = input_shape
-        layers, heads, width = (
-            integer(name, value, low=1, high=10_000 if name == "n_layer" else None)
-            for name, value in (("n_layer", n_layer), ("n_head", n_head), ("n_embd", n_embd))
-        )
+        layers, heads, width = checked_sizes(n_layer, n_head, n_embd)
         kv_heads = heads if n_kv_head is None else integer("n_kv_head", n_kv_head, low=1)
-        if width % heads:
-            raise ValueError(f"n_embd must be a multiple of n_head={heads}, got {width}")
         if heads % kv_heads:
             raise ValueError(f"n_kv_head must be a divisor of n_head={heads}, got {kv_heads}")
         choice("norm", norm, ("rms", "layer"))
@@ -64,10 +59,7 @@ class Llama(Network):
         base = number("rotary_base", rotary_base, low=1)
         if choice("position", position, ("rotary", "learned")) == "rotary" and (width // heads) % 2:
             raise ValueError(f"n_embd must be a multiple of 2 n_head={2 * heads} with position=rotary, got {width}")
-        if tied and outputs != num_classes:
-            raise ValueError(
-                f"tied must be false where the loss wants {outputs} outputs for {num_classes} tokens, got True"
-            )
+        check_tied(tied, outputs, num_classes)
         self.dropout = number("dropout", dropout, low=0, high=0.99)
         self.tokens = nn.Embedding(num_classes, width)
         self.places = nn.Embedding(block_size, width) if position == "learned" else None
@@ -77,10 +69,7 @@ class Llama(Network):
         )
         self.norm = norm_of(norm, width)
         self.head = nn.Linear(width, outputs, bias=False)
-        for name, module in self.named_modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                ends_branch = name.endswith((".out", ".down"))
-                nn.init.normal_(module.weight, std=0.02 / math.sqrt(2 * layers) if ends_branch else 0.02)
+        initialise(self, layers)
         if tied:
             self.head.weight = self.tokens.weight
 

@@ -1,8 +1,12 @@
-"""The transformer block that networks of text and images share."""
+"""What transformers share: the block of text and images; the checks and the initial weights of language models."""
+
+import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ..checks import integer
 
 
 class Attention(nn.Module):
@@ -67,3 +71,32 @@ class Block(PreNorm):
 
     def mlp(self, x: Tensor) -> Tensor:
         return F.dropout(self.down(F.gelu(self.up(x))), self.dropout, self.training)
+
+
+def checked_sizes(n_layer: int, n_head: int, n_embd: int) -> tuple[int, int, int]:
+    """The three, if they are positive integers and the width is a multiple of the heads; ValueError otherwise."""
+    layers, heads, width = (
+        integer(name, value, low=1, high=10_000 if name == "n_layer" else None)
+        for name, value in (("n_layer", n_layer), ("n_head", n_head), ("n_embd", n_embd))
+    )
+    if width % heads:
+        raise ValueError(f"n_embd must be a multiple of n_head={heads}, got {width}")
+    return layers, heads, width
+
+
+def check_tied(tied: bool, outputs: int, num_classes: int) -> None:
+    """Raise ValueError if a head that is the embedding transposed would not give as many outputs as the loss wants."""
+    if tied and outputs != num_classes:
+        raise ValueError(
+            f"tied must be false where the loss wants {outputs} outputs for {num_classes} tokens, got True"
+        )
+
+
+def initialise(network: nn.Module, layers: int) -> None:
+    """Weights from N(0, 0.02), those that end a residual branch from N(0, 0.02 / sqrt(2 layers)); biases 0."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            ends_branch = name.endswith((".out", ".down"))
+            nn.init.normal_(module.weight, std=0.02 / math.sqrt(2 * layers) if ends_branch else 0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -117,9 +117,8 @@ def _write(
     compared = sum(len(c.section.runs) for c in comparisons)
     passed_over = sum(len(group.finished) for c in comparisons for group in c.section.passed_over)
     other_rates = f", {passed_over} at learning rates that were passed over" if passed_over else ""
-    made = f"{compared} finished runs compared{other_rates}, of {len(runs)} found or expected."
-    if compared == len(runs):
-        made = f"All {compared} runs are finished and compared."
+    of_all = f"{compared} finished runs compared{other_rates}, of {len(runs)} found or expected."
+    made = f"All {compared} runs are finished and compared." if compared == len(runs) else of_all
     one_seed = [any(len(group.finished) == 1 for group in c.groups) for c in comparisons]
     for name in ("report.html", "report.md"):
         more = {"made": made, "one_seed": one_seed, "debug": for_debugging(debug)}

@@ -68,7 +68,7 @@ bench-gpu: setup ## the same on a GPU, and the experiments that have published f
 	$(BIN)/python benchmarks/bench.py --device cuda --parts mnist_mlp shakespeare_gpt cifar_resnet20 evaluation scaling published $(ARGS)
 
 tensorboard: setup ## TensorBoard, and the link that opens it on what compares losses; RUNS=runs/mnist_losses PORT=6007
-	@$(BIN)/python -m src.runs.links $(RUNS) $(PORT)
+	@$(BIN)/python -m src.folder.links $(RUNS) $(PORT)
 	$(BIN)/tensorboard --logdir $(RUNS) --port $(PORT)
 
 lock: ## make requirements.lock anew from pyproject.toml (in an empty environment)

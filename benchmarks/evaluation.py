@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from hydra import compose, initialize_config_dir
 
-import src.torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
+import src.system.torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 
 # isort: split
 import pytorch_lightning as pl

@@ -98,7 +98,7 @@ def start(words: list[str]) -> Figures:
     with tempfile.TemporaryDirectory() as runs:
         done = Finished([str(ROOT / "train.py"), *words, *once, f"runs={runs}"])
         first = reached(Path(done.line("run folder: ").removeprefix("run folder: ")), 1) - done.began
-    code = "import src.torchvision_cpu, torch, pytorch_lightning, time; print('end', time.time())"
+    code = "import src.system.torchvision_cpu, torch, pytorch_lightning, time; print('end', time.time())"
     imports = Finished(["-c", code])
     return {"first_step": first, "imports": float(imports.line("end").split()[1]) - imports.began}
 

@@ -15,7 +15,7 @@ import yaml
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import src.torchvision_cpu  # noqa: F401  before anything that imports torchvision
+import src.system.torchvision_cpu  # noqa: F401  before anything that imports torchvision
 from src.data.base import generator, quotas, stratified
 from src.data.images import ImageData
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.figures.style import save, sharp
 from src.report.compare import compare
 from src.report.figures import pooled_grid
 from src.report.forest import forest_of
 from src.report.groups import sections_of
 from src.report.read import find_runs
-from src.report.style import save, sharp
 from src.report.write import find_baseline
 
 OUT = Path(__file__).with_suffix("")

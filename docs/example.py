@@ -10,9 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.figures.style import save, sharp
 from src.report.figures import curves_of, learning_curves, looks, pooled_grid
 from src.report.forest import forest_of
-from src.report.style import save, sharp
 from src.report.write import write_report
 
 OUT = Path(__file__).with_suffix("")

@@ -19,7 +19,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from src.runs.links import tensorboard_link
+from src.folder.links import tensorboard_link
 
 PICTURES = Path(__file__).with_name("tensorboard")
 FLAGS = (

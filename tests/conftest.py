@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-import src.torchvision_cpu  # noqa: F401  before anything that imports torchvision
+import src.system.torchvision_cpu  # noqa: F401  before anything that imports torchvision
 
 torch.set_num_threads(1)
 # a slow machine is no fault of a property

@@ -11,78 +11,87 @@ from tests.conftest import ROOT
 
 # package -> what its modules may import besides the standard library; a name stands for all below it
 RULES = {
-    "losses": {"torch", "yaml", "src.checks", "src.losses", "src.losses.base", "src.names", "src.package"},
-    "models": {
+    "system": {
+        "numpy",
+        "yaml",
         "torch",
         "torchvision",
-        "src.checks",
-        "src.models.base",
-        "src.models.transformer",
-        "src.torchvision_cpu",
+        "psutil",
+        "src.config.errors",
+        "src.names",
+        "src.package",
+        "src.system",
     },
-    "metrics": {"torch", "torchmetrics", "scipy", "src.checks", "src.metrics", "src.torchvision_cpu"},
+    "folder": {"yaml", "src.config.errors", "src.folder", "src.names", "src.system"},
+    "losses": {"torch", "yaml", "src.checks", "src.losses", "src.losses.base", "src.names", "src.package"},
+    "models": {
+        *("torch", "torchvision"),
+        *("src.checks", "src.models.base", "src.models.transformer", "src.system.torchvision_cpu"),
+    },
+    "metrics": {"torch", "torchmetrics", "scipy", "src.checks", "src.metrics", "src.system.torchvision_cpu"},
     "data": {
-        *("torch", "torchvision", "numpy", "PIL", "safetensors", "src.checks", "src.data.base", "src.data.images"),
-        *(
-            "src.data.cache",
-            "src.data.content",
-            "src.data.decoding",
-            "src.data.encoded",
-            "src.data.labels",
-            "src.data.listing",
-            "src.data.mixing",
-            "src.data.official",
-            "src.data.pixels",
-            "src.data.resident",
-        ),
-        *("src.config.errors", "src.runs.files", "src.torchvision_cpu"),
+        *("torch", "torchvision", "numpy", "PIL", "safetensors", "src.checks", "src.config.errors", "src.system"),
+        *(f"src.data.{name}" for name in ("base", "cache", "content", "decoding", "encoded", "images", "labels")),
+        *(f"src.data.{name}" for name in ("listing", "mixing", "official", "pixels", "resident")),
     },
     "tasks": {"torch", "pytorch_lightning", "src.checks", "src.losses.base", "src.metrics", "src.tasks"},
     "config": {"hydra", "omegaconf", "yaml", "src.checks", "src.config", "src.names", "src.package"},
-    "report": {
+    "figures": {"numpy", "matplotlib", "PIL", "torch", "src.data.base", "src.figures", "src.system"},
+    "ranks": {
+        *("torch", "pytorch_lightning", "lightning_fabric"),
+        *("src.config.errors", "src.config.trust", "src.data.base", "src.ranks", "src.system"),
+    },
+    "callbacks": {
+        *("numpy", "pytorch_lightning", "lightning_fabric", "tensorboard", "torch", "tqdm"),
+        *("src.callbacks", "src.config.errors", "src.data.alphabet", "src.data.base", "src.folder", "src.metrics"),
+        *("src.ranks.ranks", "src.system", "src.tasks"),
+    },
+    "runs": {
         *(
             "numpy",
-            "scipy",
-            "matplotlib",
-            "PIL",
-            "yaml",
-            "jinja2",
-            "markupsafe",
-            "tensorboard",
-            "src.report",
-            "src.checks",
-            "src.names",
-            "src.package",
+            "pytorch_lightning",
+            "lightning_fabric",
+            "safetensors",
+            "torch",
+            "tqdm",
+            "psutil",
+            "wandb",
+            "mlflow",
         ),
         *(
-            "src.config.errors",
-            "src.runs.debugging",
-            "src.runs.files",
-            "src.runs.folder",
-            "src.runs.identity",
-            "src.runs.lock",
-            "src.runs.sums",
+            "src.callbacks",
+            "src.checks",
+            "src.config",
+            "src.data.base",
+            "src.data.alphabet",
+            "src.figures",
+            "src.folder",
         ),
+        *(
+            "src.data.cache",
+            "src.losses.base",
+            "src.metrics",
+            "src.models.base",
+            "src.models.transformer",
+            "src.names",
+            "src.package",
+            "src.ranks",
+            "src.runs",
+        ),
+        *("src.system", "src.tasks", "src.__version__"),
+    },
+    "report": {
+        *("numpy", "scipy", "matplotlib", "PIL", "yaml", "jinja2", "markupsafe", "tensorboard"),
+        *("src.checks", "src.config.errors", "src.figures", "src.folder", "src.names", "src.package", "src.report"),
+        "src.system.files",
     },
     "tune": {
         *("hydra", "omegaconf", "optuna", "sqlalchemy"),
-        *(
-            "src.config",
-            "src.runs.debugging",
-            "src.runs.files",
-            "src.runs.folder",
-            "src.runs.identity",
-            "src.runs.lock",
-            "src.names",
-            "src.package",
-            "src.sweep",
-            "src.tune",
-        ),
+        *("src.config", "src.folder", "src.names", "src.package", "src.sweep", "src.system.files", "src.tune"),
     },
     "sweep": {
-        *("hydra", "omegaconf", "src.checks", "src.config", "src.garbage", "src.lifetime", "src.names", "src.package"),
-        *("src.runs.debugging", "src.runs.files", "src.runs.folder", "src.runs.identity", "src.runs.links"),
-        *("src.runs.lock", "src.sweep"),
+        *("hydra", "omegaconf", "src.checks", "src.config", "src.folder", "src.names", "src.package", "src.sweep"),
+        "src.system",
     },
 }
 # modules that are no particular loss, network or data set
@@ -130,7 +139,7 @@ def imports(path: Path, *, at_import: bool = False) -> Iterator[str]:
                 module = ".".join([*package, *filter(None, [node.module])])
             inner = [f"{module}.{alias.name}" for alias in node.names]
             modules = [name for name in inner if file_of(name)]  # "from . import build"
-            yield from modules or [module]
+            yield from inner if module == "src" else modules or [module]
         elif not (at_import and (isinstance(node, ast.FunctionDef) or is_for_types(node))):
             nodes = [*ast.iter_child_nodes(node), *nodes]
 
@@ -192,12 +201,12 @@ def reached(start: Path) -> set[str]:
     "path", [path for path in FILES if path.parent.name in ("data", "metrics", "models")], ids=name_of
 )
 def test_leaves_can_be_imported_beside_a_torch_without_cuda(path: Path) -> None:
-    """torchvision dies there unless src.torchvision_cpu came first; torchmetrics imports torchvision."""
+    """torchvision dies there unless src.system.torchvision_cpu came first; torchmetrics imports torchvision."""
     names = list(imports(path))
     for name in ("torchvision", "torchmetrics"):
         needs = [i for i, module in enumerate(names) if allowed(module, {name})]
         if needs:
-            assert "src.torchvision_cpu" in names[: needs[0]]
+            assert "src.system.torchvision_cpu" in names[: needs[0]]
 
 
 def test_only_run_brings_losses_models_and_data_together() -> None:

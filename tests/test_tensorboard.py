@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from selenium.webdriver import Chrome
+from tests.runs.test_events import png
 
 from docs.screenshots import (
     ELEMENTS,
@@ -28,9 +29,8 @@ from docs.screenshots import (
     until,
     visit,
 )
-from src.runs.events import METRICS, PICTURES, SHOWN, EventFiles
+from src.callbacks.events import METRICS, PICTURES, SHOWN, EventFiles
 from tests.commands import train
-from tests.runs.test_events import png
 
 pytestmark = [
     pytest.mark.slow,

@@ -17,10 +17,10 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Callback, Checkpoint
 
-from .. import ranks
 from ..config.errors import first_line
-from ..runs.files import DamagedError, opened, written_whole
-from ..runs.folder import RunFolder
+from ..folder.folder import RunFolder
+from ..ranks import ranks
+from ..system.files import DamagedError, opened, written_whole
 from .plan import Plan, steps_taken
 
 STOPS = (signal.SIGINT, signal.SIGTERM)

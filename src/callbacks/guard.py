@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from .. import ranks
+from ..ranks import ranks
 from .plan import Plan, steps_taken
 
 

@@ -9,10 +9,10 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from .. import ranks
 from ..metrics.judged import judge
 from ..metrics.temperature import scaled
-from ..runs.files import written_whole
+from ..ranks import ranks
+from ..system.files import written_whole
 
 
 class Predictions(Callback):

@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning.profilers import SimpleProfiler
 from torch.profiler import profile, record_function, schedule
 
-from ..runs.files import write_text, written_whole
+from ..system.files import write_text, written_whole
 
 ACTIVE = 10  # steps in the trace: some MB
 STEPS = 3 * ACTIVE  # of a run that is long enough to trace so many, after as many and a few to warm up

@@ -13,9 +13,9 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import FSDPStrategy
 
-from .. import ranks
-from ..runs.files import DamagedError, opened
-from ..runs.folder import RunFolder
+from ..folder.folder import RunFolder
+from ..ranks import ranks
+from ..system.files import DamagedError, opened
 from .plan import Plan, steps_taken
 from .utilisation import Utilisation
 

@@ -8,9 +8,9 @@ from pytorch_lightning.callbacks import Callback
 
 from ..data.alphabet import default_prompt, encode
 from ..data.base import Spec, generator
-from ..runs.events import EventFiles
-from ..runs.files import write_text
+from ..system.files import write_text
 from ..tasks.generation import generate
+from .events import EventFiles
 
 
 class TextSamples(Callback):

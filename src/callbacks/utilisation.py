@@ -9,8 +9,8 @@ import time
 import torch
 from torch import nn
 
-from .. import ranks
 from ..data.base import Spec
+from ..ranks import ranks
 
 log = logging.getLogger("xent")
 DTYPES = {

@@ -14,8 +14,8 @@ def main() -> int:
     """Do what the command line says; the exit status."""
     # here, so that a signal is heard, and a fault told, while it is imported
     from ..config import evaluation, other_data
-    from ..garbage import uncollected
-    from ..runs.folder import RunFolder
+    from ..folder.folder import RunFolder
+    from ..system.garbage import uncollected
 
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(evaluation.USAGE)

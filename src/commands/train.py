@@ -65,7 +65,7 @@ def run(asked: Command) -> int:
 def begin(run: Composed) -> int:
     """Train, or finish, or show a run whose configuration is checked; the exit status. Raises UserError."""
     from ..config import trust
-    from ..garbage import uncollected
+    from ..system.garbage import uncollected
 
     with uncollected():
         from ..runs.run import execute  # torch and Lightning take seconds: only for a configuration that is right

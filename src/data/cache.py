@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..runs.files import written_whole
+from ..system.files import written_whole
 from .base import DataError
 from .content import described, opened, tensor_digest
 

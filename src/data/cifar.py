@@ -1,6 +1,6 @@
 """CIFAR, from its original files."""
 
-from .. import torchvision_cpu  # noqa: F401  before torchvision
+from ..system import torchvision_cpu  # noqa: F401  before torchvision
 
 # isort: split
 from pathlib import Path

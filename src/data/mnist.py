@@ -1,6 +1,6 @@
 """MNIST, Fashion-MNIST, and the 5,000 digits that come with a package."""
 
-from .. import torchvision_cpu  # noqa: F401  before torchvision
+from ..system import torchvision_cpu  # noqa: F401  before torchvision
 
 # isort: split
 import contextlib

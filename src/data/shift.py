@@ -1,6 +1,6 @@
 """Test images made worse, to see what a model's confidence does when the data shift."""
 
-from .. import torchvision_cpu  # noqa: F401  before torchvision
+from ..system import torchvision_cpu  # noqa: F401  before torchvision
 
 # isort: split
 import math

@@ -1,6 +1,6 @@
 """A finished run tested again, from its folder alone."""
 
-from .. import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
+from ..system import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 
 # isort: split
 import csv
@@ -12,10 +12,10 @@ from typing import Any
 
 from ..config.evaluation import Asked
 from ..data.shift import shifted
-from ..report import diagrams, style
+from ..figures import diagrams, style
 from ..runs import show, testing
 from ..runs.bench import Bench
-from ..runs.files import write_text
+from ..system.files import write_text
 from .done import Done
 
 Plain = dict[str, Any]

@@ -1,6 +1,6 @@
 """What evaluate.py does with a finished run."""
 
-from .. import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
+from ..system import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 
 # isort: split
 import os
@@ -11,9 +11,9 @@ from typing import Any
 from ..config.errors import UserError, printable
 from ..config.evaluation import Asked
 from ..data.base import DataError
+from ..folder.folder import RunFolder
 from ..runs import machine
 from ..runs.bench import Bench, settle
-from ..runs.folder import RunFolder
 from ..runs.logs import hushed
 from ..runs.rebuild import rebuild
 from ..runs.trained import Trained

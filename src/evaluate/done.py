@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config.errors import UserError
-from ..runs.files import write_json
-from ..runs.folder import RunFolder
+from ..folder.folder import RunFolder
+from ..system.files import write_json
 
 Plain = dict[str, Any]
 

@@ -13,9 +13,9 @@ from torch.export import Dim
 from ..config.errors import UserError
 from ..data.base import Spec, generator
 from ..runs.bench import read_own
-from ..runs.files import written_whole
 from ..runs.rebuild import Rebuilt
 from ..runs.trained import Trained
+from ..system.files import written_whole
 from .done import Done
 
 Plain = dict[str, Any]

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from ..report import escape
-from ..runs.files import write_text
 from ..runs.trained import Trained
+from ..system.files import write_text
 from . import images, lines
 from .done import Done
 from .table import Table

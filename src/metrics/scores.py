@@ -1,6 +1,6 @@
 """Proper scores, accuracy and calibration: the same numbers for every loss, from its log-probabilities."""
 
-from .. import torchvision_cpu  # noqa: F401  before torchmetrics, which imports torchvision
+from ..system import torchvision_cpu  # noqa: F401  before torchmetrics, which imports torchvision
 
 # isort: split
 from collections.abc import Callable, Sequence

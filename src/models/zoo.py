@@ -1,6 +1,6 @@
 """Networks of other libraries, by name, untrained."""
 
-from .. import torchvision_cpu  # noqa: F401  before torchvision
+from ..system import torchvision_cpu  # noqa: F401  before torchvision
 
 # isort: split
 import copy

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config.errors import first_line
-from ..runs.files import DamagedError, opened
+from ..system.files import DamagedError, opened
 from .calibration import BINS, Gaps
 from .metrics import BOUNDS
 

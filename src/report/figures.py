@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from ..figures.diagrams import Bins, reliability_axes, reliability_grid, reliability_legend
+from ..figures.style import CYCLE, canvas, fitted, numbers, styled
 from .compare import Comparison
-from .diagrams import Bins, reliability_axes, reliability_grid, reliability_legend
 from .groups import Group
 from .read import SPEED
-from .style import CYCLE, canvas, fitted, numbers, styled
 
 POOLED = "ece, pooled"  # less than the mean of the seeds' ece: chance gaps of different seeds cancel
 MOST = 21  # losses in one figure: seven colours by three dashes

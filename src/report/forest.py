@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from ..figures.style import BLUE, GREY, INK, VERMILION, axes_at, fitted, styled
 from .compare import BETTER, PERHAPS, SAME, WORSE, Comparison
 from .metrics import Metric
-from .style import BLUE, GREY, INK, VERMILION, axes_at, fitted, styled
 from .words import difference, mean
 
 UNTESTED = "too few seeds to tell"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from ..runs.identity import NEUTRAL, same_data
+from ..folder.identity import NEUTRAL, same_data
 from .read import Run
 
 Plain = dict[str, Any]

@@ -11,13 +11,13 @@ import jinja2
 import markupsafe
 from matplotlib.figure import Figure
 
+from ..figures.style import svg
 from . import about, copies, escape, figures, tables
 from .compare import Comparison
 from .findings import Finding, findings, rule
 from .forest import forest, panels
 from .read import Run
 from .shift import SHOWN, Shifts
-from .style import svg
 from .table import Table
 from .words import unfinished
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..config.errors import UserError, first_line
-from ..runs.debugging import debugging
-from ..runs.files import DamagedError, parse_yaml, read_bytes, read_text, read_yaml
-from ..runs.lock import is_held
-from ..runs.sums import check_config, check_files, read_sealed
+from ..folder.debugging import debugging
+from ..folder.lock import is_held
+from ..folder.sums import check_config, check_files, read_sealed
+from ..system.files import DamagedError, parse_yaml, read_bytes, read_text, read_yaml
 from . import schema
 from .examples import Examples, read_examples
 from .find import search

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from ..runs.files import DamagedError, read_json
-from ..runs.sums import sums_of
+from ..folder.sums import sums_of
+from ..system.files import DamagedError, read_json
 from . import schema
 from .compare import Comparison
 from .figures import Curve

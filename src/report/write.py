@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..config.errors import UserError, suggestion
-from ..runs.files import write_text
+from ..system.files import write_text
 from . import figures, page, tables
 from .compare import Comparison, compare
 from .findings import findings

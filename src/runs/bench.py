@@ -1,6 +1,6 @@
 """A finished run set up to be tested: rebuilt, on its kind of device, with data that are in its terms."""
 
-from .. import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
+from ..system import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 
 # isort: split
 from typing import Any
@@ -10,9 +10,9 @@ import pytorch_lightning as pl
 from ..callbacks.predictions import Predictions
 from ..config.errors import UserError
 from ..data.base import Data, DataError
+from ..folder.folder import RunFolder
+from ..folder.identity import same_data
 from . import build, machine
-from .folder import RunFolder
-from .identity import same_data
 from .rebuild import Rebuilt
 from .teacher import build_task, find_teacher
 

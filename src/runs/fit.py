@@ -12,10 +12,10 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
-from .. import ranks
 from ..callbacks.average import EMAWeightAveraging
 from ..callbacks.checkpoint import ExactCheckpoint, RandomState, load
 from ..callbacks.early_stopping import EarlyStopping
+from ..callbacks.events import EventFiles
 from ..callbacks.guard import FiniteGuard
 from ..callbacks.plan import Plan, Validations
 from ..callbacks.predictions import Predictions
@@ -26,15 +26,15 @@ from ..callbacks.samples import TextSamples
 from ..callbacks.utilisation import Utilisation
 from ..config.errors import UserError, printable
 from ..data.base import Data, TrainLoader, generator
-from ..report.style import save as save_figure
+from ..figures.pictures import pictures
+from ..figures.style import save as save_figure
+from ..folder.folder import RunFolder
+from ..ranks import ranks
+from ..system.files import written_whole
 from ..tasks.stepping import STEP, Stepping
 from ..tasks.supervised import SupervisedTask
 from . import build, testing
-from .events import EventFiles
-from .files import written_whole
-from .folder import RunFolder
 from .loggers import loggers
-from .pictures import pictures
 from .rebuild import Rebuilt, weights_of
 from .resume import about, read_checkpoint
 from .strategy import SharedBuffers, spread

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from .. import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
+from ..system import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 
 # isort: split
-from .. import ranks
 from ..callbacks.checkpoint import Interrupted
 from ..config import trust
+from ..folder.folder import RunFolder
+from ..ranks import ranks
+from ..ranks.team import Team, end_with_parent
 from . import build, machine
 from .fit import Fit
-from .folder import RunFolder
 from .teacher import find_teacher
-from .team import Team, end_with_parent
 
 
 def follow(team: Team) -> int:

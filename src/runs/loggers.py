@@ -7,9 +7,9 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
+from ..callbacks.events import EventFiles
 from ..config.loggers import chosen
-from .events import EventFiles
-from .folder import RunFolder
+from ..folder.folder import RunFolder
 
 Plain = dict[str, Any]
 TAG = "xent.folder"  # by which a resumed run is found at MLflow

@@ -5,8 +5,8 @@ from typing import Any
 
 from ..callbacks.profiler import FILES, STEPS
 from ..config.errors import UserError
-from .files import written_whole
-from .folder import RunFolder
+from ..folder.folder import RunFolder
+from ..system.files import written_whole
 
 Plain = dict[str, Any]
 

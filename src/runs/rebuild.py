@@ -11,11 +11,11 @@ from torch import nn
 from ..config.errors import UserError, first_line
 from ..config.trust import check_stored
 from ..data.base import Spec
+from ..folder.folder import RunFolder
 from ..losses.base import LogitLoss
 from ..models.base import Network
+from ..system.files import sha256_of
 from . import build
-from .files import sha256_of
-from .folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from ..callbacks.recorder import check_table
 from ..config.errors import UserError
 from ..config.loggers import chosen
 from ..config.trust import BESIDE
+from ..folder.folder import ANEW, RunFolder
+from ..folder.identity import differences, digest, identity, named
+from ..system.files import DamagedError
 from ..tasks.supervised import SupervisedTask
-from .files import DamagedError
-from .folder import ANEW, RunFolder
-from .identity import differences, digest, identity, named
 
 Plain = dict[str, Any]
 

@@ -13,23 +13,23 @@ from typing import Any
 
 from torch import nn
 
-from .. import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 from ..callbacks.checkpoint import Interrupted
 from ..config import loggers
 from ..config.errors import UserError, printable
 from ..config.fit import check_fit
 from ..config.trust import BESIDE, agrees, check_stored
 from ..data.base import Data
+from ..folder.folder import RunFolder, family
+from ..folder.identity import identity, slug
+from ..ranks.team import Team
+from ..system import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 from . import build, machine, profile, show, speed
 from .fit import Fit
-from .folder import RunFolder, family
 from .follow import follow
-from .identity import identity, slug
 from .logs import logging_to
 from .rebuild import Rebuilt
 from .resume import check_same_run
 from .teacher import find_teacher
-from .team import Team
 
 Plain = dict[str, Any]
 log = logging.getLogger("xent")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config.errors import printable
-from .links import how_to_look
+from ..folder.links import how_to_look
 
 Plain = dict[str, Any]
 

@@ -8,9 +8,9 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, Strategy
 
-from .. import ranks
 from ..callbacks.checkpoint import AtomicCheckpointIO
 from ..models.transformer import PreNorm
+from ..ranks import ranks
 
 Plain = dict[str, Any]
 

@@ -7,12 +7,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from .. import ranks
 from ..callbacks.predictions import Predictions
 from ..data.base import Data, EvalLoader, Spec, generator
 from ..metrics.calibration import CONFIDENCE, COUNT, RIGHT, adaptive_ece, bin_table, ece, ece_interval
 from ..metrics.selective import aurc, auroc
 from ..metrics.temperature import NotFittedError, fit_temperature
+from ..ranks import ranks
 
 Plain = dict[str, Any]
 Examples = dict[str, Tensor]

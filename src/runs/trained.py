@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ..config import trust
 from ..config.errors import UserError
 from ..data.alphabet import encode
+from ..folder.folder import RunFolder
 from ..metrics.temperature import scaled
-from .folder import RunFolder
 from .rebuild import Rebuilt, rebuild
 
 BATCH = 500  # inputs that go through the network at a time, unless a call says otherwise

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from ..data.base import Batch, Data, generator
 from ..data.cache import first_locked, folders
 from ..models.transformer import PreNorm
+from ..system.files import DamagedError, read_json, write_json
 from . import build, machine
-from .files import DamagedError, read_json, write_json
 from .rebuild import Rebuilt
 from .teacher import build_task
 

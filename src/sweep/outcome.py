@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config.errors import UserError
-from ..runs.files import sha256_of
-from ..runs.folder import BUSY, RunFolder, family
-from ..runs.identity import identity
+from ..folder.folder import BUSY, RunFolder, family
+from ..folder.identity import identity
+from ..system.files import sha256_of
 from .jobs import Job
 
 Plain = dict[str, Any]

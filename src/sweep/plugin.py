@@ -15,8 +15,8 @@ from omegaconf import DictConfig
 
 from ..config.message import message
 from ..config.schema import LAUNCHER, SWEEPER
-from ..lifetime import lead_here
 from ..names import called
+from ..system.lifetime import lead_here
 from .jobs import Job, as_typed, jobs_of
 from .launch import Processes, config_flags
 from .outcome import Outcome, judge, left

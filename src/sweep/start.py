@@ -19,9 +19,9 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from ..config.composed import Composed
-from ..garbage import uncollected
-from ..lifetime import adopt_orphans, end_with, running
 from ..names import NAME
+from ..system.garbage import uncollected
+from ..system.lifetime import adopt_orphans, end_with, running
 
 LONGEST = 1 << 20  # bytes of a request: more than a socket takes at once
 

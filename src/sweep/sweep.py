@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..folder.debugging import debugging
+from ..folder.folder import family
+from ..folder.links import how_to_look
+from ..folder.lock import held, is_held
 from ..names import called
-from ..runs.debugging import debugging
-from ..runs.files import write_yaml
-from ..runs.folder import family
-from ..runs.links import how_to_look
-from ..runs.lock import held, is_held
+from ..system.files import write_yaml
 from .jobs import Job
 from .outcome import Outcome, find
 from .screen import say, table, unfinished

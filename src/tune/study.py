@@ -21,11 +21,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..config import schema
 from ..config.errors import UserError, suggestion
 from ..config.words import check_once, key_of
+from ..folder.debugging import debugging
+from ..folder.folder import family
+from ..folder.lock import held
 from ..names import called
 from ..package import CONF
-from ..runs.debugging import debugging
-from ..runs.folder import family
-from ..runs.lock import held
 from ..sweep.jobs import Composer, Job
 from ..sweep.screen import say
 from .search import ALL_FAIL, METRICS, Search

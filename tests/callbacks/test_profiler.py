@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from src.callbacks.plan import Plan
+from src.folder.folder import RunFolder
 from src.runs.fit import Fit
-from src.runs.folder import RunFolder
 from src.tasks.supervised import SupervisedTask
 from tests.commands import QUIET, only_run, train
 from tests.runs.test_exactness import assert_same_run

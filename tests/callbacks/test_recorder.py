@@ -14,8 +14,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from src.callbacks.events import undrawn
 from src.data.mnist import MNIST5k
-from src.runs.events import undrawn
 from src.tasks.supervised import SupervisedTask
 from tests.commands import QUIET, composed, only_run, train
 from tests.metrics.definitions import by_definition

@@ -20,7 +20,7 @@ from safetensors import safe_open
 
 from src.data import cache
 from src.data.base import DataError
-from src.runs.files import written_whole
+from src.system.files import written_whole
 
 LABELS, PIXELS = np.arange(5, dtype=np.int64) * 2**40, np.arange(30, dtype=np.uint8).reshape(5, 3, 2)
 

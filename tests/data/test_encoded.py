@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from src.data import encoded, text
 from src.data.base import DataError
 from src.data.text import TextFile
-from src.runs.files import read_yaml, write_yaml
+from src.system.files import read_yaml, write_yaml
 from tests.data.test_text import SETTINGS, TEXT
 
 NUMBERS = itertools.count()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import src.torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
+import src.system.torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 
 # isort: split
 import torch

@@ -114,7 +114,7 @@ def test_a_reader_that_leaves_is_no_fault(
 
 WATCHED = """
 import runpy, sys
-import src.torchvision_cpu
+import src.system.torchvision_cpu
 from src.tasks import generation
 
 begin = generation.generate

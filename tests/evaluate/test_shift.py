@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from src.data.shift import AMOUNTS
+from src.folder.folder import RunFolder
 from src.runs import build
-from src.runs.folder import RunFolder
 from src.runs.rebuild import rebuild
 from tests.data.settings import examples
 from tests.evaluate.runs import loaded

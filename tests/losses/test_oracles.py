@@ -1,6 +1,6 @@
 """The losses against the libraries that define them too. Where a library differs, the test says exactly how."""
 
-import src.torchvision_cpu  # noqa: F401, I001  before torchvision and timm
+import src.system.torchvision_cpu  # noqa: F401, I001  before torchvision and timm
 import numpy as np
 import pytest
 import torch

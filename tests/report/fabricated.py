@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from src.report.diagrams import ece
+from src.figures.diagrams import ece
 
 Plain = dict[str, Any]
 CLASSES = 5

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from src.config.errors import UserError
+from src.folder.lock import held
 from src.report.groups import sections_of
 from src.report.read import find_runs, read_curves
-from src.runs.lock import held
 from tests.report.fabricated import BRIER, CE, COMMIT, FOCAL, HINGE, Kind, ablation_of, ended, finished, started
 
 

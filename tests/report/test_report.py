@@ -17,11 +17,11 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 import report
 from src.config.errors import UserError
 from src.config.guard import guarded
+from src.folder.lock import held
 from src.report.groups import sections_of
 from src.report.read import find_runs
 from src.report.words import unfinished
 from src.report.write import find_baseline, write_report
-from src.runs.lock import held
 from tests.conftest import ROOT
 from tests.report.fabricated import BRIER, CE, FOCAL, HINGE, Kind, ablation_of, ended, finished, started
 from tests.report.test_read import sweep

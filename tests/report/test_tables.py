@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from src.folder.lock import held
 from src.report import about, tables
 from src.report.compare import Comparison, compare
 from src.report.groups import sections_of
@@ -12,7 +13,6 @@ from src.report.read import find_runs
 from src.report.table import Table
 from src.report.words import unfinished
 from src.report.write import find_baseline, write_report
-from src.runs.lock import held
 from tests.report.fabricated import BRIER, CE, FOCAL, Kind, ablation_of, finished
 from tests.report.test_read import sweep
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from src.config.errors import UserError
-from src.runs.folder import RunFolder
+from src.folder.folder import RunFolder
 from src.tasks.supervised import SupervisedTask
 from tests.commands import QUIET, laid_over, only_run, process, result_of, train
 from tests.conftest import ROOT
@@ -125,7 +125,7 @@ def test_every_flipped_bit_of_a_checkpoint_is_noticed_or_harmless(
     name: str, made: dict[str, Path], tmp_path: Path
 ) -> None:
     from src.callbacks.checkpoint import load
-    from src.runs.files import DamagedError
+    from src.system.files import DamagedError
     from tests.runs.test_exactness import assert_same
 
     path = tmp_path / "a.ckpt"
@@ -373,7 +373,7 @@ def test_a_file_system_without_locks_is_told_from_a_busy_run(tmp_path: Path, mon
     def flock(number: int, how: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr("src.runs.lock.fcntl.flock", flock)
+    monkeypatch.setattr("src.folder.lock.fcntl.flock", flock)
     with pytest.raises(UserError, match=r"has no locks \(No locks available\).*runs=FOLDER"):
         train(*RUN, f"runs={tmp_path / 'runs'}")
     assert not (tmp_path / "runs").exists()

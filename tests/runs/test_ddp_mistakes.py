@@ -6,8 +6,8 @@ import pytest
 
 from src.config.errors import UserError
 from src.config.schema import TrainerConf
-from src.runs.started import Started
-from src.runs.team import Team
+from src.ranks.started import Started
+from src.ranks.team import Team
 from tests.commands import QUIET, train
 from tests.runs.teams import TWO, torchrun
 

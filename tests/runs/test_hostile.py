@@ -16,7 +16,7 @@ import evaluate
 import train
 from src.config import trust
 from src.config.guard import guarded
-from src.runs.folder import RunFolder
+from src.folder.folder import RunFolder
 from tests.commands import QUIET, only_run
 from tests.commands import train as train_here
 

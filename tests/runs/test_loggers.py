@@ -10,8 +10,8 @@ import pytest
 import pytorch_lightning.loggers
 
 from src.config.errors import UserError
+from src.folder.folder import RunFolder
 from src.runs.fit import Fit
-from src.runs.folder import RunFolder
 from src.runs.loggers import loggers
 from tests.commands import only_run, train
 

@@ -13,12 +13,12 @@ import yaml
 from safetensors.torch import load_file, load_model
 
 from src.data.base import Data, Spec
+from src.folder.folder import RunFolder
 from src.losses.base import ClassificationLoss
 from src.models.base import Network
 from src.package import CONF
 from src.runs import build, testing
 from src.runs.fit import Fit
-from src.runs.folder import RunFolder
 from src.tasks.supervised import SupervisedTask
 from tests.commands import QUIET, only_run, result_of, train
 

@@ -16,9 +16,9 @@ from src.config.entry import resolve
 from src.config.errors import UserError
 from src.config.evaluation import read
 from src.evaluate import command
+from src.folder.folder import RunFolder
 from src.models.transformer import attend
 from src.runs import build, machine, speed, trial
-from src.runs.folder import RunFolder
 from src.tasks.supervised import SupervisedTask
 from tests.commands import QUIET, composed, laid_over, only_run, result_of, train
 from tests.conftest import ROOT

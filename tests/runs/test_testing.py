@@ -150,7 +150,7 @@ def test_a_large_validation_split_is_taken_evenly(monkeypatch: pytest.MonkeyPatc
 
 
 RANK = """
-import sys, json, yaml, torch, src.torchvision_cpu
+import sys, json, yaml, torch, src.system.torchvision_cpu
 from pathlib import Path
 from src.metrics.scores import Scores
 from src.runs import build

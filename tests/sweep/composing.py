@@ -17,9 +17,9 @@ from omegaconf import OmegaConf, open_dict
 from src.config import schema
 from src.config.entry import chosen, resolve
 from src.config.errors import UserError
+from src.folder.folder import RunFolder, family
+from src.folder.identity import identity, slug
 from src.package import CONF
-from src.runs.folder import RunFolder, family
-from src.runs.identity import identity, slug
 from src.sweep.jobs import Job, as_sweep, jobs_of
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,9 +11,9 @@ import yaml
 from src.config.check import PROVIDED
 from src.config.entry import checked
 from src.config.errors import UserError
+from src.folder.folder import family
+from src.folder.identity import slug
 from src.package import CONF
-from src.runs.folder import family
-from src.runs.identity import slug
 from src.sweep.jobs import as_sweep, as_typed, is_sweep
 from tests.commands import composed
 from tests.sweep.composing import composed_alone, jobs

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from src.runs.lock import is_held
+from src.folder.lock import is_held
 from src.sweep.launch import visible_gpus
 from tests.conftest import ROOT
 from tests.processes import running, wait_for

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from src.runs.folder import RunFolder
+from src.folder.folder import RunFolder
 from tests.sweep.composing import Composed, pass_gate, stand_in
 
 

@@ -6,8 +6,8 @@ import signal
 import sys
 from collections.abc import MutableMapping
 
-from .names import NAME, STORED
-from .package import FOLDER
+from ..names import NAME, STORED
+from ..package import FOLDER
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None

@@ -11,8 +11,8 @@ import pytest
 import torch.distributed as dist
 
 from src.config.errors import UserError
-from src.runs import team as module
-from src.runs.team import LostRankError, Team
+from src.ranks import team as module
+from src.ranks.team import LostRankError, Team
 from tests.commands import only_run, process, result_of
 from tests.runs.teams import MLP, TWO
 
@@ -107,10 +107,10 @@ if os.environ.get("RANK") == "1":
 @pytest.mark.parametrize(
     "moment",
     [
-        "src.runs.team Team join",  # before it meets the others
+        "src.ranks.team Team join",  # before it meets the others
         "torch.distributed TCPStore set",  # as it says that it is there
         "torch.distributed init_process_group ",  # after
-        "src.ranks told ",  # before it hears what to do
+        "src.ranks.ranks told ",  # before it hears what to do
         "torch.optim AdamW step",  # in the first step
     ],
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .files import DamagedError, read_json, sha256_of
+from ..system.files import DamagedError, read_json, sha256_of
 from .identity import digest, essence
 
 Plain = dict[str, Any]

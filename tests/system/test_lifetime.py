@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from src.lifetime import lead_here, running
 from src.sweep.start import Forked, Warm
+from src.system.lifetime import lead_here, running
 from tests.commands import QUIET, only_run, process, result_of
 from tests.conftest import ROOT
 from tests.foreign import Foreign
@@ -38,7 +38,7 @@ def test_what_others_start_by_its_module_is_led_here(foreign: Foreign) -> None:
     """As a cluster's launcher starts jobs: the modules of this tree, and nothing of the current folder."""
     environment = dict(os.environ)
     lead_here(environment)
-    words = [sys.executable, "-m", "src.runs.files"]
+    words = [sys.executable, "-m", "src.system.files"]
     done = subprocess.run(words, cwd=foreign.path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not foreign.ran()

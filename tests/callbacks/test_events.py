@@ -13,9 +13,9 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams import metadata
 
+from src.callbacks.events import COLUMNS, METRICS, TESTED, EventFiles, results, row
 from src.config.entry import resolve
 from src.config.errors import UserError
-from src.runs.events import COLUMNS, METRICS, TESTED, EventFiles, results, row
 from tests.callbacks.test_recorder import events, fail_at, next_second, scalars
 from tests.commands import composed, only_run, train
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..config.errors import UserError
 from ..names import called
+from ..system.files import DamagedError, read_yaml, synced, write_json, write_yaml
 from . import debugging
-from .files import DamagedError, read_yaml, synced, write_json, write_yaml
 from .lock import LOCK, held, is_file_of
 from .sums import check_config, check_files, read_sealed, with_sums
 

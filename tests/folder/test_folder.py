@@ -14,9 +14,9 @@ import pytest
 
 from src.config.entry import resolve
 from src.config.errors import UserError
-from src.runs.files import write_text, written_whole
-from src.runs.folder import RunFolder
-from src.runs.identity import identity, same_data, slug
+from src.folder.folder import RunFolder
+from src.folder.identity import identity, same_data, slug
+from src.system.files import write_text, written_whole
 from tests.commands import QUIET, composed, only_run, train
 from tests.conftest import ROOT
 
@@ -81,7 +81,7 @@ def test_identity_is_that_of_another_process() -> None:
     cfg = resolve(composed("loss=focal").cfg)
     backwards = {key: dict(reversed(v.items())) if isinstance(v, dict) else v for key, v in reversed(cfg.items())}
     assert identity(backwards, FACTS) == identity(cfg, FACTS)
-    code = f"from src.runs.identity import identity; print(identity({cfg!r}, {FACTS!r}))"
+    code = f"from src.folder.identity import identity; print(identity({cfg!r}, {FACTS!r}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == identity(cfg, FACTS)
     assert re.fullmatch("[0-9a-f]{8}", identity(cfg, FACTS))
@@ -148,7 +148,7 @@ def test_lock_keeps_a_second_writer_out(tmp_path: Path) -> None:
             with pytest.raises(UserError, match="another process is training this very run"):
                 train(*words, *extra)
         code = (
-            f"from pathlib import Path; from src.runs.folder import RunFolder; RunFolder(Path({str(run)!r})).locked()"
+            f"from pathlib import Path; from src.folder.folder import RunFolder; RunFolder(Path({str(run)!r})).locked()"
         )
         other = subprocess.run([sys.executable, "-c", f"{code}.__enter__()"], cwd=ROOT, capture_output=True, text=True)
         assert other.stderr.endswith(f"UserError: {run}: another process is training this very run\n")
@@ -159,7 +159,7 @@ def test_lock_keeps_a_second_writer_out(tmp_path: Path) -> None:
 
 def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from src.runs.folder import RunFolder\n"
+        "import os, signal, sys; from pathlib import Path; from src.folder.folder import RunFolder\n"
         f"with RunFolder(Path({str(tmp_path)!r})).locked(): os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT)
@@ -172,7 +172,7 @@ def test_writer_killed_in_the_middle_leaves_the_old_file(tmp_path: Path) -> None
     path = tmp_path / "file"
     write_text(path, "old")
     code = (
-        "import os, signal; from pathlib import Path; from src.runs.files import written_whole\n"
+        "import os, signal; from pathlib import Path; from src.system.files import written_whole\n"
         f"with written_whole(Path({str(path)!r})) as file:\n"
         "    file.write(b'half of'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     )

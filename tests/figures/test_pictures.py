@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from src.data.base import EvalLoader, Spec
-from src.report import diagrams, mistakes
-from src.runs import pictures
+from src.figures import diagrams, mistakes, pictures
 from tests.commands import QUIET, only_run, result_of, train
 from tests.data.settings import examples
 from tests.runs.test_run import GPT, MLP, rebuilt

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from PIL import Image
 
-from ..runs.files import written_whole
+from ..system.files import written_whole
 
 # Colours that the colour-blind tell apart. Source: Okabe and Ito 2008, "Color Universal Design".
 BLUE, SKY, GREEN, ORANGE, VERMILION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..data.base import EvalLoader, Spec
-from ..report import diagrams, mistakes
+from . import diagrams, mistakes
 
 Plain = dict[str, Any]
 Examples = dict[str, Tensor]

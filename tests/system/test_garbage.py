@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from src.garbage import uncollected
+from src.system.garbage import uncollected
 
 
 class Ring:

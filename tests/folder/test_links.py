@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from src.runs.links import how_to_look, tensorboard_link
+from src.folder.links import how_to_look, tensorboard_link
 
 
 def query(folder: Path) -> dict[str, str]:

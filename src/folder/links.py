@@ -1,6 +1,6 @@
 """The address that opens TensorBoard on what compares losses.
 
-python -m src.runs.links FOLDER PORT    prints how to start TensorBoard there, and the address
+python -m src.folder.links FOLDER PORT    prints how to start TensorBoard there, and the address
 """
 
 import json

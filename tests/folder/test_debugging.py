@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from src.config.errors import UserError
-from src.runs.debugging import debugging
-from src.runs.folder import family
+from src.folder.debugging import debugging
+from src.folder.folder import family
 from src.tune.study import read, tune
 from tests.commands import QUIET, composed, only_run, result_of, train
 

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor
 
-from .data.base import Batch, EvalLoader
+from ..data.base import Batch, EvalLoader
 
 T = TypeVar("T")
 

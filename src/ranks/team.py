@@ -13,10 +13,10 @@ from typing import Any, Self
 import torch.distributed as dist
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
-from .. import ranks
 from ..config import trust
 from ..config.errors import UserError
-from ..lifetime import end_with, running
+from ..system.lifetime import end_with, running
+from . import ranks
 from .started import Started, number
 
 Plain = dict[str, Any]

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from src.report.diagrams import confidence_histogram, ece, nll_by_position, reliability, reliability_grid, shift
-from src.report.mistakes import confusion, image_mistakes, text_mistakes
-from src.report.style import CYCLE, MARKS, fitted, pixels, readable, save
+from src.figures.diagrams import confidence_histogram, ece, nll_by_position, reliability, reliability_grid, shift
+from src.figures.mistakes import confusion, image_mistakes, text_mistakes
+from src.figures.style import CYCLE, MARKS, fitted, pixels, readable, save
 
 pytestmark = pytest.mark.filterwarnings("error")  # a glyph that the font lacks, a layout that does not fit
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from src.runs.files import DamagedError, read_json, read_text, read_yaml, write_json, write_yaml
+from src.system.files import DamagedError, read_json, read_text, read_yaml, write_json, write_yaml
 from tests.conftest import ROOT
 
 READERS = {"json": read_json, "yaml": read_yaml, "text": read_text}
@@ -44,7 +44,7 @@ def test_text_is_read_and_written_whatever_the_locale(tmp_path: Path) -> None:
     write_yaml(tmp_path / "a.yaml", value)
     write_json(tmp_path / "a.json", value)
     code = (
-        "import locale, sys; from pathlib import Path; from src.runs.files import *\n"
+        "import locale, sys; from pathlib import Path; from src.system.files import *\n"
         "assert locale.getpreferredencoding(False) != 'utf-8', 'the locale tests nothing'\n"
         f"a, b = read_yaml(Path({str(tmp_path / 'a.yaml')!r})), read_json(Path({str(tmp_path / 'a.json')!r}))\n"
         f"assert a == b == {value!a}; write_yaml(Path({str(tmp_path / 'b.yaml')!r}), a)"

@@ -1,0 +1,134 @@
+"""What is measured in each family of tasks, without torch, so that whoever reads runs may know of it too.
+
+A family is a question: by what its losses are judged. Images and language are classified by the same losses, but a
+run on images is never compared with one on text. A task has its family, each run writes its own into result.json, and
+whoever shows, charts, judges or searches over runs reads it there. So nothing but a task names a metric.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric of a test, and of a validation where it is measured there.
+
+    ``better``: -1 if less is better, 1 if more is, 0 if neither. ``judged``: a report tests its differences.
+    ``unit``: what the terminal writes behind it. ``phrase``: (verb, better, worse), in which a report's first sentences
+    speak of it; None if they do not. ``after``: the column of which this is the value after temperature scaling.
+    It is ``factor`` times the mean of ``source`` over seeds, and e raised to that if ``exponential``: then differences
+    are ratios. ``low`` and ``high`` bound it. ``share``: of examples, 0 or 1 each. ``gap``: it is the expected
+    calibration error of two columns of predictions.npz, the confidence and whether the guess is right.
+    """
+
+    name: str
+    better: int = -1
+    judged: bool = False
+    unit: str = ""
+    phrase: tuple[str, str, str] | None = None
+    after: str = ""
+    source: str = ""
+    factor: float = 1.0
+    exponential: bool = False
+    low: float = 0.0
+    high: float = math.inf
+    share: bool = False
+    gap: tuple[str, str] | None = None
+
+    @property
+    def title(self) -> str:
+        """How sentences and figures call it."""
+        return f"{self.after} after temperature scaling" if self.after else self.name
+
+
+@dataclass(frozen=True)
+class Family:
+    """The columns of a family's runs, in the order of its tables, and what they are for, by name.
+
+    ``chooses``: the first of these that a run has says, on validation, which learning rate is best and when training
+    stops early. ``keeps``: best.ckpt is the one that is best in it. ``shown``: in a line of the terminal. ``charts``:
+    pinned in TensorBoard and drawn in a report, on validation. ``against``: the two axes of a report's scatter.
+    ``undrawn``: measured, but no curve. A run need not have every column.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    chooses: tuple[str, ...]
+    keeps: str
+    shown: tuple[str, ...]
+    charts: tuple[str, ...]
+    against: tuple[str, str] | None = None
+    undrawn: tuple[str, ...] = ()
+
+    def column(self, name: str) -> Column:
+        """The column of this name; one that is only shown, and by which nothing is better, if there is none."""
+        return next((column for column in self.columns if column.name == name), Column(name, 0, low=-math.inf))
+
+    def choice(self, values: Mapping[str, float | None]) -> tuple[Column, float] | None:
+        """The column that chooses among runs with ``values``, and its value; None if they have none."""
+        known = ((name, values.get(name)) for name in self.chooses)
+        return next(((self.column(name), value) for name, value in known if value is not None), None)
+
+    def plain(self) -> dict[str, Any]:
+        """As plain containers, for result.json; a column says only what is not the default."""
+        return asdict(self) | {"columns": [_changed(column) for column in self.columns]}
+
+
+def family_of(plain: Mapping[str, Any]) -> Family:
+    """The family that ``Family.plain`` wrote. Raises TypeError, ValueError and KeyError for what it did not write."""
+    columns = tuple(Column(**{key: _tuples(value) for key, value in column.items()}) for column in plain["columns"])
+    rest = {key: _tuples(value) for key, value in plain.items() if key != "columns"}
+    return Family(columns=columns, **rest)
+
+
+def _changed(column: Column) -> dict[str, Any]:
+    values = {one.name: getattr(column, one.name) for one in fields(column)}
+    return {one.name: values[one.name] for one in fields(column) if values[one.name] != one.default}
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+CALIBRATED = ("be", "better calibrated", "worse calibrated")
+ACCURACY = Column("accuracy", 1, judged=True, high=1, share=True, phrase=("be", "more accurate", "less accurate"))
+NLL = Column("nll", judged=True, unit="nats", phrase=("have", "a lower nll", "a higher nll"))
+CALIBRATION = (
+    Column("brier", judged=True, high=2),
+    Column("ece", judged=True, high=1, phrase=CALIBRATED, gap=("confidence", "accuracy")),
+    Column("classwise_ece", high=1),
+    Column("overconfidence", 0, low=-1, high=1),
+    Column("temperature", 0),
+    Column("nll_ts", unit="nats"),
+    Column("brier_ts", high=2),
+    Column("ece_ts", judged=True, high=1, phrase=CALIBRATED, after="ece", gap=("confidence_ts", "accuracy")),
+)
+UNDRAWN = ("bits", "mce")  # bits is nll / ln 2; mce is mostly the noise of the bin with the fewest examples
+
+CLASSIFICATION = Family(
+    "classification",
+    (ACCURACY, NLL, Column("perplexity", source="nll", exponential=True), *CALIBRATION),
+    chooses=("nll", "accuracy"),
+    keeps="accuracy",
+    shown=("accuracy", "nll"),
+    charts=("nll", "accuracy", "ece", "brier"),
+    against=("accuracy", "ece"),
+    undrawn=UNDRAWN,
+)
+LANGUAGE = Family(
+    "language",
+    (
+        *(ACCURACY, NLL, Column("perplexity", source="nll", exponential=True)),
+        Column("bits_per_char", unit="bits", source="nll", factor=1 / math.log(2)),
+        *CALIBRATION,
+    ),
+    chooses=("nll", "accuracy"),
+    keeps="accuracy",
+    shown=("accuracy", "nll"),
+    charts=("nll", "bits_per_char", "perplexity", "ece"),
+    against=("accuracy", "ece"),
+    undrawn=UNDRAWN,
+)
+FAMILIES = {family.name: family for family in (CLASSIFICATION, LANGUAGE)}

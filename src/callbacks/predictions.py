@@ -9,17 +9,18 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from ..metrics.judged import judge
+from ..metrics.judged import judge, rightness
 from ..metrics.temperature import scaled
 from ..ranks import ranks
 from ..system.files import written_whole
 
 
 class Predictions(Callback):
-    """Per test example: targets and guess (N,); where there is a link nll, confidence, brier (N,) float64 too.
+    """Per test example: targets, guess, and a float64 column for each metric that is a mean over examples, all (N,).
 
-    With a ``temperature`` the last three come once more after scaling, as nll_ts, confidence_ts, brier_ts. Images keep
-    their whole log_probs (N, K), or scores where there is no link; for text N x K would be large.
+    accuracy is 0 or 1. If the loss has a link, there are nll, brier, confidence and overconfidence; with a
+    ``temperature`` nll_ts, brier_ts and confidence_ts too. Images keep their whole log_probs (N, K), or scores if there
+    is no link; for text N x K would be large.
     After a test rank 0 has those of all ranks, in the order of the loader, and the others none.
     """
 
@@ -41,9 +42,11 @@ class Predictions(Callback):
     def _columns(self, targets: Tensor, log_probs: Tensor | None = None, scores: Tensor | None = None) -> Any:
         if log_probs is None:
             assert scores is not None
-            return {"targets": targets, "guess": scores.argmax(-1)}
+            guess = scores.argmax(-1)
+            return {"targets": targets, "guess": guess, "accuracy": rightness(guess, targets)}
         of = judge(log_probs, targets)
-        columns = {"targets": targets, "guess": of.guess, "nll": of.nll, "confidence": of.confidence, "brier": of.brier}
+        columns = {"targets": targets, "guess": of.guess, "accuracy": of.right, "nll": of.nll, "brier": of.brier}
+        columns |= {"confidence": of.confidence, "overconfidence": of.confidence - of.right}
         if self.temperature is not None:
             of = judge(scaled(log_probs, self.temperature), targets)
             columns |= {"nll_ts": of.nll, "confidence_ts": of.confidence, "brier_ts": of.brier}
@@ -54,13 +57,10 @@ class Predictions(Callback):
         return {name: torch.cat([part[name] for part in self.parts]) for name in self.parts[0]}
 
     def write(self, path: Path) -> None:
-        """predictions.npz: floats as float32; images log_probs or scores and targets, text the columns and correct."""
+        """predictions.npz: all columns, floats as float32; the many classes of text as int32."""
         columns = self.examples()
         if self.text:
-            kept = columns | {"correct": columns["guess"] == columns["targets"]}
-            kept |= {name: columns[name].to(torch.int32) for name in ("targets", "guess")}
-        else:
-            kept = {name: columns[name] for name in ("log_probs", "scores", "targets") if name in columns}
-        arrays = {name: (a.float() if a.is_floating_point() else a).numpy() for name, a in kept.items()}
+            columns |= {name: columns[name].to(torch.int32) for name in ("targets", "guess")}
+        arrays = {name: (a.float() if a.is_floating_point() else a).numpy() for name, a in columns.items()}
         with written_whole(path) as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

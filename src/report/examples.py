@@ -136,7 +136,7 @@ def _scores(log_probs: Floats, targets: NDArray[np.int64]) -> dict[str, Floats]:
 
 def _of_tokens(arrays: dict[str, NDArray[Any]]) -> dict[str, Floats]:
     _column(arrays, "targets", 0, math.inf)
-    right = _column(arrays, "correct", 0, 1)
+    right = _column(arrays, "accuracy", 0, 1)
     if "nll" not in arrays:
         return {"accuracy": right}
     values = {

@@ -146,6 +146,7 @@ def finish(fit: Fit, folder: RunFolder, cfg: Plain, on: Plain, team: Team) -> in
     def write(status: str, **more: Any) -> Plain:
         result = {
             "status": status,
+            "family": fit.task.family.plain(),
             **more,
             "run": {"seconds": before + time.perf_counter() - start, **fit.measured, **on},
         }

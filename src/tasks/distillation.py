@@ -41,7 +41,7 @@ class DistillationTask(SupervisedTask):
     The teacher stays in eval mode, outside of state_dict, optimizer and checkpoints. The loss's terms are logged apart.
     """
 
-    family = DistillationLoss
+    minimises = DistillationLoss
 
     def __init__(self, *, teacher: Teacher, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from ..losses.base import ClassificationLoss, LogitLoss
+from ..metrics.columns import CLASSIFICATION, LANGUAGE, Family
 from ..metrics.scores import Scores
 from .stepping import Batch, Seen, Stepping, SteppingTask
 
@@ -18,10 +19,10 @@ class SupervisedTask(SteppingTask):
 
     A model may answer (B, K) for images or (B, T, K) for text; every position is one example. Training targets may be
     distributions, (B, K). The mean over the examples of a batch is minimised; to be tested alone, a task needs no
-    ``stepping``. Raises ValueError for a loss of another family.
+    ``stepping``. Raises ValueError for a loss that is none of ``minimises``.
     """
 
-    family: ClassVar[type[LogitLoss]] = ClassificationLoss
+    minimises: ClassVar[type[LogitLoss]] = ClassificationLoss
 
     def __init__(
         self,
@@ -33,8 +34,9 @@ class SupervisedTask(SteppingTask):
         stepping: Stepping | None = None,
     ) -> None:
         super().__init__(stepping)
-        if not isinstance(loss, self.family):
-            raise ValueError(f"{type(loss).__name__} is no {self.family.__name__}, which this task minimises")
+        if not isinstance(loss, self.minimises):
+            raise ValueError(f"{type(loss).__name__} is no {self.minimises.__name__}, which this task minimises")
+        self.family: Family = LANGUAGE if text else CLASSIFICATION
         self.model = model
         self.loss: Any = loss
         self.train_scores = Scores(text=text, terms=loss.parts)

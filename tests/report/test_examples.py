@@ -79,7 +79,7 @@ def test_text_is_cut_into_windows(tmp_path: Path) -> None:
         tmp_path / "predictions.npz",
         targets=np.zeros(1003, np.int32),
         guess=np.zeros(1003, np.int32),
-        correct=np.ones(1003, bool),
+        accuracy=np.ones(1003, np.float32),
         **tokens,
     )
     read = read_examples(tmp_path / "predictions.npz", 2.0, 100)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, load_model
 from src.data.base import Data, Spec
 from src.folder.folder import RunFolder
 from src.losses.base import ClassificationLoss
+from src.metrics.columns import CLASSIFICATION, family_of
 from src.models.base import Network
 from src.package import CONF
 from src.runs import build, testing
@@ -127,6 +128,7 @@ def test_result_and_configuration_are_complete(tmp_path: Path) -> None:
     assert set(result) == {
         *(
             "status",
+            "family",
             "metrics",
             "intervals",
             "bins",
@@ -141,6 +143,7 @@ def test_result_and_configuration_are_complete(tmp_path: Path) -> None:
     }
     assert (result["status"], result["steps"], result["epochs"], result["tested_at_step"]) == ("finished", 6, 1, 6)
     assert result["parameters"] == 784 * 8 + 8 + 8 * 10 + 10
+    assert family_of(result["family"]) == CLASSIFICATION
     assert result["run"]["seconds"] > 0 and result["run"]["threads"] == 1
     assert result["run"]["device"].startswith("cpu") and result["run"]["versions"]["torch"] == torch.__version__
     cfg = yaml.safe_load((run / "config.yaml").read_text())
@@ -183,12 +186,13 @@ def test_folder_is_enough_to_predict_text(tied: bool, tmp_path: Path) -> None:
     targets = torch.cat([y.flatten() for _, y in batches])
     with np.load(run / "predictions.npz") as stored:
         scaled = {"nll_ts", "confidence_ts", "brier_ts"}
-        assert set(stored) - scaled == {"targets", "guess", "correct", "nll", "confidence", "brier"}
+        judged = {"accuracy", "nll", "brier", "confidence", "overconfidence"}
+        assert set(stored) - scaled == {"targets", "guess", *judged}
         np.testing.assert_array_equal(stored["targets"], targets.numpy())
         np.testing.assert_array_equal(stored["guess"], log_probs.argmax(1).numpy())
         np.testing.assert_array_equal(stored["nll"], -log_probs.gather(1, targets[:, None])[:, 0].numpy())
         np.testing.assert_array_equal(stored["confidence"], log_probs.double().max(1).values.exp().float().numpy())
-        np.testing.assert_array_equal(stored["correct"], (log_probs.argmax(1) == targets).numpy())
+        np.testing.assert_array_equal(stored["accuracy"], (log_probs.argmax(1) == targets).numpy())
 
 
 def test_best_checkpoint_is_that_of_the_highest_validation_accuracy(tmp_path: Path) -> None:
@@ -365,5 +369,5 @@ def test_compiled_model_gives_the_same_numbers(words: tuple[str, ...], tmp_path:
     x, y = loader.take(0)
     with np.load(runs["true"] / "predictions.npz") as stored, torch.no_grad():
         guess = loss.log_probs(model(x).flatten(0, -2)).argmax(1)
-        told = stored["correct"] if "correct" in stored else stored["log_probs"].argmax(1) == stored["targets"]
+        told = stored["accuracy"]
         assert (told[: y.numel()] == (guess == y.flatten()).numpy()).mean() > 0.99

@@ -83,10 +83,9 @@ def weights_of_classes(class_weights: ClassWeights, beta: float, class_counts: S
     return torch.tensor([w * scale for w in raw], dtype=torch.float64)
 
 
-class LogitLoss(nn.Module):
-    """What every loss over the logits of K classes answers: their number, and how they become probabilities."""
+class Loss(nn.Module):
+    """What every loss is, of whatever family: arguments whose defaults are those of its option file."""
 
-    soft_targets: ClassVar[bool] = False  # true: targets may be distributions over classes, (N, K) floats
     batch_statistic: ClassVar[bool] = False  # true: an example's number depends on the rest of its batch
     parts: ClassVar[tuple[str, ...]] = ()  # names of the terms that are logged apart
 
@@ -99,6 +98,12 @@ class LogitLoss(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()  # nn.Module's own takes *args and **kwargs; a loss without arguments says that it has none
+
+
+class LogitLoss(Loss):
+    """What every loss over the logits of K classes answers: their number, and how they become probabilities."""
+
+    soft_targets: ClassVar[bool] = False  # true: targets may be distributions over classes, (N, K) floats
 
     def outputs(self, num_classes: int) -> int:
         """How many numbers the model must give for ``num_classes`` classes."""

@@ -13,6 +13,9 @@ from typing import Any
 
 from torch import nn
 
+from ..system import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
+
+# isort: split
 from ..callbacks.checkpoint import Interrupted
 from ..config import loggers
 from ..config.errors import UserError, printable
@@ -22,7 +25,6 @@ from ..data.base import Data
 from ..folder.folder import RunFolder, family
 from ..folder.identity import identity, slug
 from ..ranks.team import Team
-from ..system import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 from . import build, machine, profile, show, speed
 from .fit import Fit
 from .follow import follow

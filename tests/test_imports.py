@@ -34,7 +34,15 @@ RULES = {
         *(f"src.data.{name}" for name in ("base", "cache", "content", "decoding", "encoded", "images", "labels")),
         *(f"src.data.{name}" for name in ("listing", "mixing", "official", "pixels", "resident")),
     },
-    "tasks": {"torch", "pytorch_lightning", "src.checks", "src.losses.base", "src.metrics", "src.tasks"},
+    "tasks": {
+        "torch",
+        "pytorch_lightning",
+        "src.checks",
+        "src.losses.base",
+        "src.losses.regression",
+        "src.metrics",
+        "src.tasks",
+    },
     "config": {"hydra", "omegaconf", "yaml", "src.checks", "src.config", "src.names", "src.package"},
     "figures": {"numpy", "matplotlib", "PIL", "torch", "src.data.base", "src.figures", "src.system"},
     "ranks": {
@@ -109,7 +117,7 @@ SHARED = {
         "mixing",
         "official",
     ),
-    *("pixels", "resident", "shift", "transformer"),
+    *("pixels", "regression", "resident", "shift", "transformer"),
 }
 FILES = sorted((ROOT / "src").rglob("*.py"))
 RULED = [path for path in FILES if path.relative_to(ROOT / "src").parts[0] in RULES]

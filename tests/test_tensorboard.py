@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from selenium.webdriver import Chrome
-from tests.runs.test_events import png
 
 from docs.screenshots import (
     ELEMENTS,
@@ -29,7 +28,9 @@ from docs.screenshots import (
     until,
     visit,
 )
-from src.callbacks.events import METRICS, PICTURES, SHOWN, EventFiles
+from src.callbacks.events import PICTURES, EventFiles, curves, shown
+from src.metrics.columns import CLASSIFICATION
+from tests.callbacks.test_events import png
 from tests.commands import train
 
 pytestmark = [
@@ -80,7 +81,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         assert train(*WORDS, *loss, f"runs={folder}") == 0
     runs = Runs(folder / "mnist_5k-mlp")
     for name, path in runs.folders.items():
-        later = EventFiles(path, unit=1, resumed_at=40)
+        later = EventFiles(path, CLASSIFICATION, unit=1, resumed_at=40)
         later.image(TAG, png(runs.pictures[name]), 41)
         later.image("another", png(runs.pictures[name][:20]), 41)
         later.save()
@@ -167,12 +168,13 @@ def test_a_row_a_run(page: Chrome, address: str, runs: Runs) -> None:
     visit(page, address, "hparams", (2000, 600))
     until(page, lambda: len(table(page)) == len(runs.names))
     rows = {row["Trial ID"]: row for row in table(page)}
+    settings, metrics = shown(CLASSIFICATION), curves(CLASSIFICATION)
     assert rows.keys() == set(runs.names)
     assert {row["loss"] for row in rows.values()} == {"ce", "focal", "hinge"}
     for name, row in rows.items():
-        assert set(row) == {"Trial ID", "Show Metrics", *SHOWN, *METRICS[:5]}
+        assert set(row) == {"Trial ID", "Show Metrics", *settings, *metrics}
         assert float(row["lr"]) == 0.002
-        for tag in (*METRICS[:5], *(key for key in SHOWN if "/" in key)):
+        for tag in (*metrics, *(key for key in settings if "/" in key)):
             split, _, metric = tag.partition("/")
             value = runs.result(name)[split].get(metric)
             if value is None:

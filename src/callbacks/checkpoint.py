@@ -24,7 +24,7 @@ from ..system.files import DamagedError, opened, written_whole
 from .plan import Plan, steps_taken
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
-FORMAT = 3  # of a checkpoint; another one is not gone on from
+FORMAT = 4  # of a checkpoint; another one is not gone on from
 LEAST = 1.0  # seconds from one checkpoint to that of a validation: each waits four times for the disk
 
 
@@ -115,7 +115,8 @@ class ExactCheckpoint(Checkpoint):
     A validation within LEAST seconds of the last checkpoint writes none, unless it is the last or finds the best.
     It saves where nothing is pending: after a batch that ended an optimizer step, or, where that batch is followed by
     validation, after the validation. Lightning calls Checkpoint callbacks last, so all others have done their part.
-    ``best.ckpt`` is the one with the highest validation accuracy, if ``keep_best``. ``about`` says which run it is of.
+    ``best.ckpt`` is the one with the best validation value of what the task's family ``keeps``, if ``keep_best``.
+    ``about`` says which run it is of.
 
     Where there are several ranks, a signal to any of them stops all at the same step: about once a second they ask each
     other, at a step that all of them know. In the test they follow the first.
@@ -155,10 +156,8 @@ class ExactCheckpoint(Checkpoint):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         step = trainer.global_step
         self.finished = step == self.plan.steps or trainer.should_stop
-        accuracy = pl_module.val_scores.compute()["accuracy"]
-        better = self.keep_best and (self.best is None or accuracy > self.best)
-        self.best = accuracy if better else self.best
-        if better:  # before last.ckpt, which remembers this accuracy: a crash in between writes it once more
+        better = self.keep_best and self._is_best(pl_module)
+        if better:  # before last.ckpt, which remembers this value: a crash in between writes it once more
             self.folder.check_held()
             trainer.save_checkpoint(self.folder.best)
         save = better or self.finished or self.plan.saving_due(step) or self._is_time()
@@ -169,6 +168,13 @@ class ExactCheckpoint(Checkpoint):
             if not save:
                 self._save(trainer)
             self._stop()
+
+    def _is_best(self, task: Any) -> bool:
+        """Whether this validation is better than all before; then its value is the best from now on."""
+        value: float = task.val_scores.compute()[task.family.keeps]
+        better = self.best is None or task.family.column(task.family.keeps).is_better(value, self.best)
+        self.best = value if better else self.best
+        return better
 
     def _is_time(self) -> bool:
         """Whether the last checkpoint was a while ago; several ranks, whose clocks differ, do not ask."""

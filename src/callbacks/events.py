@@ -14,17 +14,21 @@ from tensorboard.plugins.hparams.metadata import EXPERIMENT_TAG, create_summary_
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams
 
+from ..metrics.columns import Family
+
 Plain = dict[str, Any]
 
 # TensorBoard orders groups of tags by name, and pictures are to come after train/ and val/.
 PICTURES = "visuals"
 
 # TensorBoard takes the columns of all runs from any one of them, so every run has all, whatever it trained.
-COLUMNS: dict[str, tuple[type[str] | type[float], str]] = {
+# What only some have, such as a loss's own parameters, is one text.
+SETTINGS: dict[str, tuple[type[str] | type[float], str]] = {
     "loss": (str, "choices.loss"),
     "loss_parameters": (str, "loss"),
     "seed": (str, "seed"),
     "data": (str, "choices.data"),
+    "data_parameters": (str, "data"),
     "model": (str, "choices.model"),
     "model_parameters": (str, "model"),
     "optimizer": (str, "choices.optimizer"),
@@ -39,44 +43,39 @@ COLUMNS: dict[str, tuple[type[str] | type[float], str]] = {
     "precision": (str, "trainer.precision"),
     "gradient_clip_val": (float, "trainer.gradient_clip_val"),
     "ema_decay": (float, "ema.decay"),
-    "train_examples": (float, "data.train_examples"),
-    "label_noise": (float, "data.label_noise"),
-    "imbalance": (float, "data.imbalance"),
-    "mixup": (str, "data.mixup"),
     "teacher": (str, "teacher"),
     "experiment": (str, "choices.experiment"),
     "note": (str, "note"),
     "tags": (str, "tags"),
 }
-# One number a run: as scalars they would be cards with one dot, so they are columns beside the settings.
-TESTED = (
-    *("test/accuracy", "test/nll", "test/ece", "test/ece_ts", "test/brier", "test/perplexity", "test/bits_per_char"),
-    *("test/overconfidence", "test/temperature", "test/nll_ts", "test/brier_ts", "test/classwise_ece"),
-)
-# Five columns of each kind are shown until the user ticks others: these, and the first five metrics.
-SHOWN = ("loss", "lr", "test/accuracy", "test/nll", "test/ece")
-# The last value of each curve.
-METRICS = ("val/accuracy", "val/nll", "val/ece", "val/brier", "val/overconfidence", "train/nll")
+MOST = 5  # columns of each kind that are shown until the user ticks others
 
 
 class EventFiles(TensorBoardLogger):
     """TensorBoard's event file in the run's folder, and nothing else there.
 
-    ``unit`` is what one optimizer step is on TensorBoard's axis: 1, or the examples of a step. ``resumed_at`` is the
-    checkpoint's step: what was drawn after it is hidden.
+    ``family`` says what is measured. ``unit`` is what one optimizer step is on TensorBoard's axis: 1, or the examples
+    of a step. ``resumed_at`` is the checkpoint's step: what was drawn after it is hidden.
     """
 
-    def __init__(self, folder: Path, *, unit: int, resumed_at: int | None) -> None:
-        self.unit = unit
+    def __init__(self, folder: Path, family: Family, *, unit: int, resumed_at: int | None) -> None:
+        self.family, self.unit = family, unit
         purge_step = None if resumed_at is None else resumed_at * unit + 1
         super().__init__(folder, name="", version="", default_hp_metric=False, purge_step=purge_step)
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        """Draw scalars by tag at an optimizer step, but for ``undrawn``."""
+        """Draw scalars by tag at an optimizer step, but for those of the test and what the family leaves out.
+
+        A test gives one value, which is no curve.
+        """
         assert step is not None
         # one event for all: one for each, as the base class writes them, takes several times as long
-        scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value in metrics.items() if not undrawn(tag)]
+        scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value in metrics.items() if self._is_drawn(tag)]
         self.experiment.file_writer.add_summary(Summary(value=scalars), step * self.unit)
+
+    def _is_drawn(self, tag: str) -> bool:
+        split, _, name = tag.partition("/")
+        return split != "test" and name not in self.family.undrawn
 
     @rank_zero_only
     def image(self, name: str, png: bytes, step: int) -> None:
@@ -97,8 +96,8 @@ class EventFiles(TensorBoardLogger):
 
         What the run does not have, such as the nll of a loss without probabilities, is an empty cell.
         """
-        _, start, end = hparams(row(cfg) | results(test), {})  # type: ignore[no-untyped-call]
-        for summary in (columns(), start, end):
+        _, start, end = hparams(row(cfg) | results(self.family, test), {})  # type: ignore[no-untyped-call]
+        for summary in (columns(self.family), start, end):
             self.experiment.file_writer.add_summary(summary, step * self.unit)
         self.save()
 
@@ -111,46 +110,53 @@ class EventFiles(TensorBoardLogger):
         self.save()
 
 
-def undrawn(tag: str) -> bool:
-    """Whether a value of metrics.csv is not drawn as a curve.
-
-    A test gives one value. ``bits`` is nll / ln 2. ``mce`` is mostly the noise of the bin with the fewest examples.
-    """
-    split, _, name = tag.partition("/")
-    return split == "test" or name in ("bits", "mce")
+def measured(family: Family) -> tuple[str, ...]:
+    """The test's columns. As scalars they would be cards with one dot, so they stand beside the settings."""
+    return tuple(f"test/{column.name}" for column in family.columns)
 
 
-def columns() -> Summary:
+def curves(family: Family) -> tuple[str, ...]:
+    """The columns that are the last value of a curve."""
+    return (*(f"val/{name}" for name in family.charts), f"train/{family.chooses[0]}")
+
+
+def shown(family: Family) -> tuple[str, ...]:
+    """The columns among settings and test that are shown until the user ticks others; of curves, the first are."""
+    return ("loss", "lr", *dict.fromkeys(f"test/{name}" for name in (*family.shown, *(family.against or ()))))[:MOST]
+
+
+def columns(family: Family) -> Summary:
     """The table's columns. No domains: a value that another run's domain lacks would be filtered out of the table."""
     types = {str: DataType.DATA_TYPE_STRING, float: DataType.DATA_TYPE_FLOAT64}
-    kinds: dict[str, type[str] | type[float]] = {key: kind for key, (kind, _) in COLUMNS.items()}
-    kinds |= dict.fromkeys(TESTED, float)
+    kinds: dict[str, type[str] | type[float]] = {key: kind for key, (kind, _) in SETTINGS.items()}
+    kinds |= dict.fromkeys(measured(family), float)
+    first = shown(family)
     experiment = Experiment(
         # what differs comes first
-        hparam_infos=[HParamInfo(name=key, type=types[kind], differs=key in SHOWN) for key, kind in kinds.items()],
-        metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in METRICS],
+        hparam_infos=[HParamInfo(name=key, type=types[kind], differs=key in first) for key, kind in kinds.items()],
+        metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in curves(family)],
     )
     metadata = create_summary_metadata(HParamsPluginData(experiment=experiment))
     return Summary(value=[Summary.Value(tag=EXPERIMENT_TAG, metadata=metadata)])
 
 
-def results(test: Mapping[str, float | None]) -> dict[str, float]:
-    """The values of TESTED that there are; TensorBoard can show no infinite one."""
-    known = {tag: test.get(tag.partition("/")[2]) for tag in TESTED}
+def results(family: Family, test: Mapping[str, float | None]) -> dict[str, float]:
+    """The values of ``measured`` that there are; TensorBoard can show no infinite one."""
+    known = {tag: test.get(tag.partition("/")[2]) for tag in measured(family)}
     return {tag: value for tag, value in known.items() if value is not None and math.isfinite(value)}
 
 
 def row(cfg: Plain) -> dict[str, str | float | None]:
-    """The values of COLUMNS; None where the configuration has no such key, or null."""
-    return {key: None if (value := find(cfg, path)) is None else kind(value) for key, (kind, path) in COLUMNS.items()}
+    """The values of SETTINGS; None if the configuration has no such key, or null."""
+    return {key: None if (value := find(cfg, path)) is None else kind(value) for key, (kind, path) in SETTINGS.items()}
 
 
 def find(cfg: Plain, path: str) -> Any:
-    """The value at a dotted path, a group's own keys as one text ("gamma=3 beta=0.999"); None where there is none."""
+    """The value at a dotted path, a group's own keys as one text ("gamma=3 beta=0.999"); None if there is none."""
     *groups, last = path.split(".")
     for group in groups:
         cfg = cfg[group]
-    value = cfg.get(last)  # text has no label noise
+    value = cfg.get(last)
     if isinstance(value, list):
         return " ".join(map(str, value)) or None
     if isinstance(value, dict):

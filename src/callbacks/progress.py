@@ -9,17 +9,24 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from tqdm import tqdm
 
+from ..metrics.columns import Family
 from .plan import Plan
 from .recorder import Recorder
 
 log = logging.getLogger("xent")
-SHOWN = ("nll", "loss", "accuracy")
+OBJECTIVE = "train/loss"  # what is minimised, in every family
 
 
-def shown(latest: dict[str, float | None]) -> dict[str, str]:
-    """The few values that a line has room for: train/loss, val/nll (val/loss without a link), val/accuracy."""
-    tags = ["train/loss", "val/loss" if latest.get("val/nll") is None else "val/nll", "val/accuracy"]
-    return {tag: f"{value:.4f}" for tag in tags if (value := latest.get(tag)) is not None}
+def shown(latest: dict[str, float | None], family: Family) -> dict[str, str]:
+    """The few values that a line has room for: the objective, and on validation those that the family shows.
+
+    val/loss takes the place of what should choose among runs, if the run has no such value.
+    """
+    tags = [f"val/{name}" for name in family.shown]
+    first = f"val/{family.chooses[0]}"
+    if latest.get(first) is None:
+        tags = ["val/loss" if tag == first else tag for tag in tags]
+    return {tag: f"{value:.4f}" for tag in (OBJECTIVE, *tags) if (value := latest.get(tag)) is not None}
 
 
 class ProgressLines(Callback):
@@ -36,14 +43,14 @@ class ProgressLines(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if time.monotonic() - self.last >= self.seconds:
-            self._line(trainer.global_step)
+            self._line(trainer.global_step, pl_module.family)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self._line(trainer.global_step)
+        self._line(trainer.global_step, pl_module.family)
 
-    def _line(self, step: int) -> None:
+    def _line(self, step: int, family: Family) -> None:
         now = time.monotonic()
-        values = "  ".join(f"{tag} {value}" for tag, value in shown(self.recorder.latest).items())
+        values = "  ".join(f"{tag} {value}" for tag, value in shown(self.recorder.latest, family).items())
         log.info(
             "epoch %d  step %d/%d  %s%s",
             self.plan.epoch(step) + 1,
@@ -81,8 +88,8 @@ class ProgressBar(ProgressLines):
         step = trainer.global_step
         if self.bar.update(step - self.bar.n):  # it redraws ten times a second at most
             self.bar.set_description(f"epoch {self.plan.epoch(step) + 1}", refresh=False)
-            loss = self.recorder.latest.get("train/loss")
-            self.bar.set_postfix({} if loss is None else {"train/loss": f"{loss:.4f}"}, refresh=False)
+            loss = self.recorder.latest.get(OBJECTIVE)
+            self.bar.set_postfix({} if loss is None else {OBJECTIVE: f"{loss:.4f}"}, refresh=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.bar.close()

@@ -6,9 +6,14 @@ whoever shows, charts, judges or searches over runs reads it there. So nothing b
 """
 
 import math
+import re
+import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+NAME = re.compile(r"[\w.@+-]+")  # part of a tag ("val/nll"), a heading, a line of a terminal
+Kind = TypeVar("Kind", "Column", "Family")
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,10 @@ class Column:
         """How sentences and figures call it."""
         return f"{self.after} after temperature scaling" if self.after else self.name
 
+    def is_better(self, value: float, than: float) -> bool:
+        """Whether one value is better than another. No value is, of a column by which nothing is better."""
+        return value > than if self.better > 0 else self.better < 0 and value < than
+
 
 @dataclass(frozen=True)
 class Family:
@@ -62,6 +71,15 @@ class Family:
     against: tuple[str, str] | None = None
     undrawn: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for column in self.columns:
+            if not NAME.fullmatch(column.name) or column.better not in (-1, 0, 1):
+                raise ValueError(f"no column has the name {column.name!r} and is better={column.better}")
+        used = {*self.chooses, self.keeps, *self.shown, *self.charts, *(self.against or ())}
+        unknown = used - {column.name for column in self.columns}
+        if unknown or not self.chooses:
+            raise ValueError(f"the family {self.name} has no column {', '.join(sorted(unknown)) or 'that chooses'}")
+
     def column(self, name: str) -> Column:
         """The column of this name; one that is only shown, and by which nothing is better, if there is none."""
         return next((column for column in self.columns if column.name == name), Column(name, 0, low=-math.inf))
@@ -76,20 +94,40 @@ class Family:
         return asdict(self) | {"columns": [_changed(column) for column in self.columns]}
 
 
-def family_of(plain: Mapping[str, Any]) -> Family:
-    """The family that ``Family.plain`` wrote. Raises TypeError, ValueError and KeyError for what it did not write."""
-    columns = tuple(Column(**{key: _tuples(value) for key, value in column.items()}) for column in plain["columns"])
-    rest = {key: _tuples(value) for key, value in plain.items() if key != "columns"}
-    return Family(columns=columns, **rest)
+def family_of(plain: Any) -> Family:
+    """The family that ``Family.plain`` wrote. Raises ValueError for what it did not write."""
+    try:
+        return _made(Family, {**plain, "columns": [_made(Column, column) for column in plain["columns"]]})
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"no family of tasks ({error})") from error
+
+
+def _made(kind: type[Kind], plain: Mapping[str, Any]) -> Kind:
+    kinds = get_type_hints(kind)
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in {**plain}.items()
+    }
+    for key, value in values.items():
+        if not _fits(value, kinds[key]):
+            raise ValueError(f"the {key} of a {kind.__name__.lower()} is not {value!r}")
+    return kind(**values)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of an annotated type: a plain one, a tuple, or either of two."""
+    parts = get_args(kind)
+    if get_origin(kind) in (Union, types.UnionType):
+        return any(_fits(value, part) for part in parts)
+    if get_origin(kind) is not tuple:
+        return isinstance(value, int | float if kind is float else kind) and isinstance(value, bool) == (kind is bool)
+    if parts[-1] is not ...:
+        return isinstance(value, tuple) and len(value) == len(parts) and all(map(_fits, value, parts))
+    return isinstance(value, tuple) and all(_fits(one, parts[0]) for one in value)
 
 
 def _changed(column: Column) -> dict[str, Any]:
     values = {one.name: getattr(column, one.name) for one in fields(column)}
     return {one.name: values[one.name] for one in fields(column) if values[one.name] != one.default}
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 CALIBRATED = ("be", "better calibrated", "worse calibrated")

@@ -163,7 +163,7 @@ class Fit:
         if ranks.rank() > 0:
             return []
         step = None if self.checkpoint is None else self.checkpoint["global_step"]
-        return loggers(self.cfg, self.folder, step, self.data.step_size)
+        return loggers(self.cfg, self.folder, self.task.family, step, self.data.step_size)
 
     def _callbacks(self, keeper: ExactCheckpoint) -> list[Callback]:
         """In the order in which Lightning calls them; the checkpoint last."""

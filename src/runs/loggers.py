@@ -10,18 +10,19 @@ from pytorch_lightning.loggers import Logger
 from ..callbacks.events import EventFiles
 from ..config.loggers import chosen
 from ..folder.folder import RunFolder
+from ..metrics.columns import Family
 
 Plain = dict[str, Any]
 TAG = "xent.folder"  # by which a resumed run is found at MLflow
 
 
-def loggers(cfg: Plain, folder: RunFolder, resumed_at: int | None, step_size: int) -> list[Logger]:
+def loggers(cfg: Plain, folder: RunFolder, family: Family, resumed_at: int | None, step_size: int) -> list[Logger]:
     """Those of ``logger=``; a run that is resumed at a step continues what is there, one trained anew begins anew."""
     found: list[Logger] = []
     for name in chosen(cfg["logger"]):
         if name == "tensorboard":
             unit = step_size if cfg["x_axis"] == "samples_seen" else 1
-            found.append(EventFiles(folder.path, unit=unit, resumed_at=resumed_at))
+            found.append(EventFiles(folder.path, family, unit=unit, resumed_at=resumed_at))
         else:
             found.append({"wandb": wandb, "mlflow": mlflow}[name](cfg, folder, resumed_at is not None))
     return found

@@ -13,9 +13,10 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams import metadata
 
-from src.callbacks.events import COLUMNS, METRICS, TESTED, EventFiles, results, row
+from src.callbacks.events import SETTINGS, EventFiles, curves, measured, results, row, shown
 from src.config.entry import resolve
 from src.config.errors import UserError
+from src.metrics.columns import CLASSIFICATION, LANGUAGE, Column, Family
 from tests.callbacks.test_recorder import events, fail_at, next_second, scalars
 from tests.commands import composed, only_run, train
 
@@ -59,13 +60,21 @@ def test_a_run_is_one_row_of_the_table(words: tuple[str, ...], tmp_path: Path) -
         metadata.SESSION_END_INFO_TAG: 1,
     }
     experiment = metadata.parse_experiment_plugin_data(content[metadata.EXPERIMENT_TAG])
-    assert [info.name for info in experiment.hparam_infos] == [*COLUMNS, *TESTED]
-    assert [info.name.tag for info in experiment.metric_infos] == list(METRICS)
+    family = LANGUAGE if words is TEXT else CLASSIFICATION
+    names = [f"test/{column.name}" for column in family.columns]
+    assert [info.name for info in experiment.hparam_infos] == [*SETTINGS, *names]
+    assert [info.name for info in experiment.hparam_infos if info.differs] == [
+        *("loss", "lr", "test/accuracy", "test/nll", "test/ece")
+    ]
+    pinned = ["val/nll", "val/bits_per_char", "val/perplexity", "val/ece"]
+    if words is not TEXT:
+        pinned = ["val/nll", "val/accuracy", "val/ece", "val/brier"]
+    assert [info.name.tag for info in experiment.metric_infos] == [*pinned, "train/nll"]
     start = metadata.parse_session_start_info_plugin_data(content[metadata.SESSION_START_INFO_TAG])
     assert start.hparams["lr"].number_value == 2e-3
     result = json.loads((run / "result.json").read_text())["metrics"]["test"]
-    expected = {tag: result.get(tag.partition("/")[2]) for tag in TESTED}
-    cells = {tag: value.number_value for tag, value in start.hparams.items() if tag not in COLUMNS}
+    expected = {tag: result.get(tag.partition("/")[2]) for tag in names}
+    cells = {tag: value.number_value for tag, value in start.hparams.items() if tag not in SETTINGS}
     assert cells == {tag: value for tag, value in expected.items() if value is not None}, "else the cell is empty"
 
 
@@ -92,7 +101,9 @@ def test_curves_come_first_and_are_few(words: tuple[str, ...], tmp_path: Path) -
 
 def test_a_table_without_what_is_infinite() -> None:
     """TensorBoard answers with JSON, which has no such number, and the whole table would stay empty."""
-    assert results({"nll": 800.0, "perplexity": math.inf, "ece": None, "accuracy": math.nan}) == {"test/nll": 800.0}
+    assert results(CLASSIFICATION, {"nll": 800.0, "perplexity": math.inf, "ece": None, "accuracy": math.nan}) == {
+        "test/nll": 800.0
+    }
 
 
 def test_row_holds_what_the_command_set() -> None:
@@ -106,20 +117,33 @@ def test_row_holds_what_the_command_set() -> None:
     )
     command = composed(*words)
     values = row(resolve(command.cfg) | {"choices": command.choices})
-    assert values.keys() == COLUMNS.keys()
+    assert values.keys() == SETTINGS.keys()
     expected = {
-        **{"loss": "focal", "loss_parameters": "gamma=3 beta=0.999", "lr": 1e-3, "label_noise": 0.4, "seed": "7"},
+        **{"loss": "focal", "loss_parameters": "gamma=3 beta=0.999", "lr": 1e-3, "seed": "7"},
         **{"max_epochs": 5.0, "max_steps": None, "data": "mnist_5k", "optimizer": "adamw", "teacher": None},
     }
     assert {key: values[key] for key in expected} == expected
+    assert "val_fraction=0.1" in values["data_parameters"] and "label_noise=0.4" in values["data_parameters"]
 
 
 def test_row_of_text_lacks_what_only_images_have() -> None:
     command = composed(*TEXT)
     values = row(resolve(command.cfg) | {"choices": command.choices})
-    assert values.keys() == COLUMNS.keys()
-    assert values["label_noise"] is None
+    assert values.keys() == SETTINGS.keys()
+    assert "label_noise" not in values["data_parameters"] and "block_size=8" in values["data_parameters"]
     assert values["model"] == "gpt"
+
+
+def test_another_family_has_columns_of_its_own() -> None:
+    names = [f"m{i}" for i in range(9)]
+    columns = tuple(Column(name) for name in names)
+    family = Family(
+        "own", columns, chooses=("m8",), keeps="m0", shown=("m1", "m2"), charts=("m3",), against=("m2", "m4")
+    )
+    assert measured(family) == tuple(f"test/{name}" for name in names)
+    assert curves(family) == ("val/m3", "train/m8")
+    assert shown(family) == ("loss", "lr", "test/m1", "test/m2", "test/m4")
+    assert results(family, {"m0": 1.0, "nll": 2.0}) == {"test/m0": 1.0}
 
 
 def test_a_run_stopped_and_finished_is_one_row(tmp_path: Path) -> None:
@@ -166,14 +190,14 @@ def png(picture: np.ndarray) -> bytes:
 
 def test_pictures_and_text_are_beside_the_curves(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    logger = EventFiles(tmp_path, unit=20, resumed_at=None)
-    logger.log_metrics({"val/nll": 1.0, "test/nll": 2.0}, 1)
+    logger = EventFiles(tmp_path, CLASSIFICATION, unit=20, resumed_at=None)
+    logger.log_metrics({"val/nll": 1.0, "test/nll": 2.0, "val/bits": 1.4, "train/mce": 0.1}, 1)
     logger.image("reliability", png(picture), 2)
     logger.image("reliability", png(picture), 3)
     logger.text("samples", "To be", 2)
     logger.save()
     next_second()
-    later = EventFiles(tmp_path, unit=20, resumed_at=2)
+    later = EventFiles(tmp_path, CLASSIFICATION, unit=20, resumed_at=2)
     later.image("reliability", png(picture[:4]), 4)
     later.save()
     shown = events(tmp_path)

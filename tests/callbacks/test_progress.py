@@ -41,7 +41,7 @@ def test_one_line_at_each_validation(
     assert "\r" not in output + errors
     assert errors == ""
     for value in re.findall(r"^epoch.*$", output, re.MULTILINE):
-        assert re.search(r"train/loss \d.*val/nll \d.*val/accuracy \d.*steps/s", value), value
+        assert re.search(r"train/loss \d.*val/accuracy \d.*val/nll \d.*steps/s", value), value
     log = (only_run(tmp_path) / "train.log").read_text()
     assert all(f"step {step}/25" in log for step in (10, 20, 25))
 
@@ -61,7 +61,7 @@ def test_one_line_after_five_seconds_without(
 def test_hinge_shows_its_loss_where_there_is_no_nll(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert train(*WORDS, "loss=hinge", f"runs={tmp_path}") == 0
     output = capfd.readouterr().out
-    assert re.search(r"step 25/25 .*val/loss \d", output) and "val/nll" not in output
+    assert re.search(r"step 25/25 .*val/accuracy \d\S+  val/loss \d", output) and "val/nll" not in output
     assert re.search(r"^nll +— +—", output, re.MULTILINE)
 
 

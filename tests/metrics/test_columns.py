@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from src.metrics.columns import FAMILIES, Family, family_of
+from src.metrics.columns import FAMILIES, Column, Family, family_of
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -39,3 +39,49 @@ def test_what_chooses_is_the_first_that_a_run_has() -> None:
 def test_a_column_that_no_family_has_is_only_shown() -> None:
     column = FAMILIES["language"].column("kl")
     assert (column.better, column.judged, column.title) == (0, False, "kl")
+
+
+def test_which_of_two_values_is_better() -> None:
+    up, down, neither = (Column("score", better) for better in (1, -1, 0))
+    assert up.is_better(2.0, 1.0) and not up.is_better(1.0, 1.0) and not up.is_better(1.0, 2.0)
+    assert down.is_better(1.0, 2.0) and not down.is_better(1.0, 1.0) and not down.is_better(2.0, 1.0)
+    assert not any(neither.is_better(value, 1.0) for value in (0.0, 1.0, 2.0))
+    assert not any(column.is_better(math.nan, 1.0) for column in (up, down, neither))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"columns": None},
+        {"columns": [3]},
+        {"columns": [{}]},
+        {"columns": []},
+        {"columns": [{"name": "nll", "factor": "2"}]},
+        {"columns": [{"name": "nll", "better": True}]},
+        {"columns": [{"name": "nll", "better": 2}]},
+        {"columns": [{"name": "nll", "judged": 1}]},
+        {"columns": [{"name": "nll", "gap": ["a"]}]},
+        {"columns": [{"name": "nll", "phrase": ["a", "b", 3]}]},
+        {"columns": [{"name": "\x1b[2J"}]},
+        {"columns": [{"name": "val/nll"}]},
+        {"columns": [{"name": "nll", "colour": "red"}]},
+        {"chooses": []},
+        {"chooses": ["nll", "unknown"]},
+        {"keeps": "unknown"},
+        {"shown": "nll"},
+        {"against": ["nll"]},
+        {"other": 1},
+    ],
+    ids=str,
+)
+def test_what_no_run_writes_is_refused(change: dict[str, object]) -> None:
+    plain = {"name": "one", "columns": [{"name": "nll"}], "chooses": ["nll"], "keeps": "nll", "shown": [], "charts": []}
+    assert family_of(plain).column("nll").better == -1
+    with pytest.raises(ValueError, match=r"column|family|keeps|shown|against"):
+        family_of(plain | change)
+
+
+@pytest.mark.parametrize("plain", [None, 3, "family", [], {}, [["name", "one"]]], ids=str)
+def test_what_is_no_family_is_refused(plain: object) -> None:
+    with pytest.raises(ValueError, match="no family"):
+        family_of(plain)

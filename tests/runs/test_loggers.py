@@ -11,6 +11,7 @@ import pytorch_lightning.loggers
 
 from src.config.errors import UserError
 from src.folder.folder import RunFolder
+from src.metrics.columns import CLASSIFICATION
 from src.runs.fit import Fit
 from src.runs.loggers import loggers
 from tests.commands import only_run, train
@@ -23,7 +24,8 @@ def test_a_resumed_run_is_the_same_one_at_wandb(tmp_path: Path, monkeypatch: pyt
     def keys(seed: int, checkpoint: dict[str, Any] | None) -> dict[str, Any]:
         folder = RunFolder(tmp_path / "mnist_5k-mlp" / "ce-1234" / f"seed{seed}")
         cfg = {"logger": ["wandb", "csv", "wandb"]}
-        fit: Any = SimpleNamespace(cfg=cfg, folder=folder, checkpoint=checkpoint, data=SimpleNamespace(step_size=1))
+        data, task = SimpleNamespace(step_size=1), SimpleNamespace(family=CLASSIFICATION)
+        fit: Any = SimpleNamespace(cfg=cfg, folder=folder, checkpoint=checkpoint, data=data, task=task)
         (given,) = Fit._loggers(fit)
         return given  # type: ignore[return-value]
 
@@ -69,8 +71,8 @@ def test_a_resumed_run_is_the_same_one_at_mlflow(tmp_path: Path, monkeypatch: py
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     cfg = {"logger": "mlflow", "runs": str(tmp_path)}
     folders = [RunFolder(tmp_path / "mnist_5k-mlp" / "ce-1234" / f"seed{seed}") for seed in (0, 1)]
-    first, other = (loggers(cfg, folder, None, 1)[0] for folder in folders)
-    resumed = loggers(cfg, folders[0], 30, 1)[0]
+    first, other = (loggers(cfg, folder, CLASSIFICATION, None, 1)[0] for folder in folders)
+    resumed = loggers(cfg, folders[0], CLASSIFICATION, 30, 1)[0]
     assert resumed.run_id == first.run_id != other.run_id  # type: ignore[attr-defined]
     assert AtMlflow.begun[0]["tracking_uri"] == f"sqlite:///{tmp_path}/mlflow.db"
     assert (AtMlflow.begun[0]["experiment_name"], AtMlflow.begun[0]["run_name"]) == ("mnist_5k-mlp", "ce-1234/seed0")

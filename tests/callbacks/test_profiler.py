@@ -86,7 +86,7 @@ def test_one_rank_alone_writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     fit.cfg, fit.folder, fit.plan = {"profiler": True}, RunFolder(tmp_path), Plan(40, 40, 40, 1, 50, None)
     fit.task = SimpleNamespace(automatic_optimization=False)  # type: ignore[assignment]
     assert fit._profiler() is not None
-    monkeypatch.setattr("src.ranks.rank", lambda: 1)
+    monkeypatch.setattr("src.ranks.ranks.rank", lambda: 1)
     assert fit._profiler() is None
 
 

@@ -9,7 +9,6 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from tests.report.test_diagrams import texts
 
 from src.figures.style import pixels, svg
 from src.report.compare import Comparison, compare
@@ -17,6 +16,7 @@ from src.report.findings import findings
 from src.report.forest import MARKS, UNTESTED, forest, panels
 from src.report.groups import sections_of
 from src.report.read import find_runs
+from tests.figures.test_diagrams import texts
 from tests.report.fabricated import HINGE, Kind, ablation_of
 
 LONG = "a_loss_with_a_name_that_is_far_too_long_for_a_row_of_a_figure"

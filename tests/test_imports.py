@@ -39,6 +39,7 @@ RULES = {
         "pytorch_lightning",
         "src.checks",
         "src.losses.base",
+        "src.losses.latent",
         "src.losses.regression",
         "src.metrics",
         "src.tasks",
@@ -117,7 +118,7 @@ SHARED = {
         "mixing",
         "official",
     ),
-    *("pixels", "regression", "resident", "shift", "transformer"),
+    *("latent", "pixels", "regression", "resident", "shift", "transformer"),
 }
 FILES = sorted((ROOT / "src").rglob("*.py"))
 RULED = [path for path in FILES if path.relative_to(ROOT / "src").parts[0] in RULES]

@@ -48,9 +48,12 @@ def soft_losses() -> list[str]:
 
 def check_batch(cfg: Plain, choices: Plain, kind: str | None) -> None:
     """Raise UserError where a loss over the statistics of its batch would not see the batch whole."""
-    if constant(cfg["loss"]["_target_"], "batch_statistic") is not True:
+    statistic = constant(cfg["loss"]["_target_"], "batch_statistic")
+    if statistic is not True and not cfg["loss"].get(statistic):
         return
     name, why = choices["loss"], "is a statistic of the whole batch"
+    if statistic is not True:
+        name = f"{name} with loss.{statistic} above 0"
     if kind == "text":
         raise UserError(f"loss={name} {why} of examples, data={choices['data']} gives text: take images")
     for key in ("accumulate_grad_batches", "devices", "num_nodes"):

@@ -86,7 +86,9 @@ def weights_of_classes(class_weights: ClassWeights, beta: float, class_counts: S
 class Loss(nn.Module):
     """What every loss is, of whatever family: arguments whose defaults are those of its option file."""
 
-    batch_statistic: ClassVar[bool] = False  # true: an example's number depends on the rest of its batch
+    reads: ClassVar[str] = "logits"  # of a network, one that ``gives`` them
+    # True: an example's number depends on the rest of its batch. A name: it does if that argument is not 0.
+    batch_statistic: ClassVar[bool | str] = False
     parts: ClassVar[tuple[str, ...]] = ()  # names of the terms that are logged apart
 
     def __init_subclass__(cls, **keys: Any) -> None:

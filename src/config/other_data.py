@@ -26,7 +26,8 @@ OWN_DATA = "of_the_run"  # the name under which Hydra knows the run's own data
 def other_data(asked: Asked, cfg: Plain) -> tuple[Plain, str]:
     """The configuration of the data that a command names, by Hydra, and the option; the run's where there is none.
 
-    Blocks and images keep the run's size unless a word says otherwise. Raises UserError and Hydra's exceptions.
+    Blocks and images keep the run's size, and pixels are binarised if its are, unless a word says otherwise. Raises
+    UserError and Hydra's exceptions.
     """
     words = asked.data
     overrides = OverridesParser.create().parse_overrides(list(words))
@@ -53,8 +54,8 @@ def other_data(asked: Asked, cfg: Plain) -> tuple[Plain, str]:
     option = cfg["choices"]["data"] if own else composed.hydra.runtime.choices["data"]
     if not own:
         shape = cfg["facts"]["input_shape"]
-        sizes = {"block_size": shape[0], "image_size": shape[-1]}
-        data |= {key: size for key, size in sizes.items() if key in data and key not in typed}
+        same = {"block_size": shape[0], "image_size": shape[-1], "binarise": cfg["data"].get("binarise")}
+        data |= {key: value for key, value in same.items() if key in data and key not in typed}
     check_target("data", data, PROVIDED["data"])
     useless = sorted(typed & TRAINING.keys())
     if useless:

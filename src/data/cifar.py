@@ -9,8 +9,8 @@ import torch
 from torchvision import datasets
 
 from .base import DataError
-from .images import StoredImageData, download_or_explain
-from .official import Official
+from .images import StoredImageData
+from .official import Official, download_or_explain
 
 
 class CIFAR10(StoredImageData):

@@ -35,9 +35,9 @@ class ImageFolderData(StoredImageData):
     name = "image_folder"
 
     def __init__(self, *, image_size: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
         self.image_size = integer("image_size", image_size, low=1)
         self.shape = (3, image_size, image_size)
+        super().__init__(**kwargs)
 
     def read(self) -> Official:
         names, splits, notes = listing(self.root)

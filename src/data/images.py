@@ -3,7 +3,6 @@
 import functools
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,19 +24,10 @@ from .labels import (
 )
 from .mixing import MIXES, mixed
 from .official import Official
-from .pixels import augmented, channel_statistics, cut_out
+from .pixels import augmented, binarised, channel_statistics, cut_out, drawn_once
 from .resident import RESIDENT, Ahead, Rows, on_host
 
 log = logging.getLogger("xent")
-
-
-def download_or_explain(name: str, root: Path, error: Exception) -> DataError:
-    """The message for data that is neither on disk nor to be downloaded."""
-    reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}"
-    return DataError(
-        f"{name} is not in {root} and could not be downloaded ({reason})."
-        " Put its files there, name another folder with data.root=FOLDER, or use data=mnist_5k, which needs no download"
-    )
 
 
 class ImageData(Data):
@@ -48,10 +38,12 @@ class ImageData(Data):
     train_examples: a stratified subset of what is left, or None for all. pad: pixels of zero padding
     for random crops (0: none). flip: mirror half the images. cutout: pixels a side of the square that is blanked in
     each (0: none). mixup: None, mixup or cutmix of training batches, with lambda ~ Beta(mixup_alpha, mixup_alpha);
-    their targets are distributions. binary, imbalance and label_noise: as in ``two_groups``, ``long_tail`` and
-    ``noisy``. without: classes that training does not see, as ``class_index`` reads
-    them. resident: where the images are: device, host (a DataLoader takes them, and pixels travel), or auto, which is
-    the device where they take at most ``SHARE`` of its free memory. The batches are the same, bit for bit.
+    their targets are distributions. binarise: None, or dynamic, of grey images: each pixel is 1 with the probability
+    that its grey value says, else 0, drawn anew in each optimizer step, and once and for all for validation and test.
+    binary, imbalance and label_noise: as in ``two_groups``, ``long_tail`` and ``noisy``. without: classes that training
+    does not see, as ``class_index`` reads them. resident: where the images are: device, host (a DataLoader takes them,
+    and pixels travel), or auto, which is the device where they take at most ``SHARE`` of its free memory. The batches
+    are the same, bit for bit.
 
     In this order: binary makes two classes, before any split; validation is split off; training loses the classes of
     without; imbalance thins it; then train_examples are taken of what is left, in its proportions. Noise hits training
@@ -59,7 +51,8 @@ class ImageData(Data):
     subset, and by the fixed seed of the split, so that all runs learn from the same labels. The spec counts training
     labels as they are learnt.
 
-    Pixels are scaled to [0, 1], then standardised by the training split's mean and standard deviation per channel.
+    Pixels are scaled to [0, 1], then standardised by the training split's mean and standard deviation per channel;
+    binarised ones are 0 and 1 and stay so, and the spec's mean is 0, its standard deviation 1.
     """
 
     kind = "image"
@@ -79,6 +72,7 @@ class ImageData(Data):
         cutout: int,
         mixup: str | None,
         mixup_alpha: float,
+        binarise: str | None,
         label_noise: float,
         imbalance: float | None,
         binary: Groups,
@@ -97,6 +91,11 @@ class ImageData(Data):
         self.mixup = None if mixup is None else choice("mixup", mixup, MIXES)
         self.soft_targets = self.mixup is not None
         self.mixup_alpha = number("mixup_alpha", mixup_alpha, above=0)
+        self.binarise = None if binarise is None else choice("binarise", binarise, ("dynamic",))
+        if self.binarise and self.mixup == "mixup":
+            raise ValueError("binarise must be null with data.mixup=mixup, which makes grey pixels, got 'dynamic'")
+        if self.binarise and self.shape and self.shape[0] != 1:
+            raise ValueError(f"binarise must be null for images of {self.shape[0]} channels, got {binarise!r}")
         self.label_noise = number("label_noise", label_noise, low=0, below=1)
         self.imbalance = None if imbalance is None else number("imbalance", imbalance, low=1)
         self.binary = groups_of_classes("binary", binary)
@@ -145,9 +144,15 @@ class ImageData(Data):
         if self.batch_size > len(train):
             self.batch_size = len(train)
             self.notes = (*self.notes, f"data.batch_size is {len(train)}, all that there is to train on")
-        self.mean, self.std = channel_statistics(self.splits["train"][0])
-        statistics = (tuple(values.flatten().tolist()) for values in (self.mean, self.std))
         self.shape = tuple(images.shape[1:])
+        if self.binarise:
+            for split in ("val", "test"):
+                pixels, split_labels = self.splits[split]
+                self.splits[split] = drawn_once(pixels, generator("binarisation", self.split_seed, split)), split_labels
+            self.mean, self.std = torch.zeros(self.shape[0], 1, 1), torch.ones(self.shape[0], 1, 1)
+        else:
+            self.mean, self.std = channel_statistics(self.splits["train"][0])
+        statistics = (tuple(values.flatten().tolist()) for values in (self.mean, self.std))
         learnt_counts = torch.bincount(learnt[train], minlength=len(names))
         self.spec = Spec(self.kind, self.shape, names, tuple(learnt_counts.tolist()), *statistics)
 
@@ -230,6 +235,8 @@ class ImageData(Data):
         held = slice(None) if self.mixup else own
         if self.pad or self.flip:
             x = augmented(x, self.pad, self.flip, self.step_size, held, generator("augmentation", seed, step))
+        if self.binarise:
+            x = binarised(x, self.step_size, held, generator("binarisation", seed, step))
         x = self.normalise(x)
         if self.cutout:
             x = cut_out(x, self.cutout, self.step_size, held, generator("cutout", seed, step))

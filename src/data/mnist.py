@@ -19,8 +19,8 @@ from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from .base import DataError
 from .content import opened
-from .images import ImageData, StoredImageData, download_or_explain
-from .official import Arrays, Official
+from .images import ImageData, StoredImageData
+from .official import Arrays, Official, download_or_explain
 
 DIGITS = tuple("0123456789")
 

@@ -1,6 +1,7 @@
 """A data set of images as its makers give it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -50,3 +51,12 @@ class Official(NamedTuple):
         """The classes that training has no image of, for a message."""
         counts = torch.bincount(self.train[1], minlength=len(self.names)).tolist()
         return listed([name for name, n in zip(self.names, counts, strict=True) if n == 0], 5)
+
+
+def download_or_explain(name: str, root: Path, error: Exception) -> DataError:
+    """The message for data that is neither on disk nor to be downloaded."""
+    reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}"
+    return DataError(
+        f"{name} is not in {root} and could not be downloaded ({reason})."
+        " Put its files there, name another folder with data.root=FOLDER, or use data=mnist_5k, which needs no download"
+    )

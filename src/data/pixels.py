@@ -42,6 +42,23 @@ def cut_out(x: Tensor, size: int, batch: int, own: slice, g: torch.Generator) ->
     return x.masked_fill(inside[0][:, None, :, None] & inside[1][:, None, None, :], 0)
 
 
+def binarised(x: Tensor, batch: int, own: slice, g: torch.Generator) -> Tensor:
+    """(B, C, H, W) uint8 -> the same, each pixel v now 255 with the probability v / 255, which is exact, and else 0.
+
+    ``x`` is the part ``own`` of ``batch`` images.
+    Source: Salakhutdinov & Murray 2008, On the quantitative analysis of deep belief networks (ICML), section 4.1.
+    """
+    level = torch.randint(255, (batch, *x.shape[1:]), generator=g, dtype=torch.uint8)[
+        own
+    ]  # v of its 255 values are < v
+    return (level.to(x.device) < x).to(torch.uint8) * 255
+
+
+def drawn_once(images: Rows, g: torch.Generator) -> Rows:
+    """All images, binarised."""
+    return Rows(binarised(images[:], len(images), slice(None), g))
+
+
 def channel_statistics(images: Rows) -> tuple[Tensor, Tensor]:
     """(N, C, H, W) uint8 -> mean and standard deviation (C, 1, 1) of pixels in [0, 1], from exact integer counts."""
     levels = torch.arange(256, dtype=torch.float64) / 255

@@ -16,6 +16,7 @@ IMAGES = [
     {},
     {"pad": 2, "flip": True, "cutout": 8, "label_noise": 0.2},
     {"pad": 2, "mixup": "mixup"},
+    {"pad": 2, "binarise": "dynamic"},
     {"flip": True, "mixup": "cutmix", "resident": "host"},
 ]
 

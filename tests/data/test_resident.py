@@ -130,6 +130,7 @@ def two(**changes: Any) -> tuple[Any, Any]:
     [
         {},
         {"pad": 2, "flip": True, "cutout": 8},
+        {"binarise": "dynamic"},
         {"pad": 2, "mixup": "cutmix", "label_noise": 0.2},
         {"binary": "odd_even", "imbalance": 5.0, "train_examples": 300},
     ],

@@ -22,7 +22,7 @@ RULES = {
         "src.package",
         "src.system",
     },
-    "folder": {"yaml", "src.config.errors", "src.folder", "src.names", "src.system"},
+    "folder": {"yaml", "src.config.errors", "src.folder", "src.metrics.columns", "src.names", "src.system"},
     "losses": {"torch", "yaml", "src.checks", "src.losses", "src.losses.base", "src.names", "src.package"},
     "models": {
         *("torch", "torchvision"),
@@ -96,11 +96,12 @@ RULES = {
     },
     "tune": {
         *("hydra", "omegaconf", "optuna", "sqlalchemy"),
-        *("src.config", "src.folder", "src.names", "src.package", "src.sweep", "src.system.files", "src.tune"),
+        *("src.config", "src.folder", "src.metrics.columns", "src.names", "src.package", "src.sweep"),
+        *("src.system.files", "src.tune"),
     },
     "sweep": {
         *("hydra", "omegaconf", "src.checks", "src.config", "src.folder", "src.names", "src.package", "src.sweep"),
-        "src.system",
+        *("src.metrics.columns", "src.system"),
     },
 }
 # modules that are no particular loss, network or data set

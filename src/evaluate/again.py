@@ -13,21 +13,20 @@ from typing import Any
 from ..config.evaluation import Asked
 from ..data.shift import shifted
 from ..figures import diagrams, style
+from ..metrics.columns import Family
 from ..runs import show, testing
 from ..runs.bench import Bench
 from ..system.files import write_text
 from .done import Done
 
 Plain = dict[str, Any]
-MEASURED = ("accuracy", "nll", "ece", "brier", "ece_ts")
-DRAWN = ("accuracy", "nll", "ece")
 
 
 def test(bench: Bench, asked: Asked, result: Plain, notes: list[str]) -> Done:
     """What is asked, measured: as in result.json, and the temperature with its origin, examples, notes and seconds."""
     start = time.perf_counter()
     if asked.data or asked.shift:
-        bench.predictions.temperature = result["metrics"]["test"]["temperature"]
+        bench.predictions.temperature = result["metrics"]["test"].get("temperature")
     report = shift(bench, asked) if asked.shift else again(bench, result, other=bool(asked.data))
     origin = "the run's" if asked.data or asked.shift else "fitted anew on the validation split"
     report["temperature"] = {"value": bench.predictions.temperature, "is": origin}
@@ -39,9 +38,9 @@ def test(bench: Bench, asked: Asked, result: Plain, notes: list[str]) -> Done:
     rows = report.get("shift", [])
     tables = {
         f"{asked.name}.csv": lambda path: write_rows(path, rows),
-        f"{asked.name}.png": lambda path: draw(path, rows),
+        f"{asked.name}.png": lambda path: draw(path, rows, bench.task.family),
     }
-    return Done(report, tables if asked.shift else {}, said(report, result, asked))
+    return Done(report, tables if asked.shift else {}, said(report, result, asked, bench.task.family))
 
 
 def again(bench: Bench, result: Plain, other: bool) -> Plain:
@@ -73,16 +72,17 @@ def compared(report: Plain, result: Plain) -> Plain:
 
 
 def shift(bench: Bench, asked: Asked) -> Plain:
-    """Metrics for each kind of corruption and severity, the clean images first."""
+    """What a report judges of each kind of corruption and severity, the clean images first."""
     clean = testing.eval_loader(bench.cfg, bench.data, "test")
     seed, predictions = bench.cfg["seed"], bench.predictions
+    names = [column.name for column in bench.task.family.columns if column.judged]
     rows = []
     for kind, severity in [("clean", 0), *((kind, s) for kind in asked.shift for s in asked.severities)]:
         loader = shifted(clean, bench.data.spec, kind, severity, seed) if severity else clean
         metrics = testing.scores(bench.trainer, bench.task, loader)
         examples = predictions.examples()
         metrics |= testing.scaling(examples, examples["guess"] == examples["targets"], predictions.temperature)
-        rows.append({"shift": kind, "severity": severity} | {name: metrics[name] for name in MEASURED})
+        rows.append({"shift": kind, "severity": severity} | {name: metrics[name] for name in names})
     return {"shift": rows, "notes": []}
 
 
@@ -94,22 +94,24 @@ def write_rows(path: Path, rows: list[Plain]) -> None:
     write_text(path, text.getvalue())
 
 
-def draw(path: Path, rows: list[Plain]) -> None:
-    """A panel for each metric that the run has, a line for each kind of corruption."""
+def draw(path: Path, rows: list[Plain], family: Family) -> None:
+    """A panel for each of the few metrics that tell most and the run has, a line for each kind of corruption."""
     clean, *worse = rows
-    names = [name for name in DRAWN if clean[name] is not None]
+    few = dict.fromkeys((*family.shown, *(family.against or ())))
+    names = [name for name in few if clean.get(name) is not None]
     kinds = dict.fromkeys(row["shift"] for row in worse)
     curves = {kind: {name: [row[name] for row in worse if row["shift"] == kind] for name in names} for kind in kinds}
     style.save(diagrams.shift(sorted({row["severity"] for row in worse}), curves, clean), path)
 
 
-def said(report: Plain, result: Plain, asked: Asked) -> list[str]:
+def said(report: Plain, result: Plain, asked: Asked, family: Family) -> list[str]:
     """The table, and what a reader must know, in lines."""
     if asked.shift:
         table = show.shift_table(report["shift"])
     else:
         second = "run's own" if asked.data else "result.json"
-        table = show.side_by_side({"test": report["metrics"]["test"], second: result["metrics"]["test"]})
+        splits = {"test": report["metrics"]["test"], second: result["metrics"]["test"]}
+        table = show.side_by_side(splits, family)
     value, origin = report["temperature"].values()
     scaled = "" if value is None else f"; temperature {value:.4g}, {origin}"
     return [table, "", f"{report['examples']:,} examples{scaled}", *(f"note: {note}" for note in report["notes"])]

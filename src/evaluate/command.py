@@ -37,7 +37,7 @@ def execute(asked: Asked, folder: RunFolder, cfg: Plain, result: Plain) -> int:
     if not os.access(folder.path, os.W_OK):
         raise UserError(f"{folder.path} is not writable, and what is found is written there")
     place, name = ("export", export.FILES[asked.export]) if asked.export else ("evaluations", asked.name)
-    temperature = result["metrics"]["test"]["temperature"]
+    temperature = result["metrics"]["test"].get("temperature")
     notes = elsewhere(on, result["run"])
     if cfg["trainer"]["precision"] == "bf16-mixed" and not machine.has_bfloat16(device):
         notes.append(machine.EMULATED)

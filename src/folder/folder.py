@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config.errors import UserError
+from ..metrics.columns import Family, family_of
 from ..names import called
 from ..system.files import DamagedError, read_yaml, synced, write_json, write_yaml
 from . import debugging
@@ -81,6 +82,14 @@ class RunFolder:
         except DamagedError as error:
             raise UserError(f"{error}; {ANEW}") from None
 
+    def measured(self, result: Plain) -> Family:
+        """What the run measures whose result.json says ``result``. Raises UserError if it does not say."""
+        try:
+            return family_of(result.get("family"))
+        except ValueError as error:
+            why = f"{self.result} does not say what is measured ({error})"
+            raise UserError(f"{why}: damaged, or written by another version of xent") from None
+
     def write_result(self, result: Plain) -> None:
         """Write result.json, with the checksums of itself and of the files that it describes."""
         paths = self._tested() if result["status"] == "finished" else []
@@ -131,9 +140,9 @@ class RunFolder:
             retry = " retry_failed=true" if status == "failed" else ""
             raise UserError(f"{self.path} is {status}: finish it first, {called('train')} resume={self.path}{retry}")
         lacking = [key for key in TESTED_WITH if key not in config]
-        if lacking or "temperature" not in result.get("metrics", {}).get("test", {}):
-            what = f"{self.config} has no {lacking[0]}" if lacking else f"{self.result} has no temperature"
-            raise UserError(f"{what}: damaged, or written by another version of xent")
+        if lacking:
+            raise UserError(f"{self.config} has no {lacking[0]}: damaged, or written by another version of xent")
+        self.measured(result)
         return config, result
 
     def write_config(self, config: Plain) -> None:

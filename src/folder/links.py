@@ -3,16 +3,18 @@
 python -m src.folder.links FOLDER PORT    prints how to start TensorBoard there, and the address
 """
 
+import contextlib
 import json
-import re
 import shlex
 import sys
 from pathlib import Path
 from urllib.parse import urlencode
 
+from ..metrics.columns import CLASSIFICATION, Family, family_of
+from ..system.files import DamagedError
+from .sums import read_sealed
+
 PORT = 6006  # TensorBoard's own
-IMAGES = ("val/nll", "val/accuracy", "val/ece", "val/brier")
-LANGUAGE = ("val/nll", "val/bits_per_char", "val/perplexity", "val/ece")
 # TensorBoard calls a run by its path below the folder that it reads, and that folder itself ".".
 RUNS = r"^(?!debug/)(.*/)?(seed\d+|\.)$"
 # One colour for each <loss and changes>, whatever the seed, the hash of the identity and the folders above; the hash
@@ -24,9 +26,9 @@ def tensorboard_link(folder: Path, port: int = PORT) -> str:
     """The address of a TensorBoard that reads ``folder``: all runs, those of an ablation, or those of a loss.
 
     It opens the Time Series on pinned validation scores, without smoothing, with one colour for each loss and its
-    parameters. The scores are those of text if the first run in the folder is on text.
+    parameters. The scores are those of the first run in the folder, or a classifier's while there is none.
     """
-    pins = [{"plugin": "scalars", "tag": tag} for tag in (LANGUAGE if is_on_text(folder) else IMAGES)]
+    pins = [{"plugin": "scalars", "tag": f"val/{name}"} for name in family_below(folder).charts]
     query = {
         "pinnedCards": json.dumps(pins, separators=(",", ":")),
         "runFilter": RUNS,
@@ -36,15 +38,13 @@ def tensorboard_link(folder: Path, port: int = PORT) -> str:
     return f"http://localhost:{port}/?{urlencode(query)}#timeseries"
 
 
-def is_on_text(folder: Path) -> bool:
-    """Whether the first run that is found in a folder is on text."""
-    try:
-        config = next(folder.glob("**/config.yaml"), None)
-        return config is not None and bool(
-            re.search("^  kind: text$", config.read_text(errors="replace"), re.MULTILINE)
-        )
-    except OSError:
-        return False
+def family_below(folder: Path) -> Family:
+    """What the first run measures that is found in a folder and says so; what a classifier does if there is none."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob("**/result.json"):
+            with contextlib.suppress(OSError, ValueError, DamagedError):
+                return family_of(read_sealed(path).get("family"))
+    return CLASSIFICATION
 
 
 def how_to_look(folder: Path, port: int = PORT) -> str:

@@ -5,25 +5,23 @@ from pathlib import Path
 from typing import Any
 
 from ..config.errors import printable
+from ..folder.folder import RunFolder
 from ..folder.links import how_to_look
+from ..metrics.columns import Family
 
 Plain = dict[str, Any]
 
-UNITS = {"nll": "nats", "bits": "bits", "bits_per_char": "bits"}
 
+def side_by_side(splits: Mapping[str, Plain], family: Family) -> str:
+    """Metrics in two columns, title -> name -> value, with their units; the first says which metrics.
 
-def table(result: dict[str, Any]) -> str:
-    """Test and validation metrics side by side; — where a loss gives no probabilities."""
-    return side_by_side({"test": result["metrics"]["test"], "validation": result["metrics"]["val"]})
-
-
-def side_by_side(columns: Mapping[str, Plain]) -> str:
-    """Metrics in two columns, title -> name -> value; the first says which metrics."""
-    first, *rest = columns.values()
-    lines = ["{:20}{:>12}{:>14}".format("", *columns)]
+    What a run does not have, as the nll of a loss without probabilities, is —.
+    """
+    first, *rest = splits.values()
+    lines = ["{:20}{:>12}{:>14}".format("", *splits)]
     for name in first:
-        cells = (_cell(column[name]) if name in column else "" for column in (first, *rest))
-        lines.append("{:20}{:>12}{:>14}  {}".format(name, *cells, UNITS.get(name, "")).rstrip())
+        cells = (_cell(split[name]) if name in split else "" for split in (first, *rest))
+        lines.append("{:20}{:>12}{:>14}  {}".format(name, *cells, family.column(name).unit).rstrip())
     return "\n".join(lines)
 
 
@@ -42,7 +40,9 @@ def _cell(value: float | None) -> str:
 
 def ending(folder: Path, result: dict[str, Any], logger: str | Sequence[str]) -> str:
     """The table, the run's folder, and how to look at its curves beside those of its family."""
-    lines = ["", table(result), "", *(f"note: {note}" for note in result["notes"]), f"run folder: {folder}"]
+    splits = {"test": result["metrics"]["test"], "validation": result["metrics"]["val"]}
+    table = side_by_side(splits, RunFolder(folder).measured(result))
+    lines = ["", table, "", *(f"note: {note}" for note in result["notes"]), f"run folder: {folder}"]
     if "tensorboard" in logger:
         lines.append(how_to_look(folder.parents[1]))
     return printable("\n".join(lines))

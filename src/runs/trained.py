@@ -125,7 +125,7 @@ def load(
     config, result = folder.read_finished()
     named = [own] if isinstance(own, type | str) else own
     trust.name(name if isinstance(name, str) else f"{name.__module__}.{name.__qualname__}" for name in named)
-    temperature = result["metrics"]["test"]["temperature"]
+    temperature = result["metrics"]["test"].get("temperature")
     if temperature is not None and not (isinstance(temperature, float) and temperature > 0):
         raise UserError(f"{folder.result}: the temperature is damaged: {temperature!r:.50}")
     return Trained(rebuild(folder.path), temperature, config).to(device)

@@ -17,7 +17,7 @@ from typing import IO, Any
 from .. import checks
 from ..config.errors import UserError
 from .jobs import Job
-from .outcome import Outcome, judge
+from .outcome import Outcome, outcome_of
 from .screen import Screen, duration, scores
 from .start import Process, Warm
 
@@ -154,7 +154,7 @@ class Processes:
             status = child.process.returncode
             if self.signum is not None and status in (-self.signum, 128 + self.signum):
                 return Outcome("interrupted", "stopped by a signal")
-            return judge(child.job, status, child.last_words() if status else "")
+            return outcome_of(child.job, status, child.last_words() if status else "")
 
     def _lines(self, ended: int, total: int) -> list[str]:
         now = time.monotonic()

@@ -8,6 +8,7 @@ from typing import Any
 from ..config.errors import UserError
 from ..folder.folder import BUSY, RunFolder, family
 from ..folder.identity import identity
+from ..metrics.columns import Family
 from ..system.files import sha256_of
 from .jobs import Job
 
@@ -26,10 +27,14 @@ class Outcome:
     reason: str = ""
     folder: Path | None = None
     result: Plain = field(default_factory=dict)
+    family: Family | None = None  # what a finished run measures
 
     @property
-    def test(self) -> Plain:
-        return self.result["metrics"]["test"] if self.state == "finished" else {}
+    def shown(self) -> dict[str, float | None]:
+        """Name -> value of the few test metrics that a line has room for; {} if it is not finished."""
+        if self.family is None:
+            return {}
+        return {name: self.result["metrics"]["test"].get(name) for name in self.family.shown}
 
 
 def find(job: Job) -> RunFolder | None:
@@ -84,19 +89,20 @@ def hash_of_teacher(teacher: str | None) -> str | None:
     return sha256_of(weights) if weights and weights.is_file() else None
 
 
-def judge(job: Job, status: int, reason: str) -> Outcome:
+def outcome_of(job: Job, status: int, reason: str) -> Outcome:
     """How a job ended that ran just now, with this exit status; ``reason`` is what it said at its end."""
     try:
         run = find(job)
         result = run.read_result() if run else {}
+        told = result.get("status")
+        measured = run.measured(result) if run and told == "finished" else None
     except UserError as error:
         return Outcome("failed", str(error))
     folder = run.path if run else None
-    told = result.get("status")
     if status == 2 and reason.endswith(BUSY):
         return Outcome("elsewhere", reason, folder, result)
     if told == "finished" and status == 0:
-        return Outcome("finished", "", folder, result)
+        return Outcome("finished", "", folder, result, measured)
     if told == "interrupted" and status in (130, 143):
         return Outcome("interrupted", "stopped by a signal", folder, result)
     if told == "failed" and status == 1:
@@ -116,4 +122,4 @@ def left(job: Job, reason: str) -> Outcome:
         return Outcome("failed", str(error))
     if told not in ("finished", "interrupted", "failed"):
         return Outcome("failed", reason, run.path if run else None)
-    return judge(job, {"finished": 0, "interrupted": 143, "failed": 1}[told], reason)
+    return outcome_of(job, {"finished": 0, "interrupted": 143, "failed": 1}[told], reason)

@@ -19,7 +19,7 @@ from ..names import called
 from ..system.lifetime import lead_here
 from .jobs import Job, as_typed, jobs_of
 from .launch import Processes, config_flags
-from .outcome import Outcome, judge, left
+from .outcome import Outcome, left, outcome_of
 from .sweep import sweep
 
 SAID_ELSEWHERE = ("hydra.mode=", "hydra.searchpath=")  # by -m or ablation=, and by config_flags
@@ -70,7 +70,8 @@ def outcome(job: Job, end: JobReturn) -> Outcome:
     value = end._return_value  # the property prints, and raises
     if isinstance(value, Outcome):
         return value
-    return judge(job, value, "") if end.status == JobStatus.COMPLETED else judge(job, 2, message(value)[0])
+    completed = end.status == JobStatus.COMPLETED
+    return outcome_of(job, value, "") if completed else outcome_of(job, 2, message(value)[0])
 
 
 class ProcessesLauncher(Launcher):

@@ -59,8 +59,8 @@ def duration(seconds: float) -> str:
 
 
 def scores(outcome: Outcome) -> str:
-    """The test's accuracy and nll; — where a loss gives no probabilities."""
-    return "  ".join(f"{name} {number(outcome.test.get(name))}" for name in ("accuracy", "nll"))
+    """The few test metrics that its family shows; — for what the run does not have."""
+    return "  ".join(f"{name} {number(value)}" for name, value in outcome.shown.items())
 
 
 def number(value: float | None) -> str:
@@ -68,16 +68,18 @@ def number(value: float | None) -> str:
 
 
 def table(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:
-    """Test accuracy and nll of each label (and learning rate), as means over the seeds that are finished."""
+    """The shown test metrics of each label (and learning rate), as means over the seeds that are finished."""
     groups: dict[str, list[Outcome]] = {}
     for job, outcome in zip(jobs, outcomes, strict=True):
         groups.setdefault(job.row, []).append(outcome)
     width = max(map(len, groups))
-    lines = [f"{'':{width}}  {'runs':>7}{'accuracy':>11}{'nll':>10}   (test, means over seeds)"]
-    for name, group in groups.items():
+    metrics = {name: max(10, len(name) + 3) for outcome in outcomes for name in outcome.shown}  # -> width
+    heads = "".join(f"{name:>{wide}}" for name, wide in metrics.items())
+    lines = [f"{'':{width}}  {'runs':>7}{heads}" + ("   (test, means over seeds)" if metrics else "")]
+    for label, group in groups.items():
         done = [outcome for outcome in group if outcome.state == "finished"]
-        cells = [mean([outcome.test.get(metric) for outcome in done]) for metric in ("accuracy", "nll")]
-        lines.append(f"{name:{width}}  {f'{len(done)}/{len(group)}':>7}{cells[0]:>11}{cells[1]:>10}")
+        cells = (f"{mean([outcome.shown.get(name) for outcome in done]):>{wide}}" for name, wide in metrics.items())
+        lines.append(f"{label:{width}}  {f'{len(done)}/{len(group)}':>7}{''.join(cells)}")
     return "\n".join(lines)
 
 

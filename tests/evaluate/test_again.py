@@ -86,7 +86,11 @@ FOLDERS: list[tuple[str, Callable[[Path], object], str]] = [
     ("failed", status("failed"), "is failed: finish it first, python train.py resume=.* retry_failed=true"),
     ("no result", lambda run: (run / "result.json").unlink(), "is not started"),
     ("half a result", lambda run: (run / "result.json").write_text('{"status"'), "result.json is damaged"),
-    ("old result", lambda run: (run / "result.json").write_text('{"status": "finished"}'), "has no temperature"),
+    (
+        "old result",
+        lambda run: (run / "result.json").write_text('{"status": "finished"}'),
+        "not say what is measured",
+    ),
     ("no config", lambda run: (run / "config.yaml").unlink(), "is no run's folder"),
     ("old config", lambda run: (run / "config.yaml").write_text("choices: {}"), "has no data: damaged, or written by"),
     ("no weights", lambda run: (run / "weights.safetensors").unlink(), "has no weights.safetensors"),

@@ -7,7 +7,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from src.folder.folder import RunFolder
 from src.folder.links import how_to_look, tensorboard_link
+from src.metrics.columns import CLASSIFICATION, LANGUAGE, Column, Family
 
 
 def query(folder: Path) -> dict[str, str]:
@@ -39,19 +41,38 @@ def test_only_results_are_shown(name: str, tmp_path: Path) -> None:
     assert not re.search(query(tmp_path)["runFilter"], name, re.IGNORECASE)
 
 
-@pytest.mark.parametrize(("kind", "second"), [("image", "val/accuracy"), ("text", "val/bits_per_char")])
-def test_the_scores_of_the_kind_of_data_are_pinned(kind: str, second: str, tmp_path: Path) -> None:
-    run = tmp_path / "family/ce-4df5977d/seed0"
-    run.mkdir(parents=True)
-    (run / "config.yaml").write_text(f"choices: {{}}\nfacts:\n  kind: {kind}\n")
-    pins = json.loads(query(tmp_path)["pinnedCards"])
-    assert [pin["tag"] for pin in pins][:2] == ["val/nll", second]
+OWN = Family("own", (Column("crps"), Column("rmse")), ("crps",), "crps", shown=("crps",), charts=("rmse", "crps"))
+
+
+def pinned(folder: Path) -> list[str]:
+    pins = json.loads(query(folder)["pinnedCards"])
     assert {pin["plugin"] for pin in pins} == {"scalars"}
+    return [pin["tag"] for pin in pins]
+
+
+@pytest.mark.parametrize("family", [CLASSIFICATION, LANGUAGE, OWN], ids=lambda family: family.name)
+def test_the_charts_of_what_the_runs_measure_are_pinned(family: Family, tmp_path: Path) -> None:
+    """Also while the first of them still trains."""
+    run = tmp_path / "some/ce-4df5977d/seed0"
+    run.mkdir(parents=True)
+    RunFolder(run).write_result({"status": "running", "family": family.plain()})
+    assert pinned(tmp_path) == [f"val/{name}" for name in family.charts]
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "no JSON", '{"family": {"name": "x"}}', '{"family": 3}'])
+def test_what_says_nothing_is_passed_over(content: str, tmp_path: Path) -> None:
+    for i in range(3):
+        (tmp_path / f"a{i}").mkdir()
+        (tmp_path / f"a{i}/result.json").write_text(content)
+    assert pinned(tmp_path) == ["val/nll", "val/accuracy", "val/ece", "val/brier"]
+    (tmp_path / "b").mkdir()
+    RunFolder(tmp_path / "b").write_result({"status": "running", "family": OWN.plain()})
+    assert pinned(tmp_path) == ["val/rmse", "val/crps"]
 
 
 def test_how_to_look_can_be_pasted(tmp_path: Path) -> None:
     """A damaged folder must not keep a run from telling its end."""
-    (tmp_path / "my runs" / "config.yaml").mkdir(parents=True)
+    (tmp_path / "my runs" / "result.json").mkdir(parents=True)
     start, link = how_to_look(tmp_path / "my runs", 6007).splitlines()
     assert start.endswith(f"tensorboard --logdir '{tmp_path}/my runs' --port 6007")
     assert re.fullmatch(r"then open: +http://localhost:6007/[\w?=%&.+*#-]+#timeseries", link)

@@ -13,9 +13,10 @@ import time
 from typing import Any
 
 from src.folder.folder import RunFolder
+from src.metrics.columns import CLASSIFICATION
 from tests.sweep.composing import Composed, pass_gate, stand_in
 
-METRICS = {"test": {"accuracy": 0.5, "nll": 1.0}}
+MEASURED = {"family": CLASSIFICATION.plain(), "metrics": {"test": {"accuracy": 0.5, "nll": 1.0}}}
 
 
 def run(folder: RunFolder, asked: Composed) -> int:
@@ -36,7 +37,7 @@ def run(folder: RunFolder, asked: Composed) -> int:
         folder.write_result({"status": "failed", "error": "NonFiniteError: became nan"})
         return 1
     if loss != "mmce":
-        folder.write_result({"status": "finished", "metrics": METRICS})
+        folder.write_result({"status": "finished"} | MEASURED)
     return 0
 
 

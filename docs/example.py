@@ -34,7 +34,7 @@ def main() -> None:
     save(sharp(forest_of(comparison)), OUT / "forest.png")
     for name in ("nll", "ece"):
         known = {label: own[f"val/{name}"] for label, own in curves.items()}
-        save(learning_curves(known, name, look_of), OUT / f"{name}.png")
+        save(learning_curves(known, comparison.section.family.column(name), look_of), OUT / f"{name}.png")
     save(pooled_grid(comparison.groups, comparison.section.title), OUT / "reliability.png")
     made = f"\n`python train.py ablation=mnist_losses`, then `python report.py {sys.argv[1]}`: its report.md, and\n"
     pictures = "".join(f"\n![{caption}]({name}.png)\n" for name, caption in PICTURES.items())

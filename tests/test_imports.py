@@ -93,7 +93,7 @@ RULES = {
     "report": {
         *("numpy", "scipy", "matplotlib", "PIL", "yaml", "jinja2", "markupsafe", "tensorboard"),
         *("src.checks", "src.config.errors", "src.figures", "src.folder", "src.names", "src.package", "src.report"),
-        "src.system.files",
+        *("src.metrics.columns", "src.system.files"),
     },
     "tune": {
         *("hydra", "omegaconf", "optuna", "sqlalchemy"),

@@ -33,6 +33,7 @@ from .style import (
 
 Bins = Mapping[str, Sequence[Any]]  # result.json's: count, and confidence and accuracy (means, null where empty)
 Array = npt.NDArray[Any]
+POOLED = "ece, pooled"  # over seeds: less than the mean of the seeds' ece, as chance gaps of different seeds cancel
 
 ACCURACY: dict[str, Any] = {"facecolor": "#A6CEE8", "edgecolor": BLUE, "linewidth": 0.8}
 OVER: dict[str, Any] = {"facecolor": "none", "edgecolor": VERMILION, "linewidth": 0.8, "hatch": "/////"}

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-NAME = re.compile(r"[\w.@+-]+")  # part of a tag ("val/nll"), a heading, a line of a terminal
+NAME = re.compile(r"[\w.@+-]{1,40}", re.ASCII)  # part of a tag ("val/nll"), a heading, a line of a terminal
+WORDS = 60  # characters of a unit or a phrase
+LARGEST = 1e30  # of the numbers that describe a column
 Kind = TypeVar("Kind", "Column", "Family")
 
 
@@ -24,8 +26,9 @@ class Column:
     ``unit``: what the terminal writes behind it. ``phrase``: (verb, better, worse), in which a report's first sentences
     speak of it; None if they do not. ``after``: the column of which this is the value after temperature scaling.
     It is ``factor`` times the mean of ``source`` over seeds, and e raised to that if ``exponential``: then differences
-    are ratios. ``low`` and ``high`` bound it. ``share``: of examples, 0 or 1 each. ``gap``: it is the expected
-    calibration error of two columns of predictions.npz, the confidence and whether the guess is right.
+    are ratios. ``root``: of each run it is the square root of ``source``. ``low`` and ``high`` bound it. ``share``: of
+    examples, 0 or 1 each. ``gap``: it is the expected calibration error of two columns of predictions.npz, the
+    confidence and whether the guess is right.
     """
 
     name: str
@@ -37,10 +40,22 @@ class Column:
     source: str = ""
     factor: float = 1.0
     exponential: bool = False
+    root: bool = False
     low: float = 0.0
     high: float = math.inf
     share: bool = False
     gap: tuple[str, str] | None = None
+
+    def check(self) -> None:
+        """Raise ValueError if no family can have this column."""
+        names = (self.name, self.source or self.name, self.after or self.name, *(self.gap or ()))
+        if not all(map(NAME.fullmatch, names)) or max(map(len, (self.unit, *(self.phrase or ())))) > WORDS:
+            raise ValueError(f"no column has the name {shown(self.name)} and such words")
+        if self.better not in (-1, 0, 1) or (self.judged and not self.better):
+            raise ValueError(f"no column is judged={self.judged} and better={shown(self.better)}: {self.name}")
+        ends = (abs(end) for end in (self.low, self.high) if end not in (-math.inf, math.inf))
+        if not (self.low <= self.high and 0 < abs(self.factor) < LARGEST and all(end < LARGEST for end in ends)):
+            raise ValueError(f"no column has such a factor, or such a lowest and highest value: {self.name}")
 
     @property
     def title(self) -> str:
@@ -59,7 +74,8 @@ class Family:
     ``chooses``: the first of these that a run has says, on validation, which learning rate is best and when training
     stops early. ``keeps``: best.ckpt is the one that is best in it. ``shown``: in a line of the terminal. ``charts``:
     pinned in TensorBoard and drawn in a report, on validation. ``against``: the two axes of a report's scatter.
-    ``undrawn``: measured, but no curve. A run need not have every column.
+    ``undrawn``: measured, but no curve. ``baseline``: the loss with which a report compares if nobody names another. A
+    run need not have every column.
     """
 
     name: str
@@ -70,15 +86,22 @@ class Family:
     charts: tuple[str, ...]
     against: tuple[str, str] | None = None
     undrawn: tuple[str, ...] = ()
+    baseline: str = ""
 
     def __post_init__(self) -> None:
         for column in self.columns:
-            if not NAME.fullmatch(column.name) or column.better not in (-1, 0, 1):
-                raise ValueError(f"no column has the name {column.name!r} and is better={column.better}")
+            column.check()
+        if not NAME.fullmatch(self.name) or len(self.baseline) > WORDS:
+            raise ValueError(f"no family has the name {shown(self.name)} and the baseline {shown(self.baseline)}")
+        own = [column.name for column in self.columns]
+        if len(own) > len({*own}):
+            raise ValueError(f"two columns of the family {self.name} have one name: {', '.join(sorted(own))}")
         used = {*self.chooses, self.keeps, *self.shown, *self.charts, *(self.against or ())}
-        unknown = used - {column.name for column in self.columns}
+        unknown = used - {*own}
         if unknown or not self.chooses:
-            raise ValueError(f"the family {self.name} has no column {', '.join(sorted(unknown)) or 'that chooses'}")
+            raise ValueError(
+                f"the family {self.name} has no column {shown(*sorted(unknown)) if unknown else 'that chooses'}"
+            )
 
     def column(self, name: str) -> Column:
         """The column of this name; one that is only shown, and by which nothing is better, if there is none."""
@@ -102,14 +125,17 @@ def family_of(plain: Any) -> Family:
         raise ValueError(f"no family of tasks ({error})") from error
 
 
+KINDS = {kind.__name__: get_type_hints(kind) for kind in (Column, Family)}
+
+
 def _made(kind: type[Kind], plain: Mapping[str, Any]) -> Kind:
-    kinds = get_type_hints(kind)
+    kinds = KINDS[kind.__name__]
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in {**plain}.items()
     }
     for key, value in values.items():
         if not _fits(value, kinds[key]):
-            raise ValueError(f"the {key} of a {kind.__name__.lower()} is not {value!r}")
+            raise ValueError(f"the {key} of a {kind.__name__.lower()} is not {shown(value)}")
     return kind(**values)
 
 
@@ -125,17 +151,23 @@ def _fits(value: Any, kind: Any) -> bool:
     return isinstance(value, tuple) and all(_fits(one, parts[0]) for one in value)
 
 
+def shown(*values: Any) -> str:
+    """The values as a message says them, the first characters of what is long."""
+    return ", ".join(text if len(text := repr(value)) <= WORDS else f"{text[:WORDS]}…" for value in values)
+
+
 def _changed(column: Column) -> dict[str, Any]:
     values = {one.name: getattr(column, one.name) for one in fields(column)}
     return {one.name: values[one.name] for one in fields(column) if values[one.name] != one.default}
 
 
+BINNED = ("confidence", "accuracy")  # the means of each bin of a reliability diagram, in result.json
 CALIBRATED = ("be", "better calibrated", "worse calibrated")
 ACCURACY = Column("accuracy", 1, judged=True, high=1, share=True, phrase=("be", "more accurate", "less accurate"))
 NLL = Column("nll", judged=True, unit="nats", phrase=("have", "a lower nll", "a higher nll"))
 CALIBRATION = (
     Column("brier", judged=True, high=2),
-    Column("ece", judged=True, high=1, phrase=CALIBRATED, gap=("confidence", "accuracy")),
+    Column("ece", judged=True, high=1, phrase=CALIBRATED, gap=BINNED),
     Column("classwise_ece", high=1),
     Column("overconfidence", 0, low=-1, high=1),
     Column("temperature", 0),
@@ -154,6 +186,7 @@ CLASSIFICATION = Family(
     charts=("nll", "accuracy", "ece", "brier"),
     against=("accuracy", "ece"),
     undrawn=UNDRAWN,
+    baseline="ce",
 )
 LANGUAGE = Family(
     "language",
@@ -168,5 +201,6 @@ LANGUAGE = Family(
     charts=("nll", "bits_per_char", "perplexity", "ece"),
     against=("accuracy", "ece"),
     undrawn=UNDRAWN,
+    baseline="ce",
 )
 FAMILIES = {family.name: family for family in (CLASSIFICATION, LANGUAGE)}

@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import quote
 
 from .compare import Comparison
-from .groups import Group, Section, short
+from .groups import Group, Section, short, validation
 from .read import SPEED, Run
 from .table import Shown, Table, telling
-from .words import DASH, number
+from .words import DASH, listed, number
 
 MACHINE = ("device", "threads")
 # A parameter of a loss that does nothing without a value of another.
@@ -61,14 +61,15 @@ def date(seconds: float) -> str:
 
 
 def rates(section: Section) -> Table:
-    """The learning rate of each loss, and the validation nll of those passed over; no row where all are equal."""
-    table = Table("Learning rates", ["loss", "lr", "validation nll", "tried and passed over"])
+    """The learning rate of each loss, and what those passed over had on validation; no row where all are equal."""
+    chooses = section.family.chooses
+    table = Table("Learning rates", ["loss", "lr", f"validation {''.join(chooses[:1])}", "tried and passed over"])
     if not section.passed_over and len({group.lr for group in section.groups}) == 1:
         return table
     for group in section.groups:
-        others = [other for other in section.passed_over if other.label == group.label]
-        passed = [f"{_lr(other.lr)} ({_validation(other.runs)})" for other in sorted(others, key=lambda o: o.lr or 0)]
-        cells = [group.label, _lr(group.lr), _validation(group.runs), ", ".join(passed) or DASH]
+        others = sorted((o for o in section.passed_over if o.label == group.label), key=lambda other: other.lr or 0)
+        passed = [f"{_lr(other.lr)} ({_validation(other, chooses)})" for other in others]
+        cells = [group.label, _lr(group.lr), _validation(group, chooses), ", ".join(passed) or DASH]
         table.rows.append([Shown(text) for text in cells])
     return telling(table)
 
@@ -77,14 +78,20 @@ def _lr(lr: float | None) -> str:
     return DASH if lr is None else f"{lr:g}"
 
 
-def _validation(runs: Sequence[Run]) -> str:
-    """Mean validation nll over seeds, the accuracy where there is none."""
-    done = [run for run in runs if run.status == "finished"]
-    for name in ("nll", "accuracy"):
-        known = [value for run in done if (value := run.metric("val", name)) is not None]
-        if known and len(known) == len(done):
-            return ("" if name == "nll" else "accuracy ") + number(fmean(known))
-    return "no finished run"
+def _validation(group: Group, chooses: Sequence[str]) -> str:
+    """Its mean validation value in the first metric that it has of those by which a rate is chosen."""
+    means = {name: mean for name in chooses if not math.isnan(mean := validation(group, name))}
+    if not means:
+        return "no value" if group.finished else "no finished run"
+    name, mean = next(iter(means.items()))
+    return ("" if name == chooses[0] else f"{name} ") + number(mean)
+
+
+def chosen_by(section: Section) -> str:
+    """By what the learning rates were chosen."""
+    first, *rest = section.family.chooses or ("",)
+    others = f" ({listed(rest, last='or')} if a loss has none)" if rest else ""
+    return f"Chosen on validation {first}, mean over seeds{others}, never on test."
 
 
 def cost(section: Section) -> Table:

@@ -47,6 +47,11 @@ class Gaps:
     gap: NDArray[np.float32]
     block: int
 
+    @property
+    def ece(self) -> float:
+        """Of this sample."""
+        return float(np.abs(np.bincount(self.bins, self.gap, BINS)).sum()) / len(self.gap)
+
     def deviations(self) -> tuple[Floats, Floats, int]:
         """m (bins,), d (draws, bins), and how many blocks there are."""
         member = np.arange(len(self.gap)) // self.block

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..metrics.columns import Column
 from .groups import Group, Section
 from .measure import Measurements, Span
-from .metrics import METRICS, Metric
 from .statistics import LEVEL, best, holm
 
 # At two seeds the spread between them is known to one degree of freedom: of ablations without any difference more than
@@ -42,7 +42,7 @@ class Cell:
     def significant(self) -> bool:
         return self.adjusted <= LEVEL
 
-    def word(self, metric: Metric) -> str:
+    def word(self, metric: Column) -> str:
         """What is said of the difference, as the module's docstring says; "" where nothing was tested."""
         if self.difference is None or math.isnan(self.adjusted):
             return ""
@@ -59,12 +59,13 @@ class Comparison:
     ``cells``: (label, metric's name) -> cell; none where a loss has no such metric. ``best``: metric's name -> the
     label that beats every other. ``alone``: metric's name -> the labels that share fewer than three seeds with any
     other: they neither win nor keep another from it. ``pairs``: (metric's name, one label, another) -> the first
-    minus the second. ``comparisons`` and ``pair_comparisons``: how many Holm's correction was over.
+    minus the second. ``comparisons`` and ``pair_comparisons``: how many Holm's correction was over. ``of_seeds``: the
+    metrics whose intervals are over seeds only.
     """
 
     section: Section
     baseline: Group | None
-    metrics: list[Metric]
+    metrics: list[Column]
     notes: list[str]
     cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
     best: dict[str, str] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class Comparison:
     pairs: dict[tuple[str, str, str], Span] = field(default_factory=dict)
     comparisons: int = 0
     pair_comparisons: int = 0
+    of_seeds: list[Column] = field(default_factory=list)
 
     @property
     def groups(self) -> list[Group]:
@@ -79,10 +81,10 @@ class Comparison:
         return [group for group in self.section.groups if group.finished]
 
     @property
-    def judged(self) -> list[Metric]:
+    def judged(self) -> list[Column]:
         return [metric for metric in self.metrics if metric.judged]
 
-    def ranked(self, metric: Metric) -> list[str]:
+    def ranked(self, metric: Column) -> list[str]:
         """Labels from the best mean to the worst."""
         known = [group.label for group in self.groups if (group.label, metric.name) in self.cells]
         return sorted(known, key=lambda label: -metric.better * self.cells[label, metric.name].mean.value)
@@ -92,8 +94,9 @@ def compare(section: Section, baseline: Group | None) -> Comparison:
     """Compare the groups of ``section``; ``baseline`` is one of them, or None, and comes first in every table."""
     section.groups.sort(key=lambda group: (group is not baseline, group.label))
     measured = Measurements(section.runs)
-    known = [metric for metric in METRICS if measured.known(metric)]
+    known = [metric for metric in section.family.columns if measured.known(metric)]
     result = Comparison(section, baseline, known, measured.notes)
+    result.of_seeds = [metric for metric in known if not measured.has_examples(metric)]
     for metric in known:
         spans = measured.spans(metric, [(group, None) for group in result.groups])
         for group, span in zip(result.groups, spans, strict=True):

@@ -1,16 +1,15 @@
-"""What each test example says of a metric, from predictions.npz: the metric is the mean of these numbers.
+"""What each test example says of a metric, from predictions.npz: a metric is the mean of the numbers in its column.
 
-    accuracy        is the guess right            nll     -log p_y             brier   sum_k (p_k - y_k)^2
-    overconfidence  max_k p_k - right             nll_ts, brier_ts             the same with p = softmax(log_probs / T)
-
-ECE is no such mean: of it the bins and gaps are kept (calibration.py). For text, examples are windows of consecutive
-tokens, since neighbours depend on each other: a window's number is its sum over the mean number of tokens in a window.
+An expected calibration error is no such mean: of it the bins and gaps are kept (calibration.py). For text, examples are
+windows of consecutive tokens, since neighbours depend on each other: a window's number is its sum over the mean number
+of tokens in a window.
 """
 
 import hashlib
 import io
 import math
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,53 +18,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config.errors import first_line
+from ..metrics.columns import Column, Family
 from ..system.files import DamagedError, opened
 from .calibration import BINS, Gaps
-from .metrics import BOUNDS
+from .schema import bounds
 
 LARGEST = 2**32  # bytes of the arrays
+TARGETS = "targets"
+SHARE = Column("share", high=1)
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Examples:
     """``values`` of each metric, (examples,) float32 each; ``gaps`` of each ECE; ``test_set`` names what was tested on:
-    the targets' hash."""
+    the targets' hash, and how many of them depend on each other."""
 
     values: dict[str, NDArray[np.float32]]
     gaps: dict[str, Gaps]
     test_set: str
 
 
-def read_examples(path: Path, temperature: float | None, block: int | None) -> Examples:
-    """Read predictions.npz. ``temperature``: of the ..._ts metrics; ``block``: tokens in a window, None for images.
+def read_examples(path: Path, family: Family, block: int | None) -> Examples:
+    """Read predictions.npz. ``block``: consecutive examples that depend on each other; None if none do.
 
     Raises FileNotFoundError where there is none, DamagedError where it is not what a test writes.
     """
-    arrays = read_arrays(path)
+    sources = {column.source or column.name for column in family.columns if not column.gap}
+    calibrated = {column.name: column.gap for column in family.columns if column.gap}
+    arrays = read_arrays(path, {TARGETS, *sources, *(name for pair in calibrated.values() for name in pair)})
     try:
-        values = _of_tokens(arrays) if block else _of_images(arrays, temperature)
+        test_set, count = _named(arrays[TARGETS])
+        values = {name: _column(arrays, name, count, *bounds(family.column(name))) for name in sources & arrays.keys()}
+        wanted = {name for pair in calibrated.values() for name in pair}
+        shares = {name: _column(arrays, name, count, *bounds(SHARE)) for name in wanted & arrays.keys()}
+        gaps = {
+            name: gaps_of(shares[confidence], shares[right], block or 1)
+            for name, (confidence, right) in calibrated.items()
+            if {confidence, right} <= shares.keys()
+        }
     except (ValueError, KeyError) as error:
         raise DamagedError(path, f"it has no {error}" if isinstance(error, KeyError) else str(error)) from None
-    gaps = {
-        f"ece{scaled}": gaps_of(values.pop(f"confidence{scaled}"), values["accuracy"], block or 1)
-        for scaled in ("", "_ts")
-        if f"confidence{scaled}" in values
-    }
     if block:
         values = {name: windows(value, block) for name, value in values.items()}
-    digest = hashlib.sha256(arrays["targets"].astype(np.int64).tobytes()).hexdigest()[:8]
-    return Examples({name: value.astype(np.float32) for name, value in values.items()}, gaps, digest)
+    single = {name: value.astype(np.float32) for name, value in values.items()}
+    return Examples(single, gaps, f"{test_set}/{block or 1}")
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz. Raises FileNotFoundError and DamagedError."""
+def read_arrays(path: Path, wanted: Collection[str]) -> dict[str, NDArray[Any]]:
+    """Those of the ``wanted`` arrays that an .npz has. Raises FileNotFoundError and DamagedError."""
     with opened(path) as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                if sum(member.file_size for member in archive.infolist()) > LARGEST:
+                members = [member for member in archive.infolist() if member.filename.removesuffix(".npy") in wanted]
+                if sum(member.file_size for member in members) > LARGEST:
                     raise ValueError(f"it holds more than {LARGEST:,} bytes")
-                return {member.removesuffix(".npy"): _array(archive.read(member)) for member in archive.namelist()}
+                return {member.filename.removesuffix(".npy"): _array(archive.read(member)) for member in members}
         except Exception as error:  # whatever zipfile, its decompressors and numpy make of strange bytes
             raise DamagedError(path, first_line(error)) from None
 
@@ -81,70 +89,23 @@ def _array(content: bytes) -> NDArray[Any]:
     return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _column(arrays: dict[str, NDArray[Any]], name: str, low: float, high: float, like: str = "targets") -> Floats:
+def _named(targets: NDArray[Any]) -> tuple[str, int]:
+    """A name of the targets' values, whatever type they are stored in, and how many there are. Raises ValueError."""
+    if targets.dtype.kind not in "fiub" or not targets.ndim or not len(targets):
+        raise ValueError(f"{TARGETS} is no list of numbers")
+    exact = np.ascontiguousarray(targets, np.float64 if targets.dtype.kind == "f" else np.int64)
+    return hashlib.sha256(repr(exact.shape).encode() + exact.tobytes()).hexdigest()[:8], len(targets)
+
+
+def _column(arrays: dict[str, NDArray[Any]], name: str, count: int, low: float, high: float) -> Floats:
     """A number for each example, within bounds. Raises KeyError and ValueError."""
     values = arrays[name]
-    if values.dtype.kind not in "fiub" or values.ndim != 1 or len(values) != len(arrays[like]) or not len(values):
+    if values.dtype.kind not in "fiub" or values.shape != (count,):
         raise ValueError(f"{name} is no list of a number for each example")
     values = values.astype(np.float64)
     if not ((values >= low) & (values <= high)).all():
         raise ValueError(f"{name} has numbers that are not from {low:g} to {high:g}")
     return values
-
-
-def _table(arrays: dict[str, NDArray[Any]], name: str) -> tuple[Floats, NDArray[np.int64]]:
-    """A number for each example and class, and the classes (targets). Raises KeyError and ValueError."""
-    values = arrays[name]
-    if values.dtype.kind != "f" or values.ndim != 2 or not values.shape[1] or np.isnan(values).any():
-        raise ValueError(f"{name} is no table of a number for each example and class")
-    targets = _column(arrays, "targets", 0, values.shape[1] - 1, like=name).astype(np.int64)
-    return values.astype(np.float64), targets
-
-
-def _of_images(arrays: dict[str, NDArray[Any]], temperature: float | None) -> dict[str, Floats]:
-    if "log_probs" not in arrays:
-        scores, targets = _table(arrays, "scores")
-        return {"accuracy": (scores.argmax(1) == targets).astype(float)}
-    log_probs, targets = _table(arrays, "log_probs")
-    if not np.allclose(np.exp(log_probs).sum(1), 1, atol=1e-3):
-        raise ValueError("log_probs has rows whose probabilities do not add up to 1")
-    values = _scores(log_probs, targets)
-    if temperature:
-        cooled = log_probs / temperature
-        cooled -= cooled.max(1, keepdims=True)
-        cooled -= np.log(np.exp(cooled).sum(1, keepdims=True))
-        tempered = _scores(cooled, targets)
-        values |= {f"{name}_ts": tempered[name] for name in ("nll", "brier", "confidence")}
-    return values
-
-
-def _scores(log_probs: Floats, targets: NDArray[np.int64]) -> dict[str, Floats]:
-    p = np.exp(log_probs)
-    rows = np.arange(len(targets))
-    guess = log_probs.argmax(1)
-    right = (guess == targets).astype(float)
-    brier = (p**2).sum(1) - 2 * p[rows, targets] + 1
-    nll, confidence = -log_probs[rows, targets], p[rows, guess]
-    return {
-        "accuracy": right,
-        "nll": nll,
-        "brier": brier,
-        "overconfidence": confidence - right,
-        "confidence": confidence,
-    }
-
-
-def _of_tokens(arrays: dict[str, NDArray[Any]]) -> dict[str, Floats]:
-    _column(arrays, "targets", 0, math.inf)
-    right = _column(arrays, "accuracy", 0, 1)
-    if "nll" not in arrays:
-        return {"accuracy": right}
-    values = {
-        name: _column(arrays, name, *BOUNDS.get(name, BOUNDS["ece"]))
-        for name in ("nll", "brier", "confidence", "nll_ts", "brier_ts", "confidence_ts")
-        if name in arrays or not name.endswith("_ts")
-    }
-    return {"accuracy": right, "overconfidence": values["confidence"] - right, **values}
 
 
 def gaps_of(confidence: Floats, right: Floats, block: int) -> Gaps:

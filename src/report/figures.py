@@ -1,4 +1,4 @@
-"""The report's figures: accuracy against ece, learning curves, reliability diagrams; small enough for a phone."""
+"""The report's figures: two metrics against each other, curves, reliability diagrams; small enough for a phone."""
 
 import base64
 import io
@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from ..figures.diagrams import Bins, reliability_axes, reliability_grid, reliability_legend
+from ..figures.diagrams import POOLED, Bins, reliability_axes, reliability_grid, reliability_legend
 from ..figures.style import CYCLE, canvas, fitted, numbers, styled
+from ..metrics.columns import BINNED, Column
 from .compare import Comparison
 from .groups import Group
 from .read import SPEED
 
-POOLED = "ece, pooled"  # less than the mean of the seeds' ece: chance gaps of different seeds cancel
 MOST = 21  # losses in one figure: seven colours by three dashes
 Looks = Mapping[str, dict[str, Any]]
 DASHES, MARKERS = ("-", "--", ":"), "os^Dv*P"
@@ -58,26 +58,30 @@ def looks(labels: Sequence[str]) -> Looks:
 
 
 @styled
-def scatter(comparison: Comparison, labels: Sequence[str], look_of: Looks) -> Figure:
-    """Test accuracy against test ece, means with 95 % intervals."""
+def scatter(comparison: Comparison, x: Column, y: Column, labels: Sequence[str], look_of: Looks) -> Figure:
+    """One metric of the test to the right and another upwards, means with 95 % intervals."""
     figure = canvas(3.9, 3.3 + 0.17 * ((len(labels) + 1) // 2))
     axes = figure.subplots()
     for label in labels:
         look = look_of[label]
-        x, y = (comparison.cells[label, name].mean for name in ("accuracy", "ece"))
-        errors = [[[s.value - s.low], [s.high - s.value]] for s in (x, y)]
+        at, up = (comparison.cells[label, column.name].mean for column in (x, y))
+        errors = [[[s.value - s.low], [s.high - s.value]] for s in (at, up)]
         shown = [np.nan_to_num(error) for error in errors]
-        style = {**look, "linestyle": "none"}
-        axes.errorbar(x.value, y.value, shown[1], shown[0], capsize=2, markersize=6, linewidth=1, label=label, **style)
-    axes.set(xlabel="test accuracy (right is better)", ylabel="test ece (down is better)")
+        style = {**look, "linestyle": "none", "linewidth": 1, "capsize": 2, "markersize": 6}
+        axes.errorbar(at.value, up.value, shown[1], shown[0], label=label, **style)
+    axes.set(xlabel=f"test {x.name}{_better(x, 'left', 'right')}", ylabel=f"test {y.name}{_better(y, 'down', 'up')}")
     axes.xaxis.set_major_locator(MaxNLocator(5))
     _legend(figure, axes)
     return figure
 
 
+def _better(column: Column, less: str, more: str) -> str:
+    return f" ({more if column.better > 0 else less} is better)" if column.better else ""
+
+
 @styled
 def learning_curves(
-    curves: Mapping[str, Curve], name: str, look_of: Looks, *, split: str = "validation", along: str = "step"
+    curves: Mapping[str, Curve], column: Column, look_of: Looks, *, split: str = "validation", along: str = "step"
 ) -> Figure:
     """A metric of a ``split`` by step, or ``along`` something else: label -> curve."""
     figure = canvas(3.9, 2.6 + 0.17 * ((len(curves) + 1) // 2))
@@ -90,16 +94,12 @@ def learning_curves(
         axes.fill_between(curve.steps, curve.low, curve.high, color=look["color"], alpha=0.15, linewidth=0)
     positive = [value for curve in curves.values() for value in curve.low if value > 0]
     highest = max(value for curve in curves.values() for value in curve.high)
-    if (
-        name != "accuracy"
-        and len(positive) == sum(len(c.low) for c in curves.values())
-        and highest > 10 * min(positive)
-    ):
+    if not column.share and len(positive) == sum(len(c.low) for c in curves.values()) and highest > 10 * min(positive):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
-    axes.set(xlabel=along, ylabel=f"{split} {name}")
+    axes.set(xlabel=along, ylabel=f"{split} {column.name}")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     _legend(figure, axes)
     return figure
@@ -119,7 +119,7 @@ def pooled(group: Group, name: str = "test") -> Bins | None:
     counts = np.array([table["count"] for table in tables], np.float64)
     total = counts.sum(0)
     pool: dict[str, list[Any]] = {"count": total.astype(int).tolist()}
-    for key in ("confidence", "accuracy"):
+    for key in BINNED:
         sums = (counts * np.nan_to_num(np.array([numbers(table[key]) for table in tables]))).sum(0)
         pool[key] = [s / n if n else None for s, n in zip(sums.tolist(), total.tolist(), strict=True)]
     return pool

@@ -4,9 +4,9 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from ..metrics.columns import Column
 from .compare import BETTER, LEAST_SEEDS, PERHAPS, SAME, WORSE, Cell, Comparison
 from .measure import Span
-from .metrics import Metric
 from .read import Run
 from .remarks import MOST, remarks
 from .words import decimals, difference, interval, listed, mean, number
@@ -39,25 +39,6 @@ def findings(comparison: Comparison, lost: Sequence[Run] = ()) -> list[Finding]:
     return [*_answers(comparison), *(Finding(text, remark=True) for text in remarks(comparison, lost))]
 
 
-def rule(comparison: Comparison) -> str:
-    """How intervals and words go together: said once in a report."""
-    text = "Each 95 % interval is of one number by itself, over training seeds and test examples."
-    if any(metric.name == "ece" for metric in comparison.metrics):
-        text += " ece is corrected for chance, and at least 0; that of TensorBoard is not."
-    if comparison.baseline is None or not comparison.comparisons:
-        return text
-    name, tests = comparison.baseline.label, comparison.comparisons
-    judged = listed([metric.name for metric in comparison.judged])
-    corrected = f"Holm's correction over the {tests} comparisons with {name} ({judged})"
-    if tests == 1:
-        return f"{text} “better” and “worse” than {name}: it excludes 0."
-    return (
-        f"{text} “better” and “worse”: the difference to {name} is significant at 5 % after {corrected}."
-        " “perhaps”: the interval excludes 0, but not after the correction: among so many comparisons one such interval"
-        " may come by chance."
-    )
-
-
 def _answers(comparison: Comparison) -> list[Finding]:
     labels = [group.label for group in comparison.groups]
     if len(labels) < 2:
@@ -72,7 +53,7 @@ def _answers(comparison: Comparison) -> list[Finding]:
     return _each(comparison, told)
 
 
-def _no_difference(comparison: Comparison, told: Sequence[Metric]) -> Finding:
+def _no_difference(comparison: Comparison, told: Sequence[Column]) -> Finding:
     """One sentence where nothing is seen in any metric."""
     losses = {label for metric in told for label in _tested(comparison, metric)}
     ranges = [f"{m.title}{_range(comparison, m, list(_tested(comparison, m)))}" for m in told]
@@ -81,20 +62,21 @@ def _no_difference(comparison: Comparison, told: Sequence[Metric]) -> Finding:
     )
 
 
-def _each(comparison: Comparison, told: Sequence[Metric]) -> list[Finding]:
+def _each(comparison: Comparison, told: Sequence[Column]) -> list[Finding]:
     """One for each metric; one for both where all is the same after temperature scaling."""
     found: dict[str, Finding] = {}
     for metric in told:
         words, before = _tested(comparison, metric), next((m for m in told if m.name == metric.after), None)
         if not words:
             continue
-        if before and _holds(_tested(comparison, before), words) and not _best(comparison, before):
+        told_before = before is not None and before.name in found and not _best(comparison, before)
+        if before and told_before and _holds(_tested(comparison, before), words):
             text = f"{found[before.name].text[:-1]}, also after temperature scaling"
             text += f" ({_effects(comparison, metric, list(_shown(words)))})"
             name = before.name
         else:
             text, name = _differences(comparison, metric, words), metric.name
-            if before:
+            if metric.after:
                 own = (
                     text[0].lower() if text.startswith((NOBODY, PERHAPS.title())) else text[0]
                 )  # a name stays as it is
@@ -112,7 +94,7 @@ def _nobody(losses: Collection[str]) -> str:
     return f"{next(iter(losses))} is not" if len(losses) == 1 else f"{NOBODY} is"
 
 
-def _tested(comparison: Comparison, metric: Metric) -> dict[str, str]:
+def _tested(comparison: Comparison, metric: Column) -> dict[str, str]:
     """Label -> the word for its difference to the baseline, the largest difference first."""
     cells = {label: cell for label in comparison.ranked(metric) if (cell := comparison.cells[label, metric.name])}
     known = {label: (word, cell) for label, cell in cells.items() if (word := cell.word(metric))}
@@ -135,7 +117,7 @@ def _holds(before: dict[str, str], after: dict[str, str]) -> bool:
     return shown == _shown(after) and len({*shown.values()}) == 1 and {*before.values(), *after.values()} <= TOLD
 
 
-def _differences(comparison: Comparison, metric: Metric, words: dict[str, str]) -> str:
+def _differences(comparison: Comparison, metric: Column, words: dict[str, str]) -> str:
     """Who is better than the baseline, who is worse, who perhaps; the range of the intervals where nobody is."""
     assert metric.phrase is not None, "only metrics with a phrase are told"
     name, (verb, more, less) = _baseline(comparison), metric.phrase
@@ -152,11 +134,15 @@ def _differences(comparison: Comparison, metric: Metric, words: dict[str, str]) 
                 head = f"{PERHAPS} {what}" if clauses else f"{PERHAPS.title()} {what} than {name}"
                 clauses.append(f"{head}: {listed(of[word], MOST)} {effects}")
             else:
-                clauses.append(f"{listed(of[word], MOST)} {THIRD[verb][len(of[word]) > 1]} {what}{than} {effects}")
+                clauses.append(f"{listed(of[word], MOST)} {_third(verb)[len(of[word]) > 1]} {what}{than} {effects}")
     return "; ".join(clauses)
 
 
-def _effects(comparison: Comparison, metric: Metric, labels: list[str]) -> str:
+def _third(verb: str) -> tuple[str, str]:
+    return THIRD.get(verb, (f"{verb}s", verb))
+
+
+def _effects(comparison: Comparison, metric: Column, labels: list[str]) -> str:
     """ "ece differs by -0.085 ± 0.005 to -0.015 ± 0.004"."""
     effects = [difference(metric, _difference(comparison.cells[label, metric.name])) for label in labels]
     if len(effects) > 2:
@@ -164,7 +150,7 @@ def _effects(comparison: Comparison, metric: Metric, labels: list[str]) -> str:
     return f"{metric.name} {listed(effects)}"
 
 
-def _range(comparison: Comparison, metric: Metric, labels: Sequence[str]) -> str:
+def _range(comparison: Comparison, metric: Column, labels: Sequence[str]) -> str:
     """Between what all intervals lie; "" if there are none."""
     spans = [_difference(comparison.cells[label, metric.name]) for label in labels]
     ends = [end for span in spans for end in (span.low, span.high) if math.isfinite(end)]
@@ -175,7 +161,7 @@ def _range(comparison: Comparison, metric: Metric, labels: Sequence[str]) -> str
     return f" ({'all intervals' if len(spans) > 1 else 'the interval'} from {low} to +{high})"
 
 
-def _best(comparison: Comparison, metric: Metric) -> str:
+def _best(comparison: Comparison, metric: Column) -> str:
     """That one loss beats every other; where there are two, the difference to the baseline has said it."""
     alone, winner = comparison.alone[metric.name], comparison.best.get(metric.name)
     if winner is None or len(comparison.ranked(metric)) - len(alone) < 3:
@@ -183,7 +169,7 @@ def _best(comparison: Comparison, metric: Metric) -> str:
     return f"; {winner} beats every other loss{' that could be compared' if alone else ''}, pair by pair"
 
 
-def _among_all(comparison: Comparison, told: Sequence[Metric]) -> list[Finding]:
+def _among_all(comparison: Comparison, told: Sequence[Column]) -> list[Finding]:
     """Without a baseline that can be compared with: who beats every other."""
     found = []
     for metric in told:

@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..figures.style import BLUE, GREY, INK, VERMILION, axes_at, fitted, styled
+from ..metrics.columns import Column
 from .compare import BETTER, PERHAPS, SAME, WORSE, Comparison
-from .metrics import Metric
 from .words import difference, mean
 
 UNTESTED = "too few seeds to tell"
@@ -29,7 +29,7 @@ MARKS: dict[str, dict[str, Any]] = {
 ROW, ABOVE, BELOW = 0.27, 0.36, 0.52  # inches: a loss, a panel's title, its axis
 
 
-def panels(comparison: Comparison) -> list[Metric]:
+def panels(comparison: Comparison) -> list[Column]:
     """The metrics that the report's first sentences speak of, where a difference to the baseline is known."""
     known = {name for (_, name), cell in comparison.cells.items() if cell.difference is not None}
     return [metric for metric in comparison.judged if metric.phrase and metric.name in known]
@@ -83,7 +83,7 @@ def _mark(word: str, **more: Any) -> Line2D:
     return Line2D([], [], **{"markersize": 6, "markeredgewidth": 1.4, **MARKS[word], **more})
 
 
-def _panel(axes: Axes, comparison: Comparison, metric: Metric, rows: Sequence[str]) -> set[str]:
+def _panel(axes: Axes, comparison: Comparison, metric: Column, rows: Sequence[str]) -> set[str]:
     """Draw one metric; the words that it shows."""
     seen, ends = set(), [0.0]
     for y, label in enumerate(rows):
@@ -114,7 +114,7 @@ def _panel(axes: Axes, comparison: Comparison, metric: Metric, rows: Sequence[st
     return seen
 
 
-def _words(axes: Axes, comparison: Comparison, metric: Metric) -> None:
+def _words(axes: Axes, comparison: Comparison, metric: Column) -> None:
     """The panel's title with the baseline's value, and which side is better."""
     assert comparison.baseline is not None, "a difference is to a baseline"
     short = metric.title.replace("temperature scaling", "temp. scaling")

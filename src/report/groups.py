@@ -3,12 +3,13 @@
 import functools
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
 from ..folder.identity import NEUTRAL, same_data
+from ..metrics.columns import Family
 from .read import Run
 
 Plain = dict[str, Any]
@@ -36,12 +37,21 @@ class Group:
 
 @dataclass
 class Section:
-    """Groups on one test set with one model, their best learning rates only; ``passed_over``: the other ones."""
+    """Groups on one test set with one model, their best learning rates only; ``passed_over``: the other ones.
+
+    ``kind``: the name of their family; "" if no run said it.
+    """
 
     title: str
+    kind: str
     groups: list[Group]
     passed_over: list[Group]
     warnings: list[str] = field(default_factory=list)
+
+    @functools.cached_property
+    def family(self) -> Family:
+        """What the newest of its finished runs measures: by that all of them are compared. There must be one."""
+        return newest([*self.groups, *self.passed_over]).family
 
     @property
     def runs(self) -> list[Run]:
@@ -57,16 +67,34 @@ class Section:
 def sections_of(runs: Sequence[Run]) -> list[Section]:
     """The readable runs, by question. Runs of one ablation with one data set and model answer one question; other runs
     do if their data are the same, wherever they lie, and their model has the same keys."""
-    by_question: dict[str, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
-    for run in runs:
-        if run.config and run.status != "duplicate":
-            by_question[_question(run)][run.config["identity"]].append(run)
+    by_question: dict[tuple[str, str], dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
+    compared = [run for run in runs if run.config and run.status != "duplicate"]
+    family = _families(compared)
+    for run in compared:
+        by_question[_question(run), family[id(run)]][run.config["identity"]].append(run)
     sections = []
-    for groups in by_question.values():
-        section = _section([Group(same[0].choices["loss"], settings_of(same[0]), same) for same in groups.values()])
-        sections.append(section)
+    for (_, kind), groups in by_question.items():
+        alike = [Group(same[0].choices["loss"], settings_of(same[0]), same) for same in groups.values()]
+        sections.append(_section(kind, alike))
     _name_sections(sections)
     return sections
+
+
+def _families(runs: Sequence[Run]) -> dict[int, str]:
+    """The name of each run's family: two families are never compared. A run that did not say is counted to that of its
+    own loss, else to that of others that answer its question."""
+    names = {id(run): run.family.name for run in runs if "family" in run.result}
+    keys = {id(run): (f"{_question(run)} {run.choices['loss']}", _question(run)) for run in runs}
+    told: dict[str, str] = {}
+    for run in runs:
+        if id(run) in names:
+            told |= dict.fromkeys(keys[id(run)], names[id(run)])
+    return {i: names.get(i) or next((told[key] for key in of_run if key in told), "") for i, of_run in keys.items()}
+
+
+def newest(groups: Iterable[Group]) -> Run:
+    """The finished run that ended last. There must be one."""
+    return max((run for group in groups for run in group.finished.values()), key=lambda run: run.ended)
 
 
 def _question(run: Run) -> str:
@@ -85,7 +113,7 @@ def settings_of(run: Run) -> Plain:
     return {key: value for key, value in flat.items() if key not in NEUTRAL and not key.endswith("._target_")}
 
 
-def _section(groups: list[Group]) -> Section:
+def _section(kind: str, groups: list[Group]) -> Section:
     _label(groups)
     by_label: dict[str, list[Group]] = defaultdict(list)
     for group in groups:
@@ -104,7 +132,7 @@ def _section(groups: list[Group]) -> Section:
         passed_over += [group for group in alike if group is not best]
         if len({len(group.finished) for group in alike}) > 1:
             warnings.append(f"{label}: its learning rates do not all have the same number of finished seeds")
-    section = Section("", sorted(chosen, key=lambda group: group.label), passed_over, warnings)
+    section = Section("", kind, sorted(chosen, key=lambda group: group.label), passed_over, warnings)
     section.warnings += [*lacking(section), *differences_of_origin(section.runs)]
     return section
 
@@ -117,20 +145,24 @@ def lacking(section: Section) -> list[str]:
 
 
 def best_rate(groups: Sequence[Group]) -> Group:
-    """The learning rate with the lowest mean validation nll over seeds (highest accuracy where the loss gives no
-    probabilities); never chosen on test. A rate without a finished run is chosen only if none has one."""
+    """The learning rate that is best by its mean validation value over seeds, in the first metric that the family
+    chooses by and that any of the rates has; never chosen on test. A rate without such a mean is chosen only if none
+    has one."""
+    if not any(group.finished for group in groups):
+        return groups[0]
+    family = newest(groups).family
+    for name in family.chooses:
+        means = [validation(group, name) for group in groups]
+        known = [(group, mean) for group, mean in zip(groups, means, strict=True) if not math.isnan(mean)]
+        if known:
+            return min(known, key=lambda pair: -family.column(name).better * pair[1])[0]
+    return groups[0]
 
-    def mean(group: Group, name: str) -> float:
-        values = [run.metric("val", name) for run in group.finished.values()]
-        known = [math.nan if value is None else value for value in values] or [math.nan]
-        return fmean(known)
 
-    def rank(group: Group) -> tuple[bool, float]:
-        nll, accuracy = mean(group, "nll"), mean(group, "accuracy")
-        score = -accuracy if math.isnan(nll) else nll
-        return math.isnan(score), score
-
-    return min(groups, key=rank)
+def validation(group: Group, name: str) -> float:
+    """Mean validation value over the finished seeds; NaN if one of them has none."""
+    values = [run.metric("val", name) for run in group.finished.values()]
+    return fmean(math.nan if value is None else value for value in values) if values else math.nan
 
 
 def _label(groups: Sequence[Group]) -> None:
@@ -163,8 +195,12 @@ def _name_sections(sections: Sequence[Section]) -> None:
         choices = section.groups[0].runs[0].choices
         ablation = [str(choices["ablation"])] if choices.get("ablation") else []
         names.append(" · ".join([*ablation, choices["data"], choices["model"]]))
-    for section, name in zip(sections, names, strict=True):
-        alike = [other.groups[0].settings for other, own in zip(sections, names, strict=True) if own == name]
+    told = [*names]
+    for i, (section, name) in enumerate(zip(sections, names, strict=True)):
+        if len({other.kind for other, own in zip(sections, names, strict=True) if own == name}) > 1:
+            told[i] = f"{name} · {section.kind}"
+    for section, name in zip(sections, told, strict=True):
+        alike = [other.groups[0].settings for other, own in zip(sections, told, strict=True) if own == name]
         mine = section.groups[0].settings
         apart = [
             f"{key.rpartition('.')[2]}={short(value)}"

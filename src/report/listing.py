@@ -9,7 +9,7 @@ from . import escape
 from .read import Run, find_runs
 from .words import DASH, number
 
-HEADER = ("age", "status", "val nll", "test nll", "what", "folder")
+HEADER = ("age", "status", "metric", "val", "test", "what", "folder")
 WHAT = 24  # characters of the column "what", at most; the folder takes what is left of the line
 LEAST = 20  # of the folder
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
@@ -34,16 +34,19 @@ def listing(folders: Sequence[Path], width: int | None) -> Iterator[str]:
 
 
 def _row(run: Run, now: float) -> tuple[str, ...]:
-    nll = [_nll(run, split) for split in ("val", "test")]
     loss = run.label or (str(run.choices["loss"]) if run.config else "")
     seed = "" if run.seed is None else f" seed {run.seed}"
-    cells = (age(now - touched(run)), run.status, *nll, f"{loss}{seed}".strip() or DASH, str(run.folder))
+    cells = (age(now - touched(run)), run.status, *_measured(run), f"{loss}{seed}".strip() or DASH, str(run.folder))
     return tuple(escape.line(cell) for cell in cells)
 
 
-def _nll(run: Run, split: str) -> str:
-    value = run.metric(split, "nll") if run.status == "finished" else None
-    return DASH if value is None else number(value)
+def _measured(run: Run) -> tuple[str, str, str]:
+    """The metric by which its family chooses among runs, and its values on validation and test."""
+    if run.status != "finished" or (chosen := run.family.choice(run.result["metrics"]["val"])) is None:
+        return DASH, DASH, DASH
+    column, value = chosen
+    test = run.metric("test", column.name)
+    return column.name, number(value), DASH if test is None else number(test)
 
 
 def reason(run: Run) -> str:

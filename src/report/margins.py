@@ -4,18 +4,17 @@ import contextlib
 import itertools
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .figures import Curve
 
 EVENTS = "events.out.tfevents.{}.report"
-FIRST = ("val/accuracy", "val/nll")  # charts
 
 
-def write_margins(folder: Path, curves: Mapping[str, Mapping[str, Curve]]) -> None:
-    """Write ``folder/<label>``: label -> tag -> curve. The mean has the tag itself, so that it lies over the runs' own
-    curves; tag_low and tag_high are the lowest and the highest seed."""
+def write_margins(folder: Path, curves: Mapping[str, Mapping[str, Curve]], first: Sequence[str]) -> None:
+    """Write ``folder/<label>``: label -> tag -> curve; the tags of ``first`` are the first charts. The mean has the tag
+    itself, so that it lies over the runs' own curves; tag_low and tag_high are the lowest and the highest seed."""
     for old in folder.glob(f"*/{EVENTS.format('*')}"):  # of the last report; what else lies there is somebody's
         old.unlink()
         with contextlib.suppress(OSError):
@@ -27,10 +26,10 @@ def write_margins(folder: Path, curves: Mapping[str, Mapping[str, Curve]]) -> No
             numbered = (f"{plain}_{i}" for i in itertools.count(2))
             name = next(n for n in itertools.chain([plain], numbered) if n.lower() not in names)
             names.add(name.lower())
-            write_run(folder / name, by_tag)
+            write_run(folder / name, by_tag, first)
 
 
-def write_run(folder: Path, curves: Mapping[str, Curve]) -> None:
+def write_run(folder: Path, curves: Mapping[str, Curve], first: Sequence[str]) -> None:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.record_writer import RecordWriter
@@ -40,11 +39,8 @@ def write_run(folder: Path, curves: Mapping[str, Curve]) -> None:
     with (folder / EVENTS.format(int(now))).open("wb") as file:
         writer = RecordWriter(file)
         writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
-        writer.write(
-            Event(
-                wall_time=now, summary=layout(sorted(curves, key=lambda tag: (tag not in FIRST, tag)))
-            ).SerializeToString()
-        )
+        order = [*(tag for tag in first if tag in curves), *sorted(set(curves) - set(first))]
+        writer.write(Event(wall_time=now, summary=layout(order)).SerializeToString())
         for tag, curve in sorted(curves.items()):
             for suffix, values in (("", curve.mean), ("_low", curve.low), ("_high", curve.high)):
                 for step, value in zip(curve.steps, values, strict=True):

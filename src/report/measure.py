@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..metrics.columns import Column
 from . import calibration
 from .calibration import Level
 from .groups import Group
-from .metrics import Metric
 from .read import Run
 from .statistics import Estimate, Floats, Indices, contrast, estimate, of_share, of_two_shares, within
 
@@ -38,13 +39,18 @@ class Span:
         return replace(self, value=-self.value, low=-self.high, high=-self.low)
 
 
-ALONE = "intervals are over seeds alone, and ece, part of which is chance, is not told"
-ECES = ("ece", "ece_ts")
+ALONE = "intervals are over seeds alone, and a calibration error, part of which is chance, is not told"
 UNKNOWN = Span(math.nan, math.nan, math.nan, 0, math.nan)
 
 
 def _exp(value: float) -> float:
     return math.inf if value > 700 else math.exp(value)
+
+
+def _by_root(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What each example adds to the root of their mean, as far as that is straight: y / (2 sqrt(mean y))."""
+    mean = float(values.mean(dtype=np.float64))
+    return values / np.float32(2 * math.sqrt(mean)) if mean > 0 else np.zeros_like(values)
 
 
 class Measurements:
@@ -60,41 +66,46 @@ class Measurements:
             self.notes.append(f"the runs were not tested on the same examples: {ALONE}")
             self.examples = [None for _ in runs]
 
-    def known(self, metric: Metric) -> bool:
+    def known(self, metric: Column) -> bool:
         """Whether any run has it."""
         return any(run.metric("test", metric.name) is not None for run in self.runs) and bool(
-            np.isfinite(self.means(metric)).any() or metric.name not in ECES
+            np.isfinite(self.means(metric)).any() or not metric.gap
         )
 
     @functools.cache  # noqa: B019  lives as long as the report
-    def means(self, metric: Metric) -> Floats:
+    def means(self, metric: Column) -> Floats:
         """(runs,), NaN where a run has no such metric."""
         values = [run.metric("test", metric.source or metric.name) for run in self.runs]
-        if metric.name in ECES:  # without examples nobody can tell how much of it is chance
+        if metric.gap:  # without examples nobody can tell how much of it is chance
             known = [read is not None and metric.name in read.gaps for read in self.examples]
             values = [value if have else None for value, have in zip(values, known, strict=True)]
-        return metric.factor * np.array([math.nan if value is None else value for value in values])
+        of_runs = np.array([math.nan if value is None else value for value in values])
+        return metric.factor * (np.sqrt(of_runs.clip(min=0)) if metric.root else of_runs)
+
+    def has_examples(self, metric: Column) -> bool:
+        """Whether any run has its numbers of test examples; else its intervals are over seeds only."""
+        return metric.gap is not None or self.covariance(metric) is not None
 
     @functools.cache  # noqa: B019
-    def covariance(self, metric: Metric) -> tuple[Floats, int] | None:
+    def covariance(self, metric: Column) -> tuple[Floats, int] | None:
         """(runs, runs), NaN where a run has no numbers of examples, and how many examples; None where none has."""
         rows = [read.values.get(metric.source or metric.name) if read else None for read in self.examples]
         have = {i: row for i, row in enumerate(rows) if row is not None and len(row) > 1 and np.isfinite(row).all()}
         if not have:
             return None
-        values = np.stack(list(have.values()))
+        values = np.stack([_by_root(row) if metric.root else row for row in have.values()])
         full = np.full((len(rows), len(rows)), np.nan)
         full[np.ix_(list(have), list(have))] = metric.factor**2 * np.cov(values, dtype=np.float64)
         return full, values.shape[1]
 
-    def spans(self, metric: Metric, pairs: Sequence[tuple[Group, Group | None]]) -> list[Span]:
+    def spans(self, metric: Column, pairs: Sequence[tuple[Group, Group | None]]) -> list[Span]:
         """Of each group's mean, or of the paired difference of two on common seeds; a ratio's is its logarithm's."""
         rows = [self._rows(metric, *pair) for pair in pairs]
-        if metric.name in ECES:
+        if metric.gap:
             return [self._calibration(metric, tuple(a), tuple(b)) for a, b in rows]
         batches: dict[tuple[int, bool], list[int]] = defaultdict(list)
         for k, (a, b) in enumerate(rows):
-            batches[len(a), self._has_examples(metric, a + b)].append(k)
+            batches[len(a), self._all_have_examples(metric, a + b)].append(k)
         spans = [UNKNOWN] * len(pairs)
         for (n, with_examples), members in batches.items():
             if n:
@@ -105,7 +116,7 @@ class Measurements:
                     spans[k] = Span(value, low, high, n, p)
         return spans
 
-    def _calibration(self, metric: Metric, a: tuple[int, ...], b: tuple[int, ...]) -> Span:
+    def _calibration(self, metric: Column, a: tuple[int, ...], b: tuple[int, ...]) -> Span:
         if not a:
             return UNKNOWN
         first = self._level(metric.name, a)
@@ -119,7 +130,7 @@ class Measurements:
     def _level(self, name: str, rows: tuple[int, ...]) -> Level:
         return calibration.fit([read.gaps[name] for row in rows if (read := self.examples[row])])
 
-    def _rows(self, metric: Metric, group: Group, other: Group | None) -> tuple[list[int], list[int]]:
+    def _rows(self, metric: Column, group: Group, other: Group | None) -> tuple[list[int], list[int]]:
         """The runs of the seeds that both have, where both have the metric; the second list empty without ``other``."""
         means = self.means(metric)
         mine = {seed: i for seed, run in group.finished.items() if not math.isnan(means[i := self.index[id(run)]])}
@@ -129,11 +140,11 @@ class Measurements:
         seeds = [seed for seed in mine if seed in theirs]
         return [mine[seed] for seed in seeds], [theirs[seed] for seed in seeds]
 
-    def _has_examples(self, metric: Metric, rows: list[int]) -> bool:
+    def _all_have_examples(self, metric: Column, rows: list[int]) -> bool:
         found = self.covariance(metric)
         return found is not None and not np.isnan(found[0][rows, rows]).any()
 
-    def _estimate(self, metric: Metric, a: Indices, b: Indices | None, with_examples: bool) -> Estimate:
+    def _estimate(self, metric: Column, a: Indices, b: Indices | None, with_examples: bool) -> Estimate:
         means, found = self.means(metric), self.covariance(metric)
         with np.errstate(invalid="ignore"):  # inf - inf
             values = means[a] if b is None else means[a] - means[b]

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,20 +13,19 @@ import markupsafe
 from matplotlib.figure import Figure
 
 from ..figures.style import svg
+from ..metrics.columns import Family
 from . import about, copies, escape, figures, tables
 from .compare import Comparison
-from .findings import Finding, findings, rule
+from .findings import Finding, findings
 from .forest import forest, panels
 from .read import Run
-from .shift import SHOWN, Shifts
+from .rules import how_sure, rule, signs
+from .shift import Shifts
 from .table import Table
 from .words import unfinished
 
 Curves = Mapping[str, Mapping[str, figures.Curve]]  # label -> tag -> curve
-CURVES = {  # tag -> how its split is called, in the order of the pictures: training beside validation
-    **{"val/nll": "validation", "train/nll": "training", "val/ece": "validation"},
-    **{"val/accuracy": "validation", "train/accuracy": "training"},
-}
+SPLITS = {"val": "validation", "train": "training"}  # in the order of the pictures
 HERE = Path(__file__).resolve().parent
 SCRIPT = (HERE / "report.js").read_text(encoding="utf-8")
 
@@ -55,6 +55,8 @@ class View:
     comparison: Comparison
     findings: list[Finding]
     rule: str
+    signs: str
+    chosen_by: str
     seeds: str
     about: list[str]
     commands: list[str]
@@ -81,6 +83,8 @@ def view(comparison: Comparison, curves: Curves, lost: Sequence[Run], out: Path)
         comparison=comparison,
         findings=findings(comparison, lost),
         rule=rule(comparison),
+        signs=signs(comparison),
+        chosen_by=about.chosen_by(section),
         seeds=about.seeds(comparison),
         about=about.remarks(section.runs),
         commands=sorted({run.command for run in section.runs if run.command}),
@@ -102,17 +106,17 @@ def view(comparison: Comparison, curves: Curves, lost: Sequence[Run], out: Path)
 
 
 def pictures(comparison: Comparison, curves: Curves, shifts: Shifts) -> list[Pictures]:
-    """All figures; where there are more losses than looks, those with the best accuracy, and the baseline."""
+    """All figures; if there are more losses than looks, those with the best test and the baseline."""
     labels = _drawn(comparison)
     look_of = figures.looks(labels)
-    of = len(comparison.groups)
-    few = f" The {len(labels)} losses with the best accuracy of {of}." if len(labels) < of else ""
+    family, of = comparison.section.family, len(comparison.groups)
+    few = f" The {len(labels)} losses with the best {family.keeps} of {of}." if len(labels) < of else ""
     groups = (
         _forest(comparison, labels),
-        _learning(labels, curves, look_of),
+        _learning(family, labels, curves, look_of),
         _reliable(comparison, labels),
         _placed(comparison, labels, look_of),
-        _shifted(shifts, labels, look_of),
+        _shifted(family, shifts, labels, look_of),
     )
     return [replace(group, caption=group.caption + few) for group in groups if group.shown]
 
@@ -135,22 +139,27 @@ def _forest(comparison: Comparison, labels: Sequence[str]) -> Pictures:
 
 
 def _placed(comparison: Comparison, labels: Sequence[str], look_of: figures.Looks) -> Pictures:
-    placed = [label for label in labels if {(label, "accuracy"), (label, "ece")} <= comparison.cells.keys()]
+    family = comparison.section.family
+    if family.against is None:
+        return Pictures("", "", [])
+    x, y = (family.column(name) for name in family.against)
+    placed = [label for label in labels if {(label, x.name), (label, y.name)} <= comparison.cells.keys()]
     shown = []
     if placed:
-        shown.append(_picture(figures.scatter(comparison, placed, look_of), "test accuracy against test ece"))
-    caption = "Means over seeds with 95 % intervals. Best is bottom right."
-    return Pictures("Accuracy and calibration", caption, shown)
+        figure = figures.scatter(comparison, x, y, placed, look_of)
+        shown.append(_picture(figure, f"test {x.name} against test {y.name}"))
+    corner = f" Best is {'top' if y.better > 0 else 'bottom'} {'right' if x.better > 0 else 'left'}."
+    caption = f"Means over seeds with 95 % intervals.{corner * bool(x.better and y.better)}"
+    return Pictures(f"{y.name} against {x.name}", caption, shown)
 
 
-def _learning(labels: Sequence[str], curves: Curves, look_of: figures.Looks) -> Pictures:
+def _learning(family: Family, labels: Sequence[str], curves: Curves, look_of: figures.Looks) -> Pictures:
     shown = []
-    for tag, split in CURVES.items():
-        known = {label: curves[label][tag] for label in labels if tag in curves[label]}
+    for name, (split, said) in itertools.product(family.charts, SPLITS.items()):
+        known = {label: curves[label][tag] for label in labels if (tag := f"{split}/{name}") in curves[label]}
         if known:
-            name = tag.partition("/")[2]
-            figure = figures.learning_curves(known, name, look_of, split=split)
-            shown.append(_picture(figure, f"{split} {name} by step, a line for each loss"))
+            figure = figures.learning_curves(known, family.column(name), look_of, split=said)
+            shown.append(_picture(figure, f"{said} {name} by step, a line for each loss"))
     caption = (
         "Mean over seeds; the band reaches from the lowest seed to the highest. Training values are means over the"
         " batches since the last one, with dropout and augmentation, while the weights still move."
@@ -158,11 +167,12 @@ def _learning(labels: Sequence[str], curves: Curves, look_of: figures.Looks) -> 
     return Pictures("Learning curves", caption, shown)
 
 
-def _shifted(shifts: Shifts, labels: Sequence[str], look_of: figures.Looks) -> Pictures:
+def _shifted(family: Family, shifts: Shifts, labels: Sequence[str], look_of: figures.Looks) -> Pictures:
     shown = []
-    for name in SHOWN:
+    for name in shifts.names():
         if known := shifts.curves(name, labels):
-            figure = figures.learning_curves(known, name, look_of, split="test", along="severity (0: as it is)")
+            look: dict[str, Any] = {"split": "test", "along": "severity (0: as it is)"}
+            figure = figures.learning_curves(known, family.column(name), look_of, **look)
             shown.append(_picture(figure, f"test {name} by severity, a line for each loss"))
     caption = (
         f"On test images made worse ({', '.join(shifts.kinds)}; mean over them): mean over seeds, the band from the"
@@ -187,10 +197,10 @@ def _reliable(comparison: Comparison, labels: Sequence[str]) -> Pictures:
 
 def _drawn(comparison: Comparison) -> list[str]:
     labels = [group.label for group in comparison.groups]
-    accuracy = next((metric for metric in comparison.metrics if metric.name == "accuracy"), None)
-    if len(labels) <= figures.MOST or accuracy is None:
-        return labels[: figures.MOST]
-    wanted = comparison.ranked(accuracy)[: figures.MOST]
+    family = comparison.section.family
+    if len(labels) <= figures.MOST:
+        return labels
+    wanted = comparison.ranked(family.column(family.keeps))[: figures.MOST] or labels[: figures.MOST]
     if comparison.baseline and comparison.baseline.finished and comparison.baseline.label not in wanted:
         wanted = [*wanted[:-1], comparison.baseline.label]
     return [label for label in labels if label in wanted]
@@ -209,6 +219,7 @@ def render(template: str, views: Sequence[View], lost: Sequence[Run], out: Path,
     own = {
         # its lines stay lines
         "latex": lambda table: markupsafe.escape(copies.latex(table)),
+        "how_sure": how_sure([metric for view in views for metric in view.comparison.metrics]),
         "csv": lambda table: markupsafe.escape(copies.as_csv(table)),
         "script": markupsafe.Markup(SCRIPT),
         # nothing but this very script runs in the page

@@ -16,6 +16,7 @@ from ..config.errors import UserError, first_line
 from ..folder.debugging import debugging
 from ..folder.lock import is_held
 from ..folder.sums import check_config, check_files, read_sealed
+from ..metrics.columns import Family, family_of
 from ..system.files import DamagedError, parse_yaml, read_bytes, read_text, read_yaml
 from . import schema
 from .examples import Examples, read_examples
@@ -24,7 +25,6 @@ from .find import search
 Plain = dict[str, Any]
 Curves = dict[str, tuple[list[int], list[float]]]
 LONGEST = 2**30  # bytes of a metrics.csv
-DRAWN = ("val/", "train/nll", "train/accuracy")
 SPEED = "train/examples_per_second"
 TAG = re.compile(rb"[\w./-]+")
 
@@ -61,6 +61,11 @@ class Run:
     @property
     def tags(self) -> list[str]:
         return self.config.get("tags") or []
+
+    @functools.cached_property
+    def family(self) -> Family:
+        """What it measures. Only a run that wrote its first result has one."""
+        return family_of(self.result["family"])
 
     @property
     def choices(self) -> Plain:
@@ -152,12 +157,14 @@ def _read(folder: Path, config: Plain, values: bool) -> Run:
         return Run(folder, result["status"], note, seed, config, result)
     checked(path, schema.finished, result)
     run = Run(folder, "finished", "", seed, config, result, ended=path.stat().st_mtime)
+    checked(path, schema.metrics(run.family), result)
     if not values:
         return run
     check_files(
         result, [p for name in ("metrics.csv", "timing.csv", "predictions.npz") if (p := folder / name).exists()]
     )
-    curves = read_curves(folder / "metrics.csv", *DRAWN) | read_curves(folder / "timing.csv", SPEED)
+    drawn = ("val/", *(f"train/{name}," for name in run.family.charts))
+    curves = read_curves(folder / "metrics.csv", *drawn) | read_curves(folder / "timing.csv", SPEED)
     return replace(run, examples=_examples(run), curves=curves)
 
 
@@ -171,13 +178,14 @@ def _examples(run: Run) -> Examples | None:
     facts, path = run.config["facts"], run.folder / "predictions.npz"
     block = facts["input_shape"][0] if facts["kind"] == "text" else None
     try:
-        examples = read_examples(path, run.metric("test", "temperature"), block)
+        examples = read_examples(path, run.family, block)
     except FileNotFoundError:
         return None
-    for name in ("accuracy", "nll"):
-        told, found = run.metric("test", name), examples.values.get(name)
-        mean = math.nan if found is None else float(found.mean(dtype=np.float64))
-        if told is not None and abs(told - mean) > 0.01 * (1 + told):
+    means = {name: float(values.mean(dtype=np.float64)) for name, values in examples.values.items()}
+    means |= {name: gaps.ece for name, gaps in examples.gaps.items()}
+    for name, mean in means.items():
+        told = run.metric("test", name)
+        if told is not None and abs(told - mean) > 0.01 * (1 + abs(told)):
             raise DamagedError(path, f"its {name} is {mean:.4g}, that of result.json {told:.4g}")
     return examples
 

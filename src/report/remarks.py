@@ -36,10 +36,11 @@ def _unjudged(comparison: Comparison) -> list[str]:
     for label, names in silent.items():
         by_metrics.setdefault(tuple(names), []).append(label)
     of_probabilities = tuple(metric.name for metric in comparison.judged if not metric.share)
+    calibrated = any(metric.gap for metric in comparison.judged)
     told = []
     for lacking, labels in by_metrics.items():
         silent_all = f"give{'s' * (len(labels) == 1)} no probabilities"
-        why = silent_all if lacking == of_probabilities else "cannot be judged fully"
+        why = silent_all if calibrated and lacking == of_probabilities else "cannot be judged fully"
         told.append(f"{listed(labels, MOST)} {why}: no {listed(lacking, last='or')}")
     return told
 

@@ -8,9 +8,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..metrics.columns import BINNED, Column, Family, family_of
 from .calibration import BINS
-from .metrics import BOUNDS
 
+ROUNDING = 1e-6  # by which float32 numbers may miss their bounds, relative to bounds beyond 1
 LARGEST = 2**63  # of integers: beyond it they are no seed, size or count, and not every number type holds them
 Rule = Callable[[Any, str], None]
 
@@ -73,7 +74,8 @@ def maybe(other: Rule) -> Rule:
 def sequence(of: Rule, least: int = 0, most: int | None = None) -> Rule:
     def rule(value: Any, place: str) -> None:
         if not isinstance(value, list) or len(value) < least or (most is not None and len(value) > most):
-            raise wrong(place, "a list" + (f" of {most}" if most else f" of at least {least}" if least else ""), value)
+            size = f"{least}" if most == least else f"at most {most}" if most else f"at least {least}"
+            raise wrong(place, f"a list of {size}" if most or least else "a list", value)
         for i, item in enumerate(value):
             of(item, f"{place}[{i}]")
 
@@ -111,9 +113,7 @@ config = mapping(
         "choices": mapping(dict.fromkeys(("data", "model", "loss"), text), others=maybe(text)),
         "identity": text,
         "identity_facts": mapping({"fingerprint": maybe(text)}),
-        "facts": mapping(
-            {"kind": one_of("image", "text"), "input_shape": sequence(whole(1), 1)}, {"class_names": sequence(text, 1)}
-        ),
+        "facts": mapping({"kind": text, "input_shape": sequence(whole(1), 1)}, {"class_names": sequence(text, 1)}),
         **dict.fromkeys(("data", "model"), settings),
         "seed": whole(0),
     },
@@ -124,13 +124,37 @@ config = mapping(
     },
 )
 
-measured = mapping({}, {name: maybe(number(*bounds)) for name, bounds in BOUNDS.items()}, maybe(number(-1e30, 1e30)))
+finite = number(-1e30, 1e30)
+
+
+def family(value: Any, place: str) -> None:
+    try:
+        family_of(value)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def bounds(one: Column) -> tuple[float, float]:
+    """Of a column's values, as float32 may round them."""
+    return one.low - ROUNDING * max(1, abs(one.low)), one.high + ROUNDING * max(1, abs(one.high))
+
+
+def measured(of: Family) -> Rule:
+    """Metrics by name, each within the bounds of its column."""
+    return mapping({}, {one.name: maybe(number(*bounds(one))) for one in of.columns}, maybe(finite))
+
+
+def metrics(of: Family) -> Rule:
+    """A finished run's, on both splits."""
+    return mapping({"metrics": mapping(dict.fromkeys(("test", "val"), measured(of)))})
+
+
 means = sequence(maybe(number(0, 1)), BINS, BINS)
-bin_table = mapping({"count": sequence(whole(0), BINS, BINS), "confidence": means, "accuracy": means})
-started = mapping({"status": one_of("running", "interrupted", "failed", "finished")}, {"error": text})
+bin_table = mapping({"count": sequence(whole(0), BINS, BINS), **dict.fromkeys(BINNED, means)})
+started = mapping({"status": one_of("running", "interrupted", "failed", "finished")}, {"error": text, "family": family})
 finished = mapping(
     {
-        "metrics": mapping({"test": measured, "val": measured}),
+        "family": family,
         "run": mapping(
             {"seconds": number(0, 1e12)},
             {"versions": mapping({}, others=maybe(text)), "commit": maybe(text), "device": maybe(text)},

@@ -5,28 +5,28 @@ from statistics import fmean
 from typing import Any
 
 from ..folder.sums import sums_of
+from ..metrics.columns import Family
 from ..system.files import DamagedError, read_json
 from . import schema
 from .compare import Comparison
 from .figures import Curve
 from .groups import Group
-from .metrics import BOUNDS
 from .read import Run, checked, reason
 from .table import Shown, Table
 from .words import DASH, number
 
 Plain = dict[str, Any]
 Condition = tuple[str, int]  # kind of shift and severity; 0 is the test set as it is
-SHOWN = ("accuracy", "nll", "ece")
 MOST = 100  # files of a run
 CLEAN = "clean"
-rows = schema.sequence(
-    schema.mapping(
-        {"shift": schema.text, "severity": schema.whole(0)},
-        {name: schema.maybe(schema.number(*BOUNDS[name])) for name in SHOWN},
-    )
-)
-evaluation = schema.mapping({"weights_sha256": schema.text, "data": schema.settings}, {"shift": rows})
+PLACE = {"shift": schema.text, "severity": schema.whole(0)}  # of a row
+
+
+def evaluation(family: Family) -> schema.Rule:
+    """What an evaluation under shift holds."""
+    values = {column.name: schema.maybe(schema.number(*schema.bounds(column))) for column in family.columns}
+    rows = schema.sequence(schema.mapping(PLACE, values, schema.maybe(schema.finite)))
+    return schema.mapping({"weights_sha256": schema.text, "data": schema.settings}, {"shift": rows})
 
 
 def read_shifts(run: Run) -> dict[Condition, Plain]:
@@ -35,7 +35,7 @@ def read_shifts(run: Run) -> dict[Condition, Plain]:
     weights = sums_of(run.result).get("weights.safetensors")
     for path in sorted((run.folder / "evaluations").glob("shift*.json"))[:MOST]:
         content = read_json(path)
-        checked(path, evaluation, content)
+        checked(path, evaluation(run.family), content)
         if content["data"] == run.config["data"] and weights in (None, content["weights_sha256"]):
             found |= {(row["shift"], row["severity"]): row for row in content.get("shift", [])}
     return found
@@ -49,7 +49,7 @@ class Shifts:
 
     def __init__(self, comparison: Comparison) -> None:
         self.notes: list[str] = []
-        self.groups = comparison.groups
+        self.groups, self.charts = comparison.groups, comparison.section.family.charts
         self.read = {id(run): self._read(run) for group in self.groups for run in group.finished.values()}
         tested = [set(found) for found in self.read.values() if found]
         common = set.intersection(*tested) if tested else set()
@@ -88,10 +88,14 @@ class Shifts:
             if table
         }
 
+    def names(self) -> list[str]:
+        """The metrics of the family's charts that the evaluations have, in their order."""
+        return [name for name in self.charts if any(self.values(group, name) for group in self.groups)]
+
     def tables(self) -> list[Table]:
         """One for each metric: a row for each loss, a column for each severity."""
         found = []
-        for name in SHOWN if self.kinds else ():
+        for name in self.names():
             table = Table(f"{name} under shift", ["loss", "seeds", CLEAN, *map(str, self.severities)])
             for group in self.groups:
                 values, of = self.values(group, name), len(group.finished)

@@ -4,10 +4,10 @@ import csv
 import io
 from collections.abc import Sequence
 
+from ..metrics.columns import Column
 from . import escape
 from .compare import SAME, Cell, Comparison, testable
 from .groups import Group
-from .metrics import Metric
 from .table import Shown, Table
 from .words import DASH, difference, mean, probability
 
@@ -28,7 +28,7 @@ def other_metrics(comparison: Comparison) -> Table:
     return _by_loss(comparison, "Other metrics", [metric for metric in comparison.metrics if not metric.judged])
 
 
-def _by_loss(comparison: Comparison, title: str, metrics: Sequence[Metric]) -> Table:
+def _by_loss(comparison: Comparison, title: str, metrics: Sequence[Column]) -> Table:
     uneven = len({len(group.finished) for group in comparison.groups}) > 1
     names = [arrow(metric.name, metric.better) for metric in metrics]
     table = Table(title, ["loss", *["seeds"] * uneven, *names])
@@ -39,7 +39,7 @@ def _by_loss(comparison: Comparison, title: str, metrics: Sequence[Metric]) -> T
     return table
 
 
-def _value(comparison: Comparison, group: Group, metric: Metric) -> Shown:
+def _value(comparison: Comparison, group: Group, metric: Column) -> Shown:
     cell, of = comparison.cells.get((group.label, metric.name)), len(group.finished)
     if cell is None:
         return Shown(DASH)
@@ -55,7 +55,7 @@ def _fewer(n: int, of: int) -> str:
     return f" ({n} of {of} seeds)" if n < of else ""
 
 
-def _tone(metric: Metric, cell: Cell) -> str:
+def _tone(metric: Column, cell: Cell) -> str:
     return cell.word(metric).replace(SAME, "")
 
 

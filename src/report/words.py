@@ -5,9 +5,9 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 
+from ..metrics.columns import Column
 from ..names import called
 from .measure import Span
-from .metrics import Metric
 from .read import Run
 from .statistics import LEVEL
 
@@ -31,12 +31,12 @@ def decimals(span: Span) -> int:
     return min(6, max(0, 1 - math.floor(math.log10(half)))) if 1e-9 < half < math.inf else 4
 
 
-def mean(metric: Metric, span: Span) -> str:
+def mean(metric: Column, span: Span) -> str:
     """ "0.812 ± 0.024"; an interval that is not symmetric: "2.01 [1.86, 2.18]"."""
     return _spread(metric, span, decimals(span))
 
 
-def difference(metric: Metric, span: Span) -> str:
+def difference(metric: Column, span: Span) -> str:
     """ "+0.033 ± 0.011", or "x 0.91 [0.88, 0.94]" for a ratio; with so many decimals that what is printed includes 0 (a
     ratio's 1) if the interval does, and only then."""
     none = 1.0 if metric.exponential else 0.0
@@ -68,7 +68,7 @@ def _symmetric(span: Span) -> bool:
     return abs(sum(_halves(span)) - 2 * half) <= 0.05 * half and (abs(span.value) > half) == span.excludes_zero
 
 
-def _spread(metric: Metric, span: Span, places: int) -> str:
+def _spread(metric: Column, span: Span, places: int) -> str:
     value = number(span.value, places)
     if math.isnan(span.low) or math.isinf(span.value):
         return value

@@ -16,7 +16,6 @@ from .margins import write_margins
 from .read import Run, find_runs
 from .words import for_debugging, unfinished
 
-DEFAULT_BASELINE = "ce"
 Curves = dict[str, dict[str, figures.Curve]]  # by label, then tag
 
 
@@ -35,7 +34,7 @@ def write_report(folders: Sequence[Path], baseline: str | None, out: Path | None
     """Write report.md, report.csv and report.html to ``out``, by default report/ in the folder that holds ``folders``.
 
     ``means``, if given, gets TensorBoard runs of each loss's mean over seeds. ``baseline``: a label or a loss; None for
-    what the ablation says, else ce. Raises UserError.
+    what the ablation says, else that of the runs' family. Raises UserError.
     """
     check_means(means, folders)
     found = find_runs(folders)
@@ -54,7 +53,8 @@ def write_report(folders: Sequence[Path], baseline: str | None, out: Path | None
         out.mkdir(parents=True, exist_ok=True)
         curves = _write(out, comparisons, runs, lost, debug)
         if means is not None:
-            write_margins(means, _margins(comparisons, curves))
+            charts = [f"val/{name}" for c in comparisons for name in c.section.family.charts]
+            write_margins(means, _margins(comparisons, curves), list(dict.fromkeys(charts)))
     except OSError as error:
         place = error.filename or out
         raise UserError(f"the report cannot be written to {place}: {error.strerror}") from None
@@ -88,8 +88,8 @@ def check_means(means: Path | None, folders: Sequence[Path]) -> None:
 def find_baseline(section: Section, wanted: str | None) -> Group | None:
     """What to compare with; None and a warning where nothing fits. Raises UserError where ``wanted`` names several."""
     own = next((run.baseline for group in section.groups for run in group.runs if run.baseline), None)
-    name = wanted or own or DEFAULT_BASELINE
-    found = section.find(name)
+    name = wanted or own or section.family.baseline
+    found = section.find(name) if name else []
     if len(found) == 1:
         if not found[0].finished:
             section.warnings.append(f"the baseline {name} has no finished run: nothing is compared with it")
@@ -97,10 +97,8 @@ def find_baseline(section: Section, wanted: str | None) -> Group | None:
     several = f"several groups are {name}: {', '.join(group.label for group in found)}"
     if found and wanted:
         raise UserError(f"baseline={name}: {several}; name one of these")
-    section.warnings.append(
-        f"no baseline: {several if found else f'no run of {name}'}; losses are only compared with each other"
-        " (baseline=LABEL names one)"
-    )
+    why = f": {several if found else f'no run of {name}'}" if name else ""
+    section.warnings.append(f"no baseline{why}; losses are only compared with each other (baseline=LABEL names one)")
     return None
 
 

@@ -12,6 +12,7 @@ import yaml
 from numpy.typing import NDArray
 
 from src.figures.diagrams import ece
+from src.metrics.columns import CLASSIFICATION
 
 Plain = dict[str, Any]
 CLASSES = 5
@@ -78,20 +79,38 @@ def normalized(scores: NDArray[np.floating]) -> NDArray[np.float64]:
     return scores - np.logaddexp.reduce(scores, 1, keepdims=True)
 
 
-def measured(log_probs: NDArray[np.floating], targets: NDArray[np.int64]) -> Plain:
-    rows = np.arange(len(targets))
-    p = np.exp(log_probs)
-    nll, accuracy = float(-log_probs[rows, targets].mean()), float((log_probs.argmax(1) == targets).mean())
+def columns_of(log_probs: NDArray[np.floating], targets: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """Of each example what its metrics are the means of."""
+    rows, p, guess = np.arange(len(targets)), np.exp(log_probs), log_probs.argmax(1)
+    right, confidence = (guess == targets).astype(float), p.max(1)
     return {
-        "accuracy": accuracy,
-        "nll": nll,
-        "perplexity": float(np.exp(nll)),
-        "bits": nll / float(np.log(2)),
-        "confidence": float(p.max(1).mean()),
-        "overconfidence": float(p.max(1).mean()) - accuracy,
-        "brier": float(((p - np.eye(log_probs.shape[1])[targets]) ** 2).sum(1).mean()),
+        "accuracy": right,
+        "nll": -log_probs[rows, targets],
+        "brier": ((p - np.eye(log_probs.shape[1])[targets]) ** 2).sum(1),
+        "confidence": confidence,
+        "overconfidence": confidence - right,
+    }
+
+
+def measured(log_probs: NDArray[np.floating], targets: NDArray[np.int64]) -> Plain:
+    means = {name: float(column.mean()) for name, column in columns_of(log_probs, targets).items()}
+    return means | {
+        "perplexity": float(np.exp(means["nll"])),
+        "bits": means["nll"] / float(np.log(2)),
         "ece": ece(bins_of(log_probs, targets)),
     }
+
+
+def arrays_of(kind: Kind, scores: NDArray[np.float64], targets: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """predictions.npz's content."""
+    columns = columns_of(normalized(scores), targets)
+    arrays: dict[str, NDArray[Any]] = {"targets": targets, "guess": scores.argmax(1)}
+    if not kind.probabilities:
+        return arrays | {"scores": scores.astype(np.float32), "accuracy": columns["accuracy"].astype(np.float32)}
+    cooled = columns_of(normalized(scores / kind.sharpness), targets)
+    columns |= {f"{name}_ts": cooled[name] for name in ("nll", "brier", "confidence")}
+    columns["log_probs"] = normalized(scores)
+    return arrays | {name: column.astype(np.float32) for name, column in columns.items()}
 
 
 def predict(kind: Kind, seed: int, n: int, of: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -113,13 +132,11 @@ def finished(folder: Path, kind: Kind, seed: int, *, n: int = 400, ablation: str
     scores, targets = predict(kind, seed, n, "test")
     val_scores, val_targets = predict(kind, seed, n, "val")
     test, val, bins, intervals = outcome(kind, scores, targets, val_scores, val_targets)
-    arrays = {"log_probs": normalized(scores)} if kind.probabilities else {"scores": scores}
-    np.savez_compressed(
-        path / "predictions.npz", targets=targets, **{k: v.astype(np.float32) for k, v in arrays.items()}
-    )
+    np.savez_compressed(path / "predictions.npz", **arrays_of(kind, scores, targets))
     write_curves(path, kind, val)
     result = {
         "status": "finished",
+        "family": CLASSIFICATION.plain(),
         "metrics": {"test": test, "val": val, "train": {"loss": 0.1}},
         "intervals": {"test": intervals},
         "bins": bins,
@@ -164,7 +181,9 @@ def started(folder: Path, kind: Kind, seed: int, ablation: str | None = None) ->
 def ended(folder: Path, kind: Kind, seed: int, status: str, **more: Any) -> Path:
     """A run that did not finish."""
     path = started(folder, kind, seed)
-    (path / "result.json").write_text(json.dumps({"status": status, **more, "run": run_of(1.0)}))
+    (path / "result.json").write_text(
+        json.dumps({"status": status, "family": CLASSIFICATION.plain(), **more, "run": run_of(1.0)})
+    )
     return path
 
 

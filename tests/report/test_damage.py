@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 import yaml
 
-from src.report import escape, find
+from src.report import escape, find, tables
+from src.report.compare import compare
+from src.report.findings import findings
 from src.report.groups import sections_of
 from src.report.read import find_runs, read_run
-from src.report.write import told, write_report
+from src.report.rules import rule
+from src.report.write import find_baseline, told, write_report
 from tests.report.fabricated import CE, FOCAL, ablation_of, finished
 from tests.report.test_read import sweep
 
@@ -64,6 +67,28 @@ def test_a_file_with_any_odd_value_is_read_or_listed(tmp_path: Path) -> None:
     assert found == {"finished", "damaged"}
 
 
+def test_a_family_with_any_odd_value_is_damaged_or_can_be_compared(tmp_path: Path) -> None:
+    """Each value of the family becomes an odd one: 250 of all such changes, drawn by a fixed seed."""
+    ablation_of(tmp_path, [CE, FOCAL], range(3), n=50)
+    run = next(tmp_path.glob("ce-*/seed2"))
+    good = json.loads((run / "result.json").read_text())
+    others = [read_run(path) for path in tmp_path.glob("*/seed*") if path != run]
+    changes = [(at, odd) for at in places(good["family"]) for odd in ODD]
+    found = set()
+    for at, odd in random.Random(1).sample(changes, 250):
+        (run / "result.json").write_text(json.dumps(good | {"family": changed(good["family"], at, odd)}))
+        read = read_run(run)
+        found.add(read.status)
+        if read.status == "damaged":
+            assert read.note.startswith(("result.json: family: ", "predictions.npz: ", "result.json: metrics."))
+            assert len(read.note) < 300
+            continue
+        for section in sections_of([*others, read]):
+            comparison = compare(section, find_baseline(section, None))
+            findings(comparison), rule(comparison), tables.results(comparison), tables.other_metrics(comparison)
+    assert found == {"finished", "damaged"}
+
+
 @pytest.mark.parametrize(
     ("name", "at", "odd", "reason"),
     [
@@ -72,6 +97,7 @@ def test_a_file_with_any_odd_value_is_read_or_listed(tmp_path: Path) -> None:
         ("result.json", ("metrics", "test"), "good", "metrics.test should be a mapping, not 'good'"),
         ("result.json", ("bins", "test", "count"), [1, 2], "bins.test.count should be a list of 15, not list"),
         ("result.json", ("status",), "done", "status should be one of running, interrupted, failed, finished"),
+        ("result.json", ("family", "keeps"), "luck", "family: the family classification has no column 'luck'"),
         ("config.yaml", ("seed",), "one", "seed should be a whole number from 0, not 'one'"),
         ("config.yaml", ("choices",), None, "choices should be a mapping, not None"),
         ("config.yaml", ("facts", "input_shape"), [], "facts.input_shape should be a list of at least 1"),
@@ -96,7 +122,7 @@ def damaged_files(run: Path) -> Iterator[str]:
         (run / name).unlink()
         (run / name).write_bytes(good)
     good = (run / "predictions.npz").read_bytes()
-    for place in (len(good) // 3, len(good) // 2):
+    for place in (good.index(name) + 90 for name in (b"targets.npy", b"nll.npy")):
         (run / "predictions.npz").write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
         yield "predictions.npz: "
     for content in (b"", b"PK", good[:1000], np.arange(5).tobytes()):
@@ -106,12 +132,14 @@ def damaged_files(run: Path) -> Iterator[str]:
         arrays = dict(file)
     for change in (
         {"targets": arrays["targets"][:-1]},
-        {"targets": arrays["targets"] + 1},
         {"targets": arrays["targets"].astype(object)},
-        {"log_probs": arrays["log_probs"] * 2},
-        {"log_probs": np.full_like(arrays["log_probs"], np.nan)},
-        {"log_probs": arrays["log_probs"][::-1]},
-        {"log_probs": arrays["log_probs"][0]},
+        {"targets": arrays["targets"].astype(str)},
+        {"nll": arrays["nll"] * 2},
+        {"nll": np.full_like(arrays["nll"], np.nan)},
+        {"nll": arrays["nll"][:, None]},
+        {"accuracy": arrays["accuracy"] + 1},
+        {"confidence": arrays["confidence"] * 0.5},
+        {"confidence_ts": arrays["confidence_ts"] - 1},
     ):
         np.savez(run / "predictions.npz", **arrays | change)
         yield "predictions.npz: "
@@ -135,7 +163,7 @@ def huge(good: bytes) -> bytes:
     """Targets whose header promises a million million numbers."""
     file = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(good)) as old, zipfile.ZipFile(file, "w") as new:
-        new.writestr("log_probs.npy", old.read("log_probs.npy"))
+        new.writestr("nll.npy", old.read("nll.npy"))
         header = io.BytesIO()
         np.lib.format.write_array_header_1_0(header, {"descr": "<i8", "fortran_order": False, "shape": (10**12,)})
         new.writestr("targets.npy", header.getvalue())

@@ -7,8 +7,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from src.callbacks.predictions import Predictions
+from src.metrics.columns import CLASSIFICATION, LANGUAGE, Column, Family
 from src.metrics.scores import Scores
 from src.report.examples import read_examples, windows
+from src.system.files import DamagedError
 
 
 def confident(
@@ -34,42 +37,76 @@ def ece(log_probs: NDArray[np.float32], targets: NDArray[np.int64]) -> float:
     return total
 
 
+def write(path: Path, arrays: dict[str, NDArray[np.float32]], temperature: float) -> Path:
+    """predictions.npz as a run's test writes it."""
+    predictions = Predictions(text=False)
+    predictions.temperature = temperature
+    outputs = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    predictions.on_test_batch_end(None, None, outputs)  # type: ignore[arg-type]
+    predictions.write(path / "predictions.npz")
+    return path / "predictions.npz"
+
+
 def test_means_are_the_metrics(tmp_path: Path) -> None:
     arrays = confident(np.random.default_rng(0), 500)
-    np.savez_compressed(tmp_path / "predictions.npz", **arrays)
     log_probs, targets = torch.from_numpy(arrays["log_probs"]).double(), torch.from_numpy(arrays["targets"])
     scores = Scores(text=False)
     scores.update({"loss": log_probs[:, 0]}, log_probs, log_probs, targets)
     want = scores.compute()
-    read = read_examples(tmp_path / "predictions.npz", 1.0, None)
+    read = read_examples(write(tmp_path, arrays, 1.0), CLASSIFICATION, None)
     got = read.values
-    for name in ("accuracy", "nll", "overconfidence"):
+    assert set(got) == {"accuracy", "nll", "brier", "overconfidence", "nll_ts", "brier_ts"}
+    for name in ("accuracy", "nll", "brier", "overconfidence"):
         assert got[name].mean() == pytest.approx(want[name], abs=1e-6)
-    one_hot = torch.nn.functional.one_hot(targets, 5)
-    assert got["brier"].mean() == pytest.approx(((log_probs.exp() - one_hot) ** 2).sum(1).mean().item(), abs=1e-6)
     assert read.gaps.keys() == {"ece", "ece_ts"}
     for gaps in read.gaps.values():
         assert np.abs(gaps.deviations()[0]).sum() == pytest.approx(ece(**arrays), abs=1e-6)
+        assert gaps.ece == pytest.approx(want["ece"], abs=1e-6)
     for name in ("nll", "brier"):
         assert got[f"{name}_ts"] == pytest.approx(got[name], abs=1e-6)  # T = 1 changes nothing
 
 
 def test_temperature_undoes_what_was_too_sure(tmp_path: Path) -> None:
     arrays = confident(np.random.default_rng(1), 20_000, factor=3.0)
-    np.savez_compressed(tmp_path / "predictions.npz", **arrays)
-    read = read_examples(tmp_path / "predictions.npz", 3.0, None)
-    got = {name: value.mean() for name, value in read.values.items()}
-    want = torch.log_softmax(torch.from_numpy(arrays["log_probs"]).double() / 3, 1)
-    nll = torch.nn.functional.nll_loss(want, torch.from_numpy(arrays["targets"]))
-    assert got["nll_ts"] == pytest.approx(nll.item(), abs=1e-6)
-    before, after = (np.abs(read.gaps[name].deviations()[0]).sum() for name in ("ece", "ece_ts"))
+    read = read_examples(write(tmp_path, arrays, 3.0), CLASSIFICATION, None)
+    before, after = (read.gaps[name].ece for name in ("ece", "ece_ts"))
     assert before > 0.1 > 0.02 > after
 
 
 def test_scores_that_are_no_probabilities_have_an_accuracy_alone(tmp_path: Path) -> None:
-    np.savez_compressed(tmp_path / "predictions.npz", scores=np.eye(3)[[0, 1, 2, 2]], targets=np.array([0, 1, 2, 0]))
-    got = read_examples(tmp_path / "predictions.npz", None, None).values
-    assert {name: value.tolist() for name, value in got.items()} == {"accuracy": [1, 1, 1, 0]}
+    right = np.array([1, 1, 1, 0], np.float32)
+    np.savez(tmp_path / "predictions.npz", scores=np.eye(3)[[0, 1, 2, 2]], targets=np.arange(4), accuracy=right)
+    got = read_examples(tmp_path / "predictions.npz", CLASSIFICATION, None)
+    assert {name: value.tolist() for name, value in got.values.items()} == {"accuracy": [1, 1, 1, 0]}
+    assert not got.gaps
+
+
+def test_any_column_of_a_family_is_read_and_nothing_else(tmp_path: Path) -> None:
+    columns = (Column("miss", unit="degrees"), Column("score", 0, low=-5), Column("rms", source="square", root=True))
+    family = Family("values", columns, chooses=("miss",), keeps="miss", shown=(), charts=())
+    arrays = {"miss": [1.0, 9.0], "score": [-4.0, 2.0], "square": [1, 81], "nll": [0.0, 0.0]}
+    path = tmp_path / "predictions.npz"
+    np.savez(path, targets=np.array([0.5, 1.5]), **arrays)
+    got = read_examples(path, family, None).values
+    assert {name: value.tolist() for name, value in got.items()} == {
+        name: arrays[name] for name in ("miss", "score", "square")
+    }
+    np.savez(path, targets=np.array([0.5, 1.5]), **arrays | {"score": [-6.0, 2.0]})
+    with pytest.raises(DamagedError, match="score has numbers that are not from -5"):
+        read_examples(path, family, None)
+
+
+def test_a_test_set_is_named_by_its_targets(tmp_path: Path) -> None:
+    """Whatever type they are stored in."""
+
+    def name_of(targets: NDArray[np.generic], block: int | None = None) -> str:
+        np.savez(tmp_path / "predictions.npz", targets=targets, accuracy=np.ones(len(targets)))
+        return read_examples(tmp_path / "predictions.npz", CLASSIFICATION, block).test_set
+
+    whole, parts = np.arange(6), np.arange(6) / 8
+    names = [name_of(targets) for targets in (whole, parts, parts + 1, whole[:5], parts.reshape(3, 2))]
+    assert len({*names, name_of(whole, 2)}) == 6
+    assert name_of(whole.astype(np.int32)) == names[0] and name_of(parts.astype(np.float32)) == names[1]
 
 
 def test_text_is_cut_into_windows(tmp_path: Path) -> None:
@@ -80,9 +117,10 @@ def test_text_is_cut_into_windows(tmp_path: Path) -> None:
         targets=np.zeros(1003, np.int32),
         guess=np.zeros(1003, np.int32),
         accuracy=np.ones(1003, np.float32),
+        overconfidence=tokens["confidence"] - 1,
         **tokens,
     )
-    read = read_examples(tmp_path / "predictions.npz", 2.0, 100)
+    read = read_examples(tmp_path / "predictions.npz", LANGUAGE, 100)
     got = read.values
     assert (read.gaps["ece"].block, read.gaps["ece"].deviations()[2]) == (100, 11)
     assert set(got) == {"accuracy", "nll", "brier", "overconfidence"}

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from src.metrics.columns import CLASSIFICATION, Column
 from src.report import page
 from src.report.escape import line, markdown
-from src.report.findings import Finding, findings, rule
+from src.report.findings import Finding, findings
 from src.report.measure import Span
-from src.report.metrics import METRICS, Metric
+from src.report.rules import rule
 from src.report.tables import results
 from src.report.words import difference, probability
 from src.report.write import told, write_report
@@ -31,6 +32,7 @@ def no_pictures() -> Iterator[None]:
         yield
 
 
+METRICS = CLASSIFICATION.columns
 ACCURACY, NLL = METRICS[:2]
 PERPLEXITY = next(metric for metric in METRICS if metric.exponential)
 WORDS = {"": None, "no difference shown": False, "better": True, "worse": True}
@@ -236,6 +238,6 @@ def test_nothing_to_see_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_every_told_metric_has_a_phrase_that_the_tests_know() -> None:
-    told: list[Metric] = [metric for metric in METRICS if metric.phrase]
+    told: list[Column] = [metric for metric in METRICS if metric.phrase]
     assert {phrase for metric in told if metric.phrase for phrase in metric.phrase[1:]} == set(PHRASES)
     assert ACCURACY.better == 1 and all(metric.better == -1 for metric in told[1:])

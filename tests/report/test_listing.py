@@ -29,16 +29,16 @@ def test_newest_first_with_status_values_and_reason(tmp_path: Path) -> None:
     (damaged / "config.yaml").write_text("[")
     sweep(tmp_path, [("poly1", 4, None)], "ce")
     header, *lines = listing([tmp_path], None)
-    assert header.split() == ["age", "status", "val", "nll", "test", "nll", "what", "folder"]
+    assert header.split() == ["age", "status", "metric", "val", "test", "what", "folder"]
     assert len(lines) == 5 + 3, "three of the five runs have a reason"
     text = "\n".join(lines)
     order = [text.index(word) for word in ("hinge seed 1", "ce seed 0", "focal seed 0", "poly1 seed 4")]
     assert order == sorted(order)
     (ce,) = [line for line in lines if "ce seed 0" in line]
-    assert ce.split()[:3] == ["2", "h", "finished"] and all(len(v) == 6 for v in ce.split()[3:5])
+    assert ce.split()[:4] == ["2", "h", "finished", "nll"] and all(len(v) == 6 for v in ce.split()[4:6])
     assert ce.endswith(str(next(tmp_path.glob("ce-*/seed0"))))
     (hinge,) = [line for line in lines if "hinge seed 1" in line]
-    assert hinge.split()[:5] == ["1", "min", "finished", "—", "—"]
+    assert hinge.split()[:4] == ["1", "min", "finished", "accuracy"], "it gives no probabilities"
     assert (
         lines[next(i for i, line in enumerate(lines) if "focal seed 0" in line) + 1].strip() == "the loss is not finite"
     )

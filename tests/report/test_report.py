@@ -199,7 +199,7 @@ def test_tensorboard_has_the_mean_and_its_band(tmp_path: Path) -> None:
     assert [event.step for event in mean][:2] == [56, 112]
     layout = layout_pb2.Layout.FromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
     charts = {chart.title: chart.margin.series[0] for chart in layout.category[0].chart}
-    assert list(charts)[:2] == ["val/accuracy", "val/nll"] and "val/loss" not in charts
+    assert list(charts)[:2] == ["val/nll", "val/accuracy"] and "val/loss" not in charts
     assert (charts["val/nll"].value, charts["val/nll"].lower, charts["val/nll"].upper) == (
         *("val/nll", "val/nll_low", "val/nll_high"),
     )

@@ -1,0 +1,48 @@
+"""Whoever shows, compares or chooses among runs reads the columns of their family and names none himself."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from src.metrics.columns import FAMILIES
+from tests.conftest import ROOT
+
+READERS = ("report",)
+LOSSES = {path.stem for path in (ROOT / "conf" / "loss").glob("*.yaml")}
+COLUMNS = {column.name for family in FAMILIES.values() for column in family.columns}
+COLUMNS |= {name for family in FAMILIES.values() for name in family.undrawn}
+COLUMNS |= {name for family in FAMILIES.values() for column in family.columns for name in column.gap or ()}
+FILES = [path for folder in READERS for path in sorted((ROOT / "src" / folder).rglob("*.*"))]
+
+
+def texts(path: Path) -> Iterator[str]:
+    """The texts in a file of source, but for its docstrings; the words of any other file."""
+    content = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        yield from re.findall(r"\w+", content)
+        return
+    tree = ast.parse(content)
+    said = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in said:
+            yield node.value
+
+
+def named(path: Path) -> set[str]:
+    """The columns and losses that a file names: "nll", "val/nll"."""
+    return {word for text in texts(path) for word in re.split(r"[/,]", text)} & (COLUMNS | LOSSES)
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.suffix in (".py", ".html", ".md", ".js")], ids=lambda p: p.name)
+def test_no_column_and_no_loss_is_named(path: Path) -> None:
+    assert not named(path)
+
+
+def test_a_name_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text('"""nll"""\nx = ["nll", "val/ece", f"test/{1}"]\ny = f"train/accuracy,{x}"\n')
+    (tmp_path / "a.html").write_text("<p>Best accuracy</p>")
+    assert named(tmp_path / "a.py") == {"nll", "ece", "accuracy"}
+    assert named(tmp_path / "a.html") == {"accuracy"}

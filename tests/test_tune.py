@@ -122,6 +122,17 @@ def test_the_best_is_found_by_validation_and_its_command_told(
     assert len(trials(tmp_path / "s")) == 5
 
 
+def test_what_a_run_does_not_measure_is_told_at_its_first_validation(tmp_path: Path) -> None:
+    """The stand-in knows its nll only, and each trial would take minutes."""
+    words = (*SPACE, "trainer.max_epochs=1000", "trainer.max_steps=20", f"runs={tmp_path}", "study=s", "jobs=3")
+    status, output = ended(*words, "metric=val/accuracy")
+    assert status == 1
+    assert output.count("    its validations have no val/accuracy; a search of such runs can be for val/nll\n") == 3
+    assert "3 trials failed and none did better" in output and "Traceback" not in output
+    assert [trial.state for trial in trials(tmp_path / "s")] == [TrialState.FAIL] * 3
+    assert {result["status"] for result in results(tmp_path / "s")} == {"interrupted"}
+
+
 @pytest.mark.slow
 def test_a_failure_is_told_and_stops_no_other(tmp_path: Path) -> None:
     words = ("loss=focal", "loss.gamma=1,3,9", "optimizer.lr=0.01", *ONE, f"runs={tmp_path}", "study=s", "trials=9")

@@ -11,19 +11,20 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from ..metrics.columns import FAMILIES
 from ..sweep.jobs import Composer, Job
 from ..sweep.launch import Child, Processes, visible_gpus
 from ..sweep.outcome import Outcome, find
 from ..sweep.screen import Screen, duration
 from .space import Dimension
 
-# What a search can be for, and which way. The training objective is none: it is not comparable between losses.
+# What a search can be for, and which way: what is better or worse in some family of tasks. The training objective is
+# none: it is not comparable between losses.
 METRICS = {
-    "val/accuracy": "maximize",
-    **{
-        f"val/{name}": "minimize"
-        for name in ("nll", "perplexity", "bits", "bits_per_char", "brier", "ece", "mce", "classwise_ece")
-    },
+    f"val/{column.name}": "maximize" if column.better > 0 else "minimize"
+    for family in FAMILIES.values()
+    for column in family.columns
+    if column.better
 }
 ALL_FAIL = 3  # failures from the start on, after which no other trial is tried
 
@@ -38,6 +39,7 @@ class Attempt:
     child: Child | None = None
     looked: float = 0.0  # when its validations were last read
     pruned: bool = False
+    lack: str = ""  # says that its validations do not have what the search is for
 
 
 class Search(Processes):
@@ -124,14 +126,24 @@ class Search(Processes):
             self._end(attempt, self._collect(attempt.child))
         elif time.monotonic() > attempt.looked + 0.5 and not attempt.pruned and self.signum is None:
             attempt.looked = time.monotonic()
-            if self._hopeless(attempt):
+            if not attempt.lack and (self._lacks(attempt) or self._hopeless(attempt)):
                 attempt.child.process.send_signal(signal.SIGTERM)
+
+    def _lacks(self, attempt: Attempt) -> bool:
+        """Whether the run was validated, and this gave no value of what the search is for."""
+        run = find(attempt.job)
+        there = {row["tag"] for row in rows(run.path / "metrics.csv")} if run else set()
+        known = ", ".join(tag for tag in METRICS if tag in there) or "nothing"
+        if any(tag.startswith("val/") for tag in there) and self.metric not in there:
+            attempt.lack = f"its validations have no {self.metric}; a search of such runs can be for {known}"
+        return bool(attempt.lack)
 
     def _hopeless(self, attempt: Attempt) -> bool:
         """Tell the pruner of the validations since; whether it gives the trial up. They are counted, not placed by
         step, so that trials with other batch sizes can be compared."""
         run = find(attempt.job)
-        values = validations(run.path / "metrics.csv", self.metric) if run else []
+        table = rows(run.path / "metrics.csv") if run else []
+        values = [float(row["value"]) for row in table if row["tag"] == self.metric]
         fresh = values[attempt.told :]
         for value in fresh:
             attempt.trial.report(value, attempt.told)
@@ -161,11 +173,10 @@ class Search(Processes):
             self.failures = -self.trials  # from now on it is a trial's own fault
 
     def _judged(self, attempt: Attempt, outcome: Outcome) -> tuple[TrialState | None, float | None, str]:
+        if attempt.lack or (outcome.state == "finished" and self._lacks(attempt)):
+            return TrialState.FAIL, None, f"{attempt.lack}\nfolder: {outcome.folder}"
         if outcome.state == "finished":
-            value = outcome.result["metrics"]["val"].get(self.metric.removeprefix("val/"))
-            if value is None:
-                return TrialState.FAIL, None, f"its result has no {self.metric}; folder: {outcome.folder}"
-            return TrialState.COMPLETE, value, ""
+            return TrialState.COMPLETE, outcome.result["metrics"]["val"][self.metric.removeprefix("val/")], ""
         if attempt.pruned:
             return TrialState.PRUNED, None, ""
         if outcome.state == "interrupted":
@@ -178,14 +189,13 @@ class Search(Processes):
         return [f"{ended} of {self.trials} trials ended, {len(rows)} running", *rows]
 
 
-def validations(metrics: Path, tag: str) -> list[float]:
-    """The values of a tag in a run's metrics.csv, so far as its lines are complete."""
+def rows(metrics: Path) -> list[dict[str, str]]:
+    """The rows of a run's metrics.csv, so far as its lines are complete."""
     try:
         text = metrics.read_text()
     except FileNotFoundError:
         return []
-    rows = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
-    return [float(row["value"]) for row in rows if row["tag"] == tag]
+    return list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
 
 
 def sampler(number: int) -> optuna.samplers.BaseSampler:

@@ -24,6 +24,7 @@ from ..config.words import check_once, key_of
 from ..folder.debugging import debugging
 from ..folder.folder import family
 from ..folder.lock import held
+from ..metrics.columns import CLASSIFICATION
 from ..names import called
 from ..package import CONF
 from ..sweep.jobs import Composer, Job
@@ -31,7 +32,8 @@ from ..sweep.screen import say
 from .search import ALL_FAIL, METRICS, Search
 from .space import Dimension, checked, split
 
-DEFAULTS = {"trials": "20", "metric": "val/nll", "study": "", "jobs": "1", "prune": "true"}
+METRIC = f"val/{CLASSIFICATION.chooses[0]}"
+DEFAULTS = {"trials": "20", "metric": METRIC, "study": "", "jobs": "1", "prune": "true"}
 REFUSED = {
     "seed": f"a seed is nothing to tune; {called('train')} -m seed=0,1,2 repeats the best trial",
     "ablation": f"an ablation compares losses as they are: {called('train')} ablation=NAME",

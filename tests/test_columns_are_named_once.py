@@ -10,11 +10,17 @@ import pytest
 from src.metrics.columns import FAMILIES
 from tests.conftest import ROOT
 
-READERS = ("report",)
+READERS = ("callbacks", "folder", "report", "runs", "sweep", "tune")
 LOSSES = {path.stem for path in (ROOT / "conf" / "loss").glob("*.yaml")}
 COLUMNS = {column.name for family in FAMILIES.values() for column in family.columns}
 COLUMNS |= {name for family in FAMILIES.values() for name in family.undrawn}
 COLUMNS |= {name for family in FAMILIES.values() for column in family.columns for name in column.gap or ()}
+# what has the name of a column and is none
+OTHERS = {
+    ("callbacks/samples.py", "temperature"),  # of the sampling of text
+    ("runs/trained.py", "temperature"),  # by which a classifier's probabilities are calibrated
+}
+NOT_YET = ("callbacks/predictions.py", "runs/testing.py")
 FILES = [path for folder in READERS for path in sorted((ROOT / "src" / folder).rglob("*.*"))]
 
 
@@ -38,7 +44,9 @@ def named(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.suffix in (".py", ".html", ".md", ".js")], ids=lambda p: p.name)
 def test_no_column_and_no_loss_is_named(path: Path) -> None:
-    assert not named(path)
+    place = str(path.relative_to(ROOT / "src"))
+    if place not in NOT_YET:
+        assert not {(place, name) for name in named(path)} - OTHERS
 
 
 def test_a_name_is_found(tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ class Column:
         """How sentences and figures call it."""
         return f"{self.after} after temperature scaling" if self.after else self.name
 
+    @property
+    def measure(self) -> str:
+        """How axes and tables call it: with its unit."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
     def is_better(self, value: float, than: float) -> bool:
         """Whether one value is better than another. No value is, of a column by which nothing is better."""
         return value > than if self.better > 0 else self.better < 0 and value < than

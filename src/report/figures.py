@@ -69,7 +69,8 @@ def scatter(comparison: Comparison, x: Column, y: Column, labels: Sequence[str],
         shown = [np.nan_to_num(error) for error in errors]
         style = {**look, "linestyle": "none", "linewidth": 1, "capsize": 2, "markersize": 6}
         axes.errorbar(at.value, up.value, shown[1], shown[0], label=label, **style)
-    axes.set(xlabel=f"test {x.name}{_better(x, 'left', 'right')}", ylabel=f"test {y.name}{_better(y, 'down', 'up')}")
+    along, above = _better(x, "left", "right"), _better(y, "down", "up")
+    axes.set(xlabel=f"test {x.measure}{along}", ylabel=f"test {y.measure}{above}")
     axes.xaxis.set_major_locator(MaxNLocator(5))
     _legend(figure, axes)
     return figure
@@ -99,7 +100,7 @@ def learning_curves(
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
-    axes.set(xlabel=along, ylabel=f"{split} {column.name}")
+    axes.set(xlabel=along, ylabel=f"{split} {column.measure}")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     _legend(figure, axes)
     return figure

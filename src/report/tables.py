@@ -30,7 +30,7 @@ def other_metrics(comparison: Comparison) -> Table:
 
 def _by_loss(comparison: Comparison, title: str, metrics: Sequence[Column]) -> Table:
     uneven = len({len(group.finished) for group in comparison.groups}) > 1
-    names = [arrow(metric.name, metric.better) for metric in metrics]
+    names = [arrow(metric.measure, metric.better) for metric in metrics]
     table = Table(title, ["loss", *["seeds"] * uneven, *names])
     for group in comparison.groups if metrics else ():
         own = Shown(group.label, "baseline" * (group is comparison.baseline))

@@ -39,7 +39,7 @@ def test_a_value_of_fewer_seeds_says_so(tmp_path: Path) -> None:
     assert column(table, "seeds") == ["4", "5"]
     focal = dict(zip(table.header, table.rows[1], strict=True))
     assert focal["brier ↓"].text.endswith(" (4 of 5 seeds)") and focal["brier ↓"].below.endswith(" (3 of 5 seeds)")
-    assert "seeds" not in focal["nll ↓"].text and focal["nll ↓"].below.endswith(" (4 of 5 seeds)")
+    assert "seeds" not in focal["nll (nats) ↓"].text and focal["nll (nats) ↓"].below.endswith(" (4 of 5 seeds)")
     ce = dict(zip(table.header, table.rows[0], strict=True))
     assert not any("seeds" in cell.text + cell.below for cell in ce.values())
 

@@ -280,9 +280,12 @@ def summary(task: SupervisedTask, data: Data) -> str:
     """The network's layers: types, parameters, and the shapes that one example has in and out of them."""
     inputs, _ = data.eval_batch("val", 0)
     task.example_input_array = inputs[:1]
+    modes = [(module, module.training) for module in task.modules()]
     try:
         return str(ModelSummary(task, max_depth=SUMMARY_DEPTH))
     except Exception as error:  # a network of the user's own may not be one for it
         return f"no summary: {type(error).__name__}: {error}"
     finally:
         task.example_input_array = None
+        for module, training in modes:  # which Lightning leaves in evaluation if the network raises: without dropout
+            module.training = training

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from ..names import called
 from ..package import CONF
@@ -102,7 +102,7 @@ def _missing_option(error: MissingConfigException) -> str:
 def _bad_key(cause: OmegaConfBaseException) -> str:
     key = cause.full_key or ""
     parent = cause.parent_node
-    if "not in struct" in str(cause) or "not in '" in str(cause):
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError):  # there is no such key
         keys = map(str, parent) if isinstance(parent, DictConfig) else []
         siblings = [key for key in keys if key not in ("_target_", "hydra")]
         prefix, _, name = key.rpartition(".")

@@ -55,8 +55,8 @@ class GPT(Network):
         return linear_weights(self.blocks)
 
     def forward(self, ids: Tensor) -> Tensor:
-        x = self.tokens(ids) + self.places.weight[: ids.shape[1]]
+        x = self.tokens(ids) + self.places.weight[: ids.shape[1]]  # (B, T, D) + (T, D)
         x = F.dropout(x, self.dropout, self.training)
         for block in self.blocks:
-            x = block(x)
-        return self.head(self.norm(x))
+            x = block(x)  # (B, T, D)
+        return self.head(self.norm(x))  # (B, T, outputs)

@@ -79,10 +79,10 @@ class Llama(Network):
     def forward(self, ids: Tensor) -> Tensor:
         x = self.tokens(ids)  # (B, T, D)
         if self.places is not None:
-            x = x + self.places.weight[: ids.shape[1]]
+            x = x + self.places.weight[: ids.shape[1]]  # (B, T, D) + (T, D)
         x = F.dropout(x, self.dropout, self.training)
         for block in self.blocks:
-            x = block(x)
+            x = block(x)  # (B, T, D)
         return self.head(self.norm(x))  # (B, T, outputs)
 
 
@@ -128,10 +128,11 @@ class GroupedAttention(nn.Module):
             self.qkv(x).view(b, t, heads + 2 * groups, d // heads).transpose(1, 2).split((heads, groups, groups), dim=1)
         )  # (B, H, T, D/H), and two of (B, G, T, D/H)
         if self.turns is not None:
-            q, k = turned(q, self.turns[:, :t]), turned(k, self.turns[:, :t])
+            q, k = turned(q, self.turns[:, :t]), turned(k, self.turns[:, :t])  # as they were
         k, v = (part.repeat_interleave(heads // groups, dim=1) for part in (k, v))  # (B, H, T, D/H): each to its group
         y = attend(q, k, v, self.dropout if self.training else 0.0, causal=True)  # (B, H, T, D/H)
-        return F.dropout(self.out(y.transpose(1, 2).reshape(b, t, d)), self.dropout, self.training)
+        y = self.out(y.transpose(1, 2).reshape(b, t, d))  # (B, T, D)
+        return F.dropout(y, self.dropout, self.training)
 
 
 def norm_of(name: str, width: int) -> nn.Module:
@@ -143,7 +144,7 @@ def rotations(length: int, size: int, base: float) -> Tensor:
     """(2, length, size / 2) float32: cosine and sine of t * base^(-2i / size), for place t and pair i of a head."""
     speed = base ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)  # (size / 2,) radians a place
     angle = torch.arange(length, dtype=torch.float64)[:, None] * speed  # (T, size / 2)
-    return torch.stack([angle.cos(), angle.sin()]).float()
+    return torch.stack([angle.cos(), angle.sin()]).float()  # (2, T, size / 2)
 
 
 def turned(x: Tensor, turns: Tensor) -> Tensor:
@@ -152,6 +153,6 @@ def turned(x: Tensor, turns: Tensor) -> Tensor:
     The product of a query and a key then depends on how far apart they are, not on where. Pairs are halves of a head,
     as in Hugging Face's weights; Meta's are neighbours, the same model with rows in another order.
     """
-    a, b = (half if half.dtype == torch.float64 else half.float() for half in x.chunk(2, dim=-1))
+    a, b = (half if half.dtype == torch.float64 else half.float() for half in x.chunk(2, dim=-1))  # (B, H, T, D/2)
     cos, sin = turns.to(a.dtype)  # (T, D/2) each
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).to(x.dtype)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).to(x.dtype)  # (B, H, T, D)

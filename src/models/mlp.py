@@ -56,4 +56,4 @@ class MLP(Network):
         return linear_weights(self.layers)[1:-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
+        return self.layers(x)  # (B, outputs)

@@ -38,15 +38,17 @@ class BasicBlock(nn.Module):
             self.project = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        return F.relu(y + self._shortcut(x))
+        y = F.relu(self.bn1(self.conv1(x)))  # (B, outputs, H/stride, W/stride)
+        y = self.bn2(self.conv2(y))  # the same
+        return F.relu(y + self._shortcut(x))  # the same
 
     def _shortcut(self, x: Tensor) -> Tensor:
         if self.project is not None:
             return self.project(x)
         if self.stride > 1 or self.new_channels:
-            return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_channels))
-        return x
+            pixels = x[:, :, :: self.stride, :: self.stride]  # (B, inputs, H/stride, W/stride)
+            return F.pad(pixels, (0, 0, 0, 0, 0, self.new_channels))  # (B, outputs, H/stride, W/stride)
+        return x  # (B, outputs, H, W): nothing changes size
 
 
 class ResNet(Network):
@@ -82,5 +84,6 @@ class ResNet(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
-        x = self.body(F.relu(self.bn(self.stem(x))))
-        return self.head(x.mean((2, 3)))
+        x = F.relu(self.bn(self.stem(x)))  # (B, first channels, H, W)
+        x = self.body(x)  # (B, last channels, H/s, W/s), s = 2^(stages - 1)
+        return self.head(x.mean((2, 3)))  # (B, outputs)

@@ -32,7 +32,7 @@ class Residual(nn.Module):
         self.branch = nn.Sequential(convolution(channels, channels), convolution(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.branch(x)
+        return x + self.branch(x)  # (B, channels, H, W), as it came
 
 
 class ResNet9(Network):
@@ -65,5 +65,5 @@ class ResNet9(Network):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as the residual networks of resnet.py
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.body(x.contiguous(memory_format=torch.channels_last))
-        return self.head(x.amax((2, 3))) * LOGIT_SCALE
+        x = self.body(x.contiguous(memory_format=torch.channels_last))  # (B, 512, H/8, W/8)
+        return self.head(x.amax((2, 3))) * LOGIT_SCALE  # (B, outputs)

@@ -22,8 +22,9 @@ class Attention(nn.Module):
         b, t, d = x.shape
         q, k, v = self.qkv(x).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)  # 3 of (B, H, T, D/H)
         dropout = self.dropout if self.training else 0.0
-        y = attend(q, k, v, dropout, self.causal)
-        return F.dropout(self.out(y.transpose(1, 2).reshape(b, t, d)), self.dropout, self.training)
+        y = attend(q, k, v, dropout, self.causal)  # (B, H, T, D/H)
+        y = self.out(y.transpose(1, 2).reshape(b, t, d))  # (B, T, D)
+        return F.dropout(y, self.dropout, self.training)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float, causal: bool) -> Tensor:
@@ -53,8 +54,8 @@ class PreNorm(nn.Module):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        x = x + self.attention(self.norm1(x))  # (B, T, D)
+        return x + self.mlp(self.norm2(x))  # (B, T, D)
 
 
 class Block(PreNorm):
@@ -70,7 +71,8 @@ class Block(PreNorm):
         self.dropout = dropout
 
     def mlp(self, x: Tensor) -> Tensor:
-        return F.dropout(self.down(F.gelu(self.up(x))), self.dropout, self.training)
+        hidden = F.gelu(self.up(x))  # (B, T, 4 D)
+        return F.dropout(self.down(hidden), self.dropout, self.training)  # (B, T, D)
 
 
 def checked_sizes(n_layer: int, n_head: int, n_embd: int) -> tuple[int, int, int]:

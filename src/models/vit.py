@@ -67,15 +67,16 @@ class ViT(Network):
         return linear_weights(self.blocks)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.embed(patches(x, self.patch)) + self.places
+        x = patches(x, self.patch)  # (B, T, C p p), T patches of p x p pixels
+        x = self.embed(x) + self.places  # (B, T, width)
         x = F.dropout(x, self.dropout, self.training)
         for block in self.blocks:
-            x = block(x)
-        return self.head(self.norm(x).mean(1))
+            x = block(x)  # (B, T, width)
+        return self.head(self.norm(x).mean(1))  # (B, outputs)
 
 
 def patches(x: Tensor, size: int) -> Tensor:
     """(B, C, H, W) -> (B, H/size * W/size, C * size * size): squares of pixels, row by row."""
     b, c, h, w = x.shape
     squares = x.view(b, c, h // size, size, w // size, size).permute(0, 2, 4, 1, 3, 5)  # (B, rows, columns, C, p, p)
-    return squares.reshape(b, -1, c * size * size)
+    return squares.reshape(b, -1, c * size * size)  # (B, T, C p p)

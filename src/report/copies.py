@@ -29,7 +29,9 @@ def latex(table: Table) -> str:
         _row([_latex(name) for name in table.header]),
         r"\midrule",
     ]
-    for row in table.rows:
+    for row in [*table.rows, *table.floors]:
+        if table.floors and row is table.floors[0]:
+            lines.append(r"\midrule")
         lines.append(_row([_latex(cell.text) for cell in row]))
         if any(cell.second for cell in row):
             lines.append(_row([rf"{{\footnotesize {_latex(cell.second)}}}" if cell.second else "" for cell in row]))
@@ -53,7 +55,8 @@ def as_csv(table: Table) -> str:
     """A line for each row; a cell's second line stands in brackets behind its first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([escape.cell(value) for value in row] for row in [table.header, *map(_texts, table.rows)])
+    rows = [table.header, *map(_texts, [*table.rows, *table.floors])]
+    writer.writerows([escape.cell(value) for value in row] for row in rows)
     return text.getvalue()
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from ..metrics.columns import Column
 from .compare import Comparison
+from .floors import floors
 from .words import listed
 
 
@@ -31,7 +32,8 @@ def rule(comparison: Comparison) -> str:
 def signs(comparison: Comparison) -> str:
     """What stands in the heads of the tables."""
     scaled = "; _ts: after temperature scaling" if any(metric.after for metric in comparison.metrics) else ""
-    return f"↑ higher is better, ↓ lower is better{scaled}."
+    free = f" {listed(names)}: what costs nothing, and is not tested." if (names := list(floors(comparison))) else ""
+    return f"↑ higher is better, ↓ lower is better{scaled}.{free}"
 
 
 def how_sure(metrics: Sequence[Column]) -> str:

@@ -146,7 +146,19 @@ def measured(of: Family) -> Rule:
 
 def metrics(of: Family) -> Rule:
     """A finished run's, on both splits."""
-    return mapping({"metrics": mapping(dict.fromkeys(("test", "val"), measured(of)))})
+    return mapping({"metrics": mapping(dict.fromkeys(("test", "val"), measured(of)))}, {"floors": floors(of)})
+
+
+def floors(of: Family) -> Rule:
+    """Name -> metrics: a few, whose names a page can show."""
+    every = mapping({}, others=measured(of))
+
+    def rule(value: Any, place: str) -> None:
+        every(value, place)
+        if len(value) > 20 or any(len(name) > 60 for name in value):
+            raise wrong(place, "a mapping of at most 20 names of at most 60 characters", value)
+
+    return rule
 
 
 means = sequence(maybe(number(0, 1)), BINS, BINS)

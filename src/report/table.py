@@ -21,11 +21,13 @@ class Shown:
 
 @dataclass(frozen=True)
 class Table:
-    """``rows`` of as many cells as ``header`` has names. ``title`` says what it is, also where it cannot be seen."""
+    """``rows`` of as many cells as ``header`` has names, and below them ``floors``, rows of what was not trained.
+    ``title`` says what it is, also where it cannot be seen."""
 
     title: str
     header: list[str]
     rows: list[list[Shown]] = field(default_factory=list)
+    floors: list[list[Shown]] = field(default_factory=list)
 
 
 def telling(table: Table, keep: int = 1) -> Table:

@@ -2,10 +2,10 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..metrics.columns import Column
-from . import escape
+from . import escape, floors
 from .compare import SAME, Cell, Comparison, testable
 from .groups import Group
 from .table import Shown, Table
@@ -16,6 +16,7 @@ COLUMNS = (
     *("baseline", "common_seeds", "difference", "difference_low", "difference_high", "p", "p_holm", "verdict"),
     "beats_every_other",
 )
+FLOOR = "floor"
 
 
 def results(comparison: Comparison) -> Table:
@@ -36,6 +37,7 @@ def _by_loss(comparison: Comparison, title: str, metrics: Sequence[Column]) -> T
         own = Shown(group.label, "baseline" * (group is comparison.baseline))
         values = [_value(comparison, group, metric) for metric in metrics]
         table.rows.append([own, *[Shown(str(len(group.finished)))] * uneven, *values])
+    table.floors.extend(floors.rows(comparison, metrics, blank=int(uneven)))
     return table
 
 
@@ -81,7 +83,7 @@ def _p_value(cell: Cell | None) -> Shown:
 
 
 def as_csv(comparisons: Sequence[Comparison]) -> str:
-    """A row for each section, loss and metric."""
+    """A row for each section, loss and metric, and for each floor and metric: its verdict is "floor"."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -108,4 +110,13 @@ def as_csv(comparisons: Sequence[Comparison]) -> str:
                 best = "yes" if comparison.best.get(metric.name) == group.label else ""
                 row += [cell.word(metric), best]
                 writer.writerow(["" if value != value else escape.cell(value) for value in row])
+        writer.writerows([escape.cell(row.get(key, "")) for key in COLUMNS] for row in _floors(comparison))
     return text.getvalue()
+
+
+def _floors(comparison: Comparison) -> Iterator[dict[str, str | float]]:
+    """report.csv's rows of what costs nothing."""
+    for name, values in floors.floors(comparison).items():
+        own = {"section": comparison.section.title, "loss": name, "verdict": FLOOR}
+        for metric, (low, high) in values.items():
+            yield {**own, "metric": metric, "mean": (low + high) / 2, "low": low, "high": high}

@@ -8,7 +8,6 @@ is worked out. Prints one JSON line with the seconds of each.
 """
 
 import argparse
-import itertools
 import json
 import sys
 import time
@@ -54,14 +53,13 @@ def task_of(cfg: dict[str, Any], data: Data) -> SupervisedTask:
     loss = build.build_loss(cfg, data.spec)
     model = build.build_model(cfg, data.spec, loss)
     stepping = Stepping(build.build_optimizer(cfg, model), Constant(total=1, warmup_steps=0), due=bool)
-    text, classes = data.spec.kind == "text", data.spec.num_classes
-    return SupervisedTask(model=model, loss=loss, text=text, num_classes=classes, stepping=stepping)
+    return SupervisedTask(model=model, loss=loss, spec=data.spec, stepping=stepping)
 
 
 def take_step(task: SupervisedTask, batch: Batch) -> None:
     """An optimizer step, without schedule, clipping and scores."""
     assert task.stepping is not None
-    task.forward_backward(batch)
+    task.forward_backward(task.prepare(batch))
     task.stepping.optimizer.step()
     task.stepping.optimizer.zero_grad()
 
@@ -84,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     task, limit = task_of(cfg, data), cfg["trainer"]["limit_eval_batches"]
     task.compile(cfg["compile"])
     forward = torch.compile(task.forward) if cfg["compile"] else task.forward
-    numbers = itertools.count()
+    batches = iter(data.train_loader(0, sys.maxsize))
     trainer = pl.Trainer(
         accelerator=machine.resolve_device(cfg["trainer"]),
         devices=1,
@@ -99,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def logits() -> None:
         task.eval()
         with trainer.precision_plugin.forward_context():
-            for inputs, _ in data.eval_loader("val", limit):
+            for inputs, *_ in data.eval_loader("val", limit):
                 forward(inputs)
 
     def metrics() -> None:
@@ -111,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         task.train()
         for _ in range(given.steps):
             with trainer.precision_plugin.forward_context():
-                take_step(task, data.train_batch(0, next(numbers)))
+                take_step(task, next(batches))
 
     for warm in (metrics, logits, steps):  # the first moves the task to the device
         warm()

@@ -8,7 +8,6 @@ compiles, and of a later one, by rounds.
 """
 
 import argparse
-import itertools
 import json
 import sys
 import time
@@ -57,11 +56,11 @@ def stepper(
         channels_first(task.model)
     device = next(task.model.parameters()).device
     task.compile(compile)
-    numbers = itertools.count()
+    batches = iter(data.train_loader(0, sys.maxsize))
 
     def step() -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            take_step(task, data.train_batch(0, next(numbers)))
+            take_step(task, next(batches))
 
     return step
 

@@ -36,8 +36,11 @@ RULES = {
         *(f"src.data.{name}" for name in ("listing", "mixing", "official", "pixels", "resident")),
     },
     "tasks": {
+        "matplotlib",
         "torch",
         "pytorch_lightning",
+        "src.data.base",
+        "src.figures",
         "src.checks",
         "src.losses.base",
         "src.losses.latent",

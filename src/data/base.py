@@ -9,33 +9,18 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-Batch = tuple[Tensor, Tensor]  # inputs; targets: classes, int, or for soft_targets a distribution over them each
 SPLITS = ("train", "val", "test")
+Pair = tuple[Tensor, Tensor]  # inputs and targets, a row an example
+Targets = Literal["class", "distribution", "sequence", "value", "none"]
 
 
 class DataError(ValueError):
     """The data cannot be used: missing, unreadable, or not what the settings say. The message is for the user."""
-
-
-@dataclass(frozen=True)
-class Spec:
-    """The sizes that flow from data to model and loss. Plain values: they are stored with the run."""
-
-    kind: Literal["image", "text"]
-    input_shape: tuple[int, ...]  # image: (channels, height, width); text: (block_size,)
-    class_names: tuple[str, ...]  # text: the characters
-    class_counts: tuple[int, ...]  # in the training split
-    mean: tuple[float, ...] = ()  # of the training split's pixels in [0, 1], per channel; text: none
-    std: tuple[float, ...] = ()
-
-    @property
-    def num_classes(self) -> int:
-        return len(self.class_names)
 
 
 def generator(*key: int | str) -> torch.Generator:
@@ -44,15 +29,66 @@ def generator(*key: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
+class Chance:
+    """What a task may draw for a batch: numbers that are a function of their name and of what batch it is.
+
+    In training that is (seed, optimizer step), and ``rows`` says which of the step's ``size`` examples the batch has:
+    the draws are the same however a step is cut into batches and ranks. Else it is (split, number) alone, so that all
+    runs are judged by the same draws.
+    """
+
+    def __init__(self, *key: int | str, size: int, rows: slice = slice(None)) -> None:
+        self.key, self.size, self.rows = key, size, rows
+
+    def normal(self, name: str, *shape: int) -> Tensor:
+        """Standard normal numbers, (examples, *shape) float32 on the CPU."""
+        return torch.randn(self.size, *shape, generator=generator(name, *self.key))[self.rows]
+
+    def uniform(self, name: str, *shape: int) -> Tensor:
+        """Numbers in [0, 1), (examples, *shape) float32 on the CPU."""
+        return torch.rand(self.size, *shape, generator=generator(name, *self.key))[self.rows]
+
+
+class Batch(NamedTuple):
+    """Inputs, and targets of the kind that ``Spec.targets`` says, a row an example; what may be drawn for them."""
+
+    inputs: Tensor
+    targets: Tensor
+    chance: Chance
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The sizes that flow from data to model and loss. Plain values: they are stored with the run.
+
+    ``targets``, of validation and test: class, (N,) integers, of text (N, T); distribution, (N, K) floats over classes;
+    sequence, of classes; value, (N,) floats; none, inputs alone matter.
+    """
+
+    kind: Literal["image", "text"]
+    input_shape: tuple[int, ...]  # image: (channels, height, width); text: (block_size,)
+    class_names: tuple[str, ...]  # text: the characters
+    class_counts: tuple[int, ...]  # in the training split
+    mean: tuple[float, ...] = ()  # of the training split's pixels in [0, 1], per channel; text: none
+    std: tuple[float, ...] = ()
+    targets: Targets = "class"
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+
 @dataclass
 class TrainLoader:
     """The whole of training as one pass of ``batches``; ``position``, its only state, is the number of the next one.
 
-    ``draw(number)`` gives batch ``number`` of the run, this rank's share of it. Where ``many``, an item is the
-    iterator over all batches that are left: whoever trains takes as many from it as it likes, then asks for another.
+    ``draw(number)`` gives batch ``number`` of the run, this rank's share of it, and ``chance(number)`` what may be
+    drawn for it. If ``many``, an item is the iterator over all batches that are left: whoever trains takes as many from
+    it as it likes, then asks for another.
     """
 
-    draw: Callable[[int], Batch]
+    draw: Callable[[int], Pair]
+    chance: Callable[[int], Chance]
     batches: int
     many: bool = False
     position: int = 0
@@ -66,7 +102,7 @@ class TrainLoader:
 
     def _batches(self) -> Iterator[Batch]:
         while self.position < self.batches:
-            batch = self.draw(self.position)
+            batch = Batch(*self.draw(self.position), self.chance(self.position))
             self.position += 1
             yield batch
 
@@ -84,14 +120,20 @@ class EvalLoader:
     Neither padded nor cut across ranks: a float32 forward depends on who shares the batch.
     """
 
-    take: Callable[[int], Batch]
+    take: Callable[[int], Pair]
     batches: range
+    split: str
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[Batch]:
-        return map(self.take, self.batches)
+        return map(self.batch, self.batches)
+
+    def batch(self, index: int) -> Batch:
+        """The batch of this number."""
+        inputs, targets = self.take(index)
+        return Batch(inputs, targets, Chance(self.split, index, size=len(inputs)))
 
 
 class Content(Protocol):
@@ -181,7 +223,7 @@ class Data:
         first = batch * self.batch_size
         return step, slice(first + rank, first + self.batch_size, world)
 
-    def train_batch(self, seed: int, number: int, rank: int = 0, world: int = 1) -> Batch:
+    def train_batch(self, seed: int, number: int, rank: int = 0, world: int = 1) -> Pair:
         """This rank's rows of training batch ``number``, counted from the start of the run."""
         raise NotImplementedError
 
@@ -189,7 +231,7 @@ class Data:
         """How many batches hold the split, the last one possibly short."""
         raise NotImplementedError
 
-    def eval_batch(self, split: str, index: int, limit: int | None = None) -> Batch:
+    def eval_batch(self, split: str, index: int, limit: int | None = None) -> Pair:
         """Batch ``index`` of a split, in order, unaugmented; with ``limit``, of the sample that so many batches hold.
 
         The sample is drawn evenly over the split and is the same for every run: a split may be sorted by class.
@@ -197,20 +239,24 @@ class Data:
         raise NotImplementedError
 
     def train_loader(
-        self, seed: int, batches: int, repeat: int | None = None, rank: int = 0, world: int = 1, many: bool = False
+        self, seed: int, batches: int, *, repeat: int | None = None, rank: int = 0, world: int = 1, many: bool = False
     ) -> TrainLoader:
         """``batches`` training batches; with ``repeat`` only the first ``repeat`` ones, over and over."""
 
-        def draw(number: int) -> Batch:
+        def draw(number: int) -> Pair:
             return self.train_batch(seed, number % repeat if repeat else number, rank, world)
 
-        return TrainLoader(draw, batches, many)
+        def chance(number: int) -> Chance:
+            step, rows = self.part(number, rank, world)
+            return Chance(seed, step, size=self.step_size, rows=rows)
+
+        return TrainLoader(draw, chance, batches, many)
 
     def eval_loader(self, split: str, limit: int | None = None, rank: int = 0, world: int = 1) -> EvalLoader:
         """The split's batches or, where there are more than ``limit``, those of the sample that so many hold."""
         count = self.eval_batches(split)
         cut = None if limit is None or limit >= count else limit
-        return EvalLoader(lambda index: self.eval_batch(split, index, cut), range(rank, cut or count, world))
+        return EvalLoader(lambda index: self.eval_batch(split, index, cut), range(rank, cut or count, world), split)
 
 
 def stratified(labels: Tensor, counts: Tensor, g: torch.Generator) -> Tensor:

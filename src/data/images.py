@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..checks import choice, integer, number, path
-from .base import Batch, Data, DataError, EvalLoader, Spec, TrainLoader, generator, quotas, stratified
+from .base import Data, DataError, EvalLoader, Pair, Spec, TrainLoader, generator, quotas, stratified
 from .labels import (
     Groups,
     class_index,
@@ -152,9 +152,9 @@ class ImageData(Data):
             self.mean, self.std = torch.zeros(self.shape[0], 1, 1), torch.ones(self.shape[0], 1, 1)
         else:
             self.mean, self.std = channel_statistics(self.splits["train"][0])
-        statistics = (tuple(values.flatten().tolist()) for values in (self.mean, self.std))
+        mean, std = (tuple(values.flatten().tolist()) for values in (self.mean, self.std))
         learnt_counts = torch.bincount(learnt[train], minlength=len(names))
-        self.spec = Spec(self.kind, self.shape, names, tuple(learnt_counts.tolist()), *statistics)
+        self.spec = Spec(self.kind, self.shape, names, tuple(learnt_counts.tolist()), mean, std)
 
     def _split(self, labels: Tensor, names: tuple[str, ...], val_fraction: float) -> tuple[Tensor, Tensor]:
         """Indices of training and validation examples."""
@@ -205,20 +205,20 @@ class ImageData(Data):
     def batches_per_epoch(self) -> int:
         return len(self.splits["train"][1]) // self.batch_size
 
-    def train_batch(self, seed: int, number: int, rank: int = 0, world: int = 1) -> Batch:
+    def train_batch(self, seed: int, number: int, rank: int = 0, world: int = 1) -> Pair:
         return self._finish(self._take(seed, number, rank, world), seed, number, rank, world)
 
     def train_loader(
-        self, seed: int, batches: int, repeat: int | None = None, rank: int = 0, world: int = 1, many: bool = False
+        self, seed: int, batches: int, *, repeat: int | None = None, rank: int = 0, world: int = 1, many: bool = False
     ) -> TrainLoader:
-        loader = super().train_loader(seed, batches, repeat, rank, world, many)
+        loader = super().train_loader(seed, batches, repeat=repeat, rank=rank, world=world, many=many)
         if self.on_host:
             every = repeat or batches
             taken = Ahead(lambda number: self._take(seed, number % every, rank, world), batches, self.device)
             loader.draw = lambda number: self._finish(taken(number), seed, number % every, rank, world)
         return loader
 
-    def _take(self, seed: int, number: int, rank: int, world: int) -> Batch:
+    def _take(self, seed: int, number: int, rank: int, world: int) -> Pair:
         """Pixels and labels as they are stored: this rank's of a training batch; where images are mixed, its step's."""
         images, labels = self.splits["train"]
         step, own = self.part(number, rank, world)
@@ -228,7 +228,7 @@ class ImageData(Data):
             rows = rows[own]
         return images[rows], labels[rows]
 
-    def _finish(self, taken: Batch, seed: int, number: int, rank: int, world: int) -> Batch:
+    def _finish(self, taken: Pair, seed: int, number: int, rank: int, world: int) -> Pair:
         """What ``_take`` gave, on the device, augmented as a part of its optimizer step's examples."""
         x, targets = (part.to(self.device, non_blocking=True) for part in taken)
         step, own = self.part(number, rank, world)
@@ -255,7 +255,7 @@ class ImageData(Data):
     def eval_batches(self, split: str) -> int:
         return -(-len(self.splits[split][1]) // self.eval_batch_size)
 
-    def eval_batch(self, split: str, index: int, limit: int | None = None) -> Batch:
+    def eval_batch(self, split: str, index: int, limit: int | None = None) -> Pair:
         return self._finish_eval(self._take_eval(split, index, limit))
 
     def eval_loader(self, split: str, limit: int | None = None, rank: int = 0, world: int = 1) -> EvalLoader:
@@ -267,7 +267,7 @@ class ImageData(Data):
             loader.take = lambda index: self._finish_eval(taken(index))
         return loader
 
-    def _take_eval(self, split: str, index: int, limit: int | None) -> Batch:
+    def _take_eval(self, split: str, index: int, limit: int | None) -> Pair:
         images, labels = self.splits[split]
         rows = slice(index * self.eval_batch_size, (index + 1) * self.eval_batch_size)
         chosen = rows if limit is None else self._sample(split, limit * self.eval_batch_size)[rows]
@@ -281,7 +281,7 @@ class ImageData(Data):
         g = generator("evaluation sample", self.split_seed)
         return stratified(labels.cpu(), quotas(counts, size), g).to(labels.device)
 
-    def _finish_eval(self, taken: Batch) -> Batch:
+    def _finish_eval(self, taken: Pair) -> Pair:
         x, labels = (part.to(self.device, non_blocking=True) for part in taken)
         return self.normalise(x), labels
 

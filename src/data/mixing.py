@@ -5,12 +5,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .base import Batch
+from .base import Pair
 
 MIXES = ("mixup", "cutmix")
 
 
-def mixed(x: Tensor, labels: Tensor, classes: int, mix: str, alpha: float, rng: np.random.Generator) -> Batch:
+def mixed(x: Tensor, labels: Tensor, classes: int, mix: str, alpha: float, rng: np.random.Generator) -> Pair:
     """(B, C, H, W) floats, (B,) labels -> images, and targets (B, classes) w e_y + (1 - w) e_y', y' of the partner.
 
     Partners are a permutation of the batch, which draws one lambda ~ Beta(alpha, alpha), as in both papers' code.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .base import Batch
+from .base import Pair
 
 RESIDENT = ("auto", "device", "host")
 SHARE = 0.5  # of a GPU's free memory that examples may take; model, activations and optimizer come after them
@@ -59,13 +59,13 @@ def on_host(resident: str, nbytes: int, device: torch.device) -> bool:
     return resident == "host"
 
 
-class Numbered(Dataset[Batch]):
+class Numbered(Dataset[Pair]):
     """Whole batches as the items of a data set."""
 
-    def __init__(self, fetch: Callable[[int], Batch]) -> None:
+    def __init__(self, fetch: Callable[[int], Pair]) -> None:
         self.fetch = fetch
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: int) -> Pair:
         return self.fetch(index)
 
 
@@ -75,14 +75,14 @@ class Ahead:
     For a GPU, worker processes fetch, into pinned memory; a CPU has nothing to wait for, and its cores train.
     """
 
-    def __init__(self, fetch: Callable[[int], Batch], stop: int, device: torch.device) -> None:
+    def __init__(self, fetch: Callable[[int], Pair], stop: int, device: torch.device) -> None:
         self.fetched, self.stop = Numbered(fetch), stop
         self.workers, self.pinned = (WORKERS, True) if device.type == "cuda" else (0, False)
         self.coming = range(0)
         self.last: int | None = None
-        self.batches: Iterator[Batch] = iter(())
+        self.batches: Iterator[Pair] = iter(())
 
-    def __call__(self, index: int) -> Batch:
+    def __call__(self, index: int) -> Pair:
         if not self.coming or self.coming[0] != index:
             self._start(index)
         self.last, self.coming = index, self.coming[1:]

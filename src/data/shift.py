@@ -12,7 +12,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import gaussian_blur
 from torchvision.transforms.functional import rotate as rotate_tensor
 
-from .base import Batch, EvalLoader, Spec, generator
+from .base import EvalLoader, Pair, Spec, generator
 
 # What severities 1 to 5 mean. noise, blur and contrast are the constants of CIFAR-10-C, for images of 32 pixels; rotate
 # those of MNIST-C, which has no rotation in CIFAR-10-C to go by. They are taken for images of every size.
@@ -34,14 +34,14 @@ def shifted(loader: EvalLoader, spec: Spec, kind: str, severity: int, seed: int)
     """
     mean, std = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (spec.mean, spec.std))
 
-    def take(index: int) -> Batch:
+    def take(index: int) -> Pair:
         x, targets = loader.take(index)
         m, s = mean.to(x), std.to(x)
         pixels = (x * s + m).clamp(0, 1)
         worse = corrupted(pixels, kind, severity, generator("shift", kind, seed, severity, index))
         return ((worse - m) / s).contiguous(), targets
 
-    return EvalLoader(take, loader.batches)
+    return EvalLoader(take, loader.batches, loader.split)
 
 
 def corrupted(pixels: Tensor, kind: str, severity: int, g: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import checks
 from ..checks import integer, number
-from .base import Batch, Data, DataError, Spec, generator
+from .base import Data, DataError, Pair, Spec, generator
 from .content import digest, opened
 from .encoded import Encoded, encoded, no_text, numbered, points_of
 
@@ -114,7 +114,7 @@ class TextData(Data):
     def batches_per_epoch(self) -> int:
         return max(1, len(self.parts["train"]) // (self.batch_size * self.block_size))
 
-    def train_batch(self, seed: int, number: int, rank: int = 0, world: int = 1) -> Batch:
+    def train_batch(self, seed: int, number: int, rank: int = 0, world: int = 1) -> Pair:
         part = self.parts["train"]
         step, own = self.part(number, rank, world)
         starts = torch.randint(
@@ -126,7 +126,7 @@ class TextData(Data):
         windows, rest = divmod(len(self.parts[split]) - 1, self.block_size)
         return -(-windows // self.eval_batch_size) + (rest > 0)
 
-    def eval_batch(self, split: str, index: int, limit: int | None = None) -> Batch:
+    def eval_batch(self, split: str, index: int, limit: int | None = None) -> Pair:
         """Blocks one after the other; the characters left over make a last batch of one short block.
 
         With ``limit``, so many batches of blocks that lie evenly in the split.
@@ -141,7 +141,7 @@ class TextData(Data):
         numbers = torch.arange(first, min(first + self.eval_batch_size, taken)) * windows // taken
         return self._windows(part, numbers[:, None] * self.block_size, self.block_size)
 
-    def _windows(self, part: Tensor, starts: Tensor, length: int) -> Batch:
+    def _windows(self, part: Tensor, starts: Tensor, length: int) -> Pair:
         """(B, 1) starts -> inputs (B, length) and, one character on, targets (B, length)."""
         windows = part[(starts + torch.arange(length + 1)).to(part.device)].to(self.device).long()
         if self.lookup is not None:

@@ -26,10 +26,10 @@ def test(bench: Bench, asked: Asked, result: Plain, notes: list[str]) -> Done:
     """What is asked, measured: as in result.json, and the temperature with its origin, examples, notes and seconds."""
     start = time.perf_counter()
     if asked.data or asked.shift:
-        bench.predictions.temperature = result["metrics"]["test"].get("temperature")
+        bench.task.adjusted = result["adjusted"]
     report = shift(bench, asked) if asked.shift else again(bench, result, other=bool(asked.data))
     origin = "the run's" if asked.data or asked.shift else "fitted anew on the validation split"
-    report["temperature"] = {"value": bench.predictions.temperature, "is": origin}
+    report["temperature"] = {"value": bench.task.adjusted, "is": origin}
     report["examples"] = len(bench.predictions.examples()["targets"])
     limit = bench.cfg["trainer"]["limit_eval_batches"]
     limited = [f"the run's limit_eval_batches={limit} holds here too"] if limit else []
@@ -47,17 +47,10 @@ def again(bench: Bench, result: Plain, other: bool) -> Plain:
     """The test of result.json once more, or on other data with the run's temperature."""
     notes: list[str] = []
     if not other:
-        fitted = testing.fitted_temperature(bench.trainer, bench.task, bench.cfg, bench.data)
-        bench.predictions.temperature, notes = fitted
+        notes = testing.adjust(bench.trainer, bench.task, bench.cfg, bench.data)
     loader = testing.eval_loader(bench.cfg, bench.data, "test")
-    tested = testing.test(bench.trainer, bench.task, loader, bench.predictions, bench.data.spec)
-    report = {
-        "metrics": {"test": tested["metrics"]},
-        "intervals": {"test": tested["intervals"]},
-        "bins": tested["bins"],
-        "class_accuracy": tested["class_accuracy"],
-        "notes": notes,
-    }
+    tested = testing.test(bench.trainer, bench.task, loader, bench.predictions)
+    report = {"metrics": {"test": tested["metrics"]}, **testing.beside(tested), "notes": notes}
     return report if other else report | compared(report, result)
 
 
@@ -65,8 +58,8 @@ def compared(report: Plain, result: Plain) -> Plain:
     """Whether the test gave, bit for bit, what result.json has, and a note that says so."""
     there = result["metrics"]["test"]
     odd = [name for name, value in report["metrics"]["test"].items() if there.get(name) != value]
-    same = not odd and all(json.loads(json.dumps(report[key])) == result[key] for key in ("bins", "class_accuracy"))
-    same = same and report["intervals"]["test"] == result["intervals"]["test"]
+    beside = [key for key in report if key not in ("metrics", "notes")]
+    same = not odd and all(json.loads(json.dumps(report[key])) == result[key] for key in beside)
     note = "the same as in result.json, bit for bit" if same else f"not the same as in result.json: {', '.join(odd)}"
     return {"same_as_result": same, "notes": [*report["notes"], note]}
 
@@ -80,8 +73,7 @@ def shift(bench: Bench, asked: Asked) -> Plain:
     for kind, severity in [("clean", 0), *((kind, s) for kind in asked.shift for s in asked.severities)]:
         loader = shifted(clean, bench.data.spec, kind, severity, seed) if severity else clean
         metrics = testing.scores(bench.trainer, bench.task, loader)
-        examples = predictions.examples()
-        metrics |= testing.scaling(examples, examples["guess"] == examples["targets"], predictions.temperature)
+        metrics |= bench.task.conclude(predictions.examples())["metrics"]
         rows.append({"shift": kind, "severity": severity} | {name: metrics[name] for name in names})
     return {"shift": rows, "notes": []}
 

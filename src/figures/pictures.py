@@ -49,7 +49,7 @@ def worst(examples: Examples, most: int) -> list[int]:
 def fed(loader: EvalLoader, chosen: list[int]) -> dict[int, tuple[Tensor, int]]:
     """Of each chosen example its input, an image or a window of text, and its place in the window (images: 0)."""
     found, first = {}, 0
-    for inputs, targets in loader:
+    for inputs, targets, _ in loader:
         places = targets.numel() // len(targets)
         for example in chosen:
             if first <= example < first + targets.numel():

@@ -3,22 +3,19 @@
 from ..system import torchvision_cpu  # noqa: F401  before torchmetrics, which imports torchvision
 
 # isort: split
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import Module
-from torchmetrics import Metric
 
 from .calibration import BINS, COUNT, add_to_bins, bin_of
 from .judged import judge, rightness, summary
+from .sums import Measure
 
-STATES = ("sums", "count", "bins", "by_class")
 AT_ONCE = 2**16  # probabilities that are judged at a time on a CPU
 
 
-class Scores(Metric):
+class Scores(Measure):
     """Sums over examples in float64, so that two ranks give what one gives.
 
     ``compute`` gives, over n examples with log-probabilities l (K) and class y, p = e^l:
@@ -42,9 +39,7 @@ class Scores(Metric):
     Sources: Brier 1950; Guo et al. 2017, arXiv:1706.04599; Kull et al. 2019, arXiv:1910.12656 (classwise).
     """
 
-    full_state_update = False
     sums: Tensor
-    count: Tensor
     bins: Tensor
     by_class: Tensor
 
@@ -53,10 +48,9 @@ class Scores(Metric):
         self.objective = ("loss", *terms)
         self.bits = "bits_per_char" if text else "bits"
         self.num_classes = num_classes
-        shapes = {"sums": (4 + len(self.objective),), "bins": (3, BINS), "by_class": (BINS, num_classes or 0)}
-        for name, shape in shapes.items():
-            self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_sum("sums", 4 + len(self.objective))
+        self.add_sum("bins", 3, BINS)
+        self.add_sum("by_class", BINS, num_classes or 0)
 
     def update(
         self,
@@ -99,24 +93,3 @@ class Scores(Metric):
         if self.num_classes is not None:
             derived["classwise_ece"] = (self.by_class.abs().sum() / (self.num_classes * self.count)).item()
         return values | (derived if self.bins[COUNT].any() else dict.fromkeys(derived) | {"accuracy": accuracy})
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> Module:
-        """Go where the module goes, in float64: FSDP casts modules, and torchmetrics lets it."""
-        super()._apply(fn, exclude_state)
-        for name in STATES:
-            if getattr(self, name).is_floating_point():
-                setattr(self, name, getattr(self, name).double())
-                self._defaults[name] = self._defaults[name].double()  # type: ignore[union-attr]
-        return self
-
-    # torchmetrics keeps states out of checkpoints; resuming in the middle of an interval needs them.
-    def snapshot(self) -> dict[str, Any]:
-        """The sums so far, as plain tensors."""
-        return {name: getattr(self, name).clone() for name in STATES}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``snapshot``'s sums."""
-        for name in STATES:
-            setattr(self, name, state[name].to(self.device))
-        self._update_count = int(self.count > 0)
-        self._computed = None  # of the sums before

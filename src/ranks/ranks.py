@@ -79,10 +79,10 @@ class Share:
     def __iter__(self) -> Iterator[Batch]:
         batches = self.loader.batches
         own = batches[rank() :: world()]
-        yield from map(self.loader.take, own)
+        yield from map(self.loader.batch, own)
         if self.together and len(own) < len(batches[:: world()]):
-            inputs, targets = self.loader.take(batches[0])
-            yield inputs, targets[:0]
+            first = self.loader.batch(batches[0])
+            yield first._replace(targets=first.targets[:0])
 
 
 def share(loader: EvalLoader, trainer: pl.Trainer) -> EvalLoader | Share:

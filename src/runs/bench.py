@@ -39,7 +39,7 @@ class Bench:
         teacher = find_teacher(cfg)
         self.data = read_other(cfg, run) if other else read_own(cfg, run)
         self.task = build_task(cfg, run.spec, teacher, model=run.model, loss=run.loss)
-        self.predictions = Predictions(run.spec.kind == "text")
+        self.predictions = Predictions()
         self.trainer = pl.Trainer(
             accelerator=device,
             devices=1,

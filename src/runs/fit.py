@@ -26,13 +26,12 @@ from ..callbacks.samples import TextSamples
 from ..callbacks.utilisation import Utilisation
 from ..config.errors import UserError, printable
 from ..data.base import Data, TrainLoader, generator
-from ..figures.pictures import pictures
 from ..figures.style import save as save_figure
 from ..folder.folder import RunFolder
 from ..ranks import ranks
 from ..system.files import written_whole
+from ..tasks.base import Task
 from ..tasks.stepping import STEP, Stepping
-from ..tasks.supervised import SupervisedTask
 from . import build, testing
 from .loggers import loggers
 from .rebuild import Rebuilt, weights_of
@@ -64,7 +63,7 @@ class Fit:
         """Read the checkpoint, if there is one to resume from. The folder must be held."""
         self.checkpoint = None if self.cfg["overwrite"] else read_checkpoint(self.folder, self.cfg, self.task)
 
-    def _task(self) -> SupervisedTask:
+    def _task(self) -> Task:
         cfg, spec = self.cfg, self.data.spec
         loss = build.build_loss(cfg, spec)
         model = build.build_model(cfg, spec, loss)
@@ -95,7 +94,7 @@ class Fit:
         cfg, checkpoint = self.cfg, self.checkpoint
         used = Utilisation(self.task.model, self.data.spec, cfg["trainer"]["precision"])
         self.recorder = Recorder(self.folder, self.plan, self.data.batch_size, used)
-        self.predictions = Predictions(self.data.spec.kind == "text")
+        self.predictions = Predictions()
         keeper = ExactCheckpoint(self.folder, about(cfg), self.plan, cfg["checkpoint"]["best"])
         trainer = self._trainer(keeper)
         self.data.to(trainer.strategy.root_device)
@@ -136,7 +135,8 @@ class Fit:
     def _train_loader(self) -> TrainLoader:
         plan, many = self.plan, not self.task.automatic_optimization
         repeat = plan.epoch_steps * plan.accumulate if self.cfg["trainer"]["overfit_batches"] else None
-        return self.data.train_loader(self.cfg["seed"], plan.batches, repeat, ranks.rank(), ranks.world(), many)
+        shared = {"rank": ranks.rank(), "world": ranks.world()}
+        return self.data.train_loader(self.cfg["seed"], plan.batches, repeat=repeat, many=many, **shared)
 
     def _trainer(self, keeper: ExactCheckpoint) -> pl.Trainer:
         settings, automatic = self.cfg["trainer"], self.task.automatic_optimization
@@ -231,10 +231,12 @@ class Fit:
         if ranks.rank() == 0:
             with written_whole(self.folder.weights) as file:
                 file.write(weights_of(self.task.model))
-        self.predictions.temperature, scaling = testing.fitted_temperature(trainer, self.task, self.cfg, self.data)
+        notes = testing.adjust(trainer, self.task, self.cfg, self.data)
+        adjusted = self.task.adjusted
         self._set_weights(chosen)
+        self.task.adjusted = adjusted  # FSDP has made the task anew
         loader = testing.eval_loader(self.cfg, self.data, "test")
-        tested = testing.test(trainer, self.task, loader, self.predictions, self.data.spec)
+        tested = testing.test(trainer, self.task, loader, self.predictions)
         if ranks.rank() > 0:
             return {}
         self.predictions.write(self.folder.predictions)
@@ -249,14 +251,13 @@ class Fit:
                 split: {tag.partition("/")[2]: value for tag, value in latest.items() if tag.startswith(f"{split}/")}
                 for split in ("test", "val", "train")
             },
-            "intervals": {"test": tested["intervals"]},
-            "bins": tested["bins"],
-            "class_accuracy": tested["class_accuracy"],
+            **testing.beside(tested),
+            "adjusted": adjusted,
             "steps": steps,
             "epochs": self.plan.epoch(steps) + 1,
             "tested_at_step": chosen["global_step"],
             "parameters": parameters,
-            "notes": [*self.data.notes, *scaling, *stopped],
+            "notes": [*self.data.notes, *notes, *stopped],
         }
 
     def _set_weights(self, checkpoint: Plain) -> None:
@@ -270,13 +271,13 @@ class Fit:
         name = self.folder.path.parent.name.rpartition("-")[0]  # without its hash
         title = f"{name}\non {self.cfg['choices']['data']}, seed {self.cfg['seed']}, {result['steps']:,} steps"
         examples, loader = self.predictions.examples(), testing.eval_loader(self.cfg, self.data, "test")
-        for name, figure in pictures(title, result, examples, loader, self.data.spec):
+        for name, figure in self.task.pictures(title, result, examples, loader):
             picture = save_figure(figure, self.folder.figures / f"{name}.png")
             for board in boards:
                 board.image(name, picture, result["steps"])
 
 
-def summary(task: SupervisedTask, data: Data) -> str:
+def summary(task: Task, data: Data) -> str:
     """The network's layers: types, parameters, and the shapes that one example has in and out of them."""
     inputs, _ = data.eval_batch("val", 0)
     task.example_input_array = inputs[:1]

@@ -10,7 +10,7 @@ from ..config.trust import BESIDE
 from ..folder.folder import ANEW, RunFolder
 from ..folder.identity import differences, digest, identity, named
 from ..system.files import DamagedError
-from ..tasks.supervised import SupervisedTask
+from ..tasks.base import Task
 
 Plain = dict[str, Any]
 
@@ -54,7 +54,7 @@ def _since_checkpoint(folder: RunFolder, there: Plain) -> str:
     return f" ({', '.join(odd)})" if odd else ""
 
 
-def read_checkpoint(folder: RunFolder, cfg: Plain, task: SupervisedTask) -> Plain | None:
+def read_checkpoint(folder: RunFolder, cfg: Plain, task: Task) -> Plain | None:
     """last.ckpt if there is one. Raises UserError if it cannot be resumed from, or is of another configuration."""
     path = folder.last
     try:
@@ -92,7 +92,7 @@ def check_axis(folder: RunFolder, cfg: Plain) -> None:
         )
 
 
-def check_shapes(folder: RunFolder, checkpoint: Plain, task: SupervisedTask) -> None:
+def check_shapes(folder: RunFolder, checkpoint: Plain, task: Task) -> None:
     """Raise UserError where the checkpoint is of another network, under the same name: its code changed."""
     stored = {key: tuple(value.shape) for key, value in checkpoint["state_dict"].items()}
     own = {key: tuple(value.shape) for key, value in task.state_dict().items()}

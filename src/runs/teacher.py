@@ -33,7 +33,7 @@ def find_teacher(cfg: Plain) -> Rebuilt | None:
 
 def build_task(cfg: Plain, spec: Spec, teacher: Rebuilt | None, **parts: Any) -> SupervisedTask:
     """The task of the model and loss in ``parts``; with a teacher, distillation from it."""
-    parts |= {"text": spec.kind == "text", "num_classes": spec.num_classes}
+    parts |= {"spec": spec, "criterion": cfg["calibration"]["criterion"]}
     if teacher is None:
         return SupervisedTask(**parts)
     return DistillationTask(teacher=fitted(teacher, spec, cfg["teacher"]), **parts)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..data.base import Batch, Data, generator
+from ..data.base import Batch, Data
 from ..data.cache import first_locked, folders
 from ..models.transformer import PreNorm
 from ..system.files import DamagedError, read_json, write_json
@@ -84,19 +84,18 @@ def write(path: Path, about: Plain, trial: Trial | None) -> Trial | None:
 
 
 def tried(cfg: Plain, data: Data, teacher: Rebuilt | None, device: str, precisions: list[str]) -> Trial | None:
-    """A trial on numbers made up; it draws none that the run draws. A fault is for the run itself to meet."""
+    """A trial on the first batch; it touches no random state of the run. A fault is for the run itself to meet."""
     place = torch.device("cuda" if device == "gpu" else "cpu")
     try:
         loss = build.build_loss(cfg, data.spec)
         model = build.build_model(cfg, data.spec, loss)
         task = build_task(cfg, data.spec, teacher, model=model, loss=loss).to(place).train()
-        inputs, targets = made_up(cfg, data, place)
         if precisions == ["64-true"]:
             task.double()
-            inputs = inputs.double() if inputs.is_floating_point() else inputs
         task.on_fit_start()  # after double(), or a teacher in float64 would lose digits
         with torch.random.fork_rng(devices=[] if place.type == "cpu" else [torch.cuda.current_device()]):
-            steps = {name: backward(task, (inputs, targets), DTYPES.get(name)) for name in precisions}
+            given = task.prepare(first_batch(cfg, data, place))
+            steps = {name: backward(task, given, place, DTYPES.get(name)) for name in precisions}
             return Trial(fastest(steps, place), kind_of(model))
     except Exception:
         log.debug("the trial of a batch failed", exc_info=True)
@@ -110,23 +109,20 @@ def kind_of(model: nn.Module) -> str:
     return "attention" if any(isinstance(module, PreNorm) for module in modules) else "other"
 
 
-def made_up(cfg: Plain, data: Data, device: torch.device) -> Batch:
-    """A training batch, one rank's share, of random numbers in the shapes of the data."""
-    g, spec = generator("trial"), data.spec
-    rows = max(1, data.batch_size // (cfg["trainer"]["devices"] * cfg["trainer"]["num_nodes"]))
-    shape = (rows, *spec.input_shape)
-    classes = torch.randint(spec.num_classes, shape if data.kind == "text" else shape[:1], generator=g)
-    targets = nn.functional.one_hot(classes, spec.num_classes).float() if data.soft_targets else classes
-    inputs = classes if data.kind == "text" else torch.randn(shape, generator=g)
-    return inputs.to(device), targets.to(device)
+def first_batch(cfg: Plain, data: Data, device: torch.device) -> Batch:
+    """The first training batch, one rank's share of it."""
+    world = cfg["trainer"]["devices"] * cfg["trainer"]["num_nodes"]
+    loader = data.train_loader(cfg["seed"], 1, world=world)
+    inputs, targets = loader.draw(0)
+    return Batch(inputs.to(device), targets.to(device), loader.chance(0))
 
 
-def backward(task: Any, batch: Batch, dtype: torch.dtype | None) -> Step:
+def backward(task: Any, given: dict[str, Tensor], place: torch.device, dtype: torch.dtype | None) -> Step:
     """What takes a batch forward and backward, under autocast where there is a ``dtype``."""
 
     def step() -> None:
-        with torch.autocast(batch[0].device.type, dtype or torch.bfloat16, enabled=dtype is not None):
-            loss: Tensor = task.batch_loss(batch)[0]
+        with torch.autocast(place.type, dtype or torch.bfloat16, enabled=dtype is not None):
+            loss: Tensor = task.batch_loss(given)[0]
         loss.backward()  # type: ignore[no-untyped-call]
         task.zero_grad()
 

@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from ..data.base import Batch
 from .schedules import Schedule
 
-Batch = tuple[Tensor, Tensor]
-Seen = tuple[dict[str, Tensor], Tensor, Tensor]  # of a batch: losses by name, logits, targets
+Named = dict[str, Tensor]  # a row an example
+Seen = tuple[Named, Named]  # of a batch: the terms of its loss, (N,) each, and the answer of the network
 TURN = 0.1  # seconds after which Lightning has its turn though nothing is due: a signal or a bar waits no longer
 HELD = 2**18  # numbers that may wait to be scored: 1 MB, which a processor still has in its cache
 STEP = "optimizer_step"  # its name in a profile
@@ -46,14 +47,18 @@ class SteppingTask(pl.LightningModule):
         self.recent_losses: list[Tensor] = []  # of each batch since the guard last looked
         self.grad_norm: Tensor | None = None  # before clipping, of the latest step that was due
 
-    def batch_loss(self, batch: Batch) -> tuple[Tensor, Seen]:
+    def prepare(self, batch: Batch) -> Named:
+        """The tensors that ``batch_loss`` reads."""
+        raise NotImplementedError
+
+    def batch_loss(self, given: Named) -> tuple[Tensor, Seen]:
         """The mean over a batch that is minimised, and what is to be scored of it."""
         raise NotImplementedError
 
-    def forward_backward(self, batch: Batch) -> tuple[Tensor, Seen]:
+    def forward_backward(self, given: Named) -> tuple[Tensor, Seen]:
         """What ``batch_loss`` gives, detached; its gradients, over the batches of an optimizer step, are added."""
         assert self.stepping is not None
-        loss, seen = self.batch_loss(batch)
+        loss, seen = self.batch_loss(given)
         with torch.autocast(self.device.type, enabled=False):  # it is for the forward pass alone
             scaled = loss / self.stepping.accumulate if self.stepping.accumulate > 1 else loss
             scaled.backward()  # type: ignore[no-untyped-call]
@@ -67,7 +72,7 @@ class SteppingTask(pl.LightningModule):
         if not self.automatic_optimization:
             self._steps(batch)
             return None
-        loss, seen = self.batch_loss(batch)
+        loss, seen = self.batch_loss(self.prepare(batch))
         self.tally([seen])
         self.recent_losses.append(loss.detach())
         return loss
@@ -83,11 +88,12 @@ class SteppingTask(pl.LightningModule):
         # Lightning holds autocast around all of this, which is for the forward pass alone
         with torch.autocast(self.device.type, enabled=False):
             for number, batch in enumerate(batches, 1):
+                given = precision.convert_input(self.prepare(batch))
                 with precision.forward_context():
-                    loss, one = self.forward_backward(precision.convert_input(batch))
+                    loss, one = self.forward_backward(given)
                 self.recent_losses.append(loss)
                 seen.append(one)
-                if len(seen) * one[1].numel() >= HELD:
+                if len(seen) * sum(value.numel() for value in one[1].values()) >= HELD:
                     self.tally(seen)
                     seen = []
                 if number % accumulate:

@@ -1,132 +1,105 @@
 """K-way classification of N examples: images, and every next character of a text."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
+from matplotlib.figure import Figure
+from torch import Tensor
 
+from ..data.base import EvalLoader
+from ..figures.pictures import pictures
 from ..losses.base import ClassificationLoss, LogitLoss
-from ..metrics.columns import CLASSIFICATION, LANGUAGE, Family
+from ..metrics.columns import CLASSIFICATION, LANGUAGE
+from ..metrics.judged import judge, rightness
 from ..metrics.scores import Scores
-from .stepping import Batch, Seen, Stepping, SteppingTask
+from ..metrics.temperature import NotFittedError, fit_temperature, scaled
+from .base import Plain, Task, joined
+from .calibration import concluded
+from .stepping import Named, Seen
 
 
-class SupervisedTask(SteppingTask):
+class SupervisedTask(Task):
     """Feeds a model's logits to a classification loss and scores both splits by the same metrics.
 
     A model may answer (B, K) for images or (B, T, K) for text; every position is one example. Training targets may be
-    distributions, (B, K). The mean over the examples of a batch is minimised; to be tested alone, a task needs no
-    ``stepping``. Raises ValueError for a loss that is none of ``minimises``.
+    distributions, (B, K). ``adjusted`` is the temperature that suits the validation split by ``criterion``, None if the
+    loss gives no probabilities and if none could be fitted.
     """
 
     minimises: ClassVar[type[LogitLoss]] = ClassificationLoss
+    takes = ("class", "distribution")
+    adjusts = True
 
-    def __init__(
-        self,
-        *,
-        model: nn.Module,
-        loss: nn.Module,
-        text: bool,
-        num_classes: int,
-        stepping: Stepping | None = None,
-    ) -> None:
-        super().__init__(stepping)
-        if not isinstance(loss, self.minimises):
-            raise ValueError(f"{type(loss).__name__} is no {self.minimises.__name__}, which this task minimises")
-        self.family: Family = LANGUAGE if text else CLASSIFICATION
-        self.model = model
-        self.loss: Any = loss
-        self.train_scores = Scores(text=text, terms=loss.parts)
-        self.val_scores, self.test_scores = (
-            Scores(text=text, terms=loss.parts, num_classes=num_classes) for _ in range(2)
-        )
+    def __init__(self, *, criterion: str = "nll", **parts: Any) -> None:
+        super().__init__(**parts)
+        self.criterion = criterion
+        self.family = LANGUAGE if self.text else CLASSIFICATION
+
+    @property
+    def text(self) -> bool:
+        return self.spec.kind == "text"
+
+    def measure(self, *, whole: bool) -> Scores:
+        return Scores(text=self.text, terms=self.loss.parts, num_classes=self.spec.num_classes if whole else None)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs -> (N, outputs): logits, one row an example."""
         return self.model(inputs).flatten(0, -2)
 
-    def compile(self, how: bool | str) -> None:
-        """Compile two graphs: network, loss and their backward pass for training, network and loss for evaluation.
-
-        Where Lightning takes the steps, the backward pass is a graph of its own. ``how`` is false, true or
-        "reduce-overhead", torch.compile's mode for CUDA graphs. Those write each batch's results where the last one's
-        were, so these are copied: a turn's batches wait to be scored together.
-        """
-        if not how:
-            return
-        torch._dynamo.config.trace_autograd_ops = True  # or a graph ends before backward()
-        step = "batch_loss" if self.automatic_optimization else "forward_backward"
-        setattr(self, step, graph(getattr(self, step), how))
-        evaluate = graph(self._judge, how)
-
-        def any_size(batch: Batch) -> Seen:
-            for tensor in batch:  # the same graph, whichever batch a process sees first
-                torch._dynamo.maybe_mark_dynamic(tensor, 0)
-            return evaluate(batch)
-
-        self._evaluate = any_size  # type: ignore[method-assign]
-
-    def batch_loss(self, batch: Batch) -> tuple[Tensor, Seen]:
-        terms, logits, targets = self._judge(batch)
-        return terms["loss"].mean(), ({name: term.detach() for name, term in terms.items()}, logits.detach(), targets)
-
-    @torch.no_grad()
-    def tally(self, seen: list[Seen]) -> None:
-        terms, logits, targets = zip(*seen, strict=True)
-        together = {name: torch.cat([term[name] for term in terms]) for name in terms[0]}
-        self._score(self.train_scores, together, torch.cat(logits), torch.cat(targets), len(seen))
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._score(self.val_scores, *self._evaluate(batch))
-
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """The batch's targets (N,) and log-probabilities (N, K), or scores (N, outputs) where there is no link."""
-        return self._score(self.test_scores, *self._evaluate(batch))
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """What ``test_step`` gives, unscored."""
-        _, logits, targets = self._evaluate(batch)
-        return self._prediction(logits, targets)
-
-    def objective(self, inputs: Tensor, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def objective(self, inputs: Tensor, logits: Tensor, targets: Tensor) -> Named:
         """The terms of the loss by name, (N,) each; their sum is minimised."""
         return {"loss": self.loss(logits, targets)}
 
-    def _judge(self, batch: Batch) -> Seen:
-        """The losses of a batch by name, each and their sum; its logits and targets, a row an example."""
-        inputs, targets = batch
+    def judge(self, given: Named) -> Seen:
+        inputs, targets = given["inputs"], given["targets"]
         if not targets.is_floating_point():
             targets = targets.flatten()  # text has (B, T) classes; a distribution stays a row
         logits = self(inputs)[: len(targets)]  # none, where a rank only computes along with the others
         terms = self.objective(inputs, logits, targets)
-        return {"loss": functools.reduce(torch.add, terms.values())} | terms, logits, targets
+        whole = {"loss": functools.reduce(torch.add, terms.values())}
+        return whole | terms, {"logits": logits, "targets": targets}
 
-    def _evaluate(self, batch: Batch) -> Seen:
-        return self._judge(batch)
+    def score(self, measure: Any, terms: Named, answer: Named, batches: int = 1) -> None:
+        logits, targets = answer["logits"], answer["targets"]
+        measure.update(terms, logits, self.loss.log_probs(logits), targets, batches)
 
-    def _score(
-        self, scores: Scores, terms: dict[str, Tensor], logits: Tensor, targets: Tensor, batches: int = 1
-    ) -> dict[str, Tensor]:
-        prediction = self._prediction(logits, targets)
-        scores.update(terms, logits, prediction.get("log_probs"), targets, batches)
-        return prediction
+    def examples(self, answer: Named) -> Named:
+        """Targets, guess, and a column for each metric that is a mean over examples, all (N,).
 
-    def _prediction(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        accuracy is 0 or 1. If the loss has a link, there are nll, brier, confidence and overconfidence; with a
+        temperature nll_ts, brier_ts and confidence_ts too. Images keep their log_probs (N, K), or scores if there is no
+        link; for text N x K would be large.
+        """
+        logits, targets = answer["logits"], answer["targets"]
         log_probs = self.loss.log_probs(logits)
-        return {"targets": targets} | ({"scores": logits} if log_probs is None else {"log_probs": log_probs})
+        if log_probs is None:
+            guess = logits.argmax(-1)
+            kept = {} if self.text else {"scores": logits}
+            return {"targets": targets, "guess": guess, "accuracy": rightness(guess, targets)} | kept
+        of = judge(log_probs, targets)
+        columns = {"targets": targets, "guess": of.guess, "accuracy": of.right, "nll": of.nll, "brier": of.brier}
+        columns |= {"confidence": of.confidence, "overconfidence": of.confidence - of.right}
+        if self.adjusted is not None:
+            of = judge(scaled(log_probs, self.adjusted), targets)
+            columns |= {"nll_ts": of.nll, "confidence_ts": of.confidence, "brier_ts": of.brier}
+        return columns | ({} if self.text else {"log_probs": log_probs})
 
+    def adjust(self, answers: Iterator[Named]) -> list[str]:
+        whole = joined(list(answers))
+        log_probs = self.loss.log_probs(whole["logits"])
+        if log_probs is None:
+            return []
+        try:
+            self.adjusted = fit_temperature(log_probs, whole["targets"], self.criterion)
+        except NotFittedError as error:
+            return [f"no temperature was fitted: {error}; nll_ts, ece_ts and brier_ts are left out"]
+        return []
 
-def graph(function: Callable[[Batch], Any], how: bool | str) -> Callable[[Batch], Any]:
-    """The function, compiled; with CUDA graphs what it gives is copied out of their memory."""
-    if how is True:
-        return torch.compile(function)
-    replayed = torch.compile(function, mode=str(how))
+    def conclude(self, examples: Named) -> Plain:
+        block = self.spec.input_shape[0] if self.text else 1
+        return concluded(examples, self.adjusted, self.spec.class_names, block)
 
-    def call(batch: Batch) -> Any:
-        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        return tree_map_only(Tensor, Tensor.clone, replayed(batch))
-
-    return call
+    def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:
+        return pictures(title, result, examples, loader, self.spec)

@@ -9,6 +9,7 @@ import torch
 from src.data.base import Data
 from src.data.mnist import MNIST
 from src.data.text import PythonDocs
+from tests.data.batches import pairs
 from tests.data.settings import digits, image_settings
 
 CUTS = ((16, 4), (32, 2), (8, 8))  # of a step of 64 examples
@@ -42,9 +43,9 @@ def steps_of(data: Data, first: int, last: int, world: int, repeat: bool = False
     a, epoch = data.accumulate, data.steps_per_epoch() * data.accumulate
     parts = []
     for rank in range(world):
-        loader = data.train_loader(3, last * a, epoch if repeat else None, rank, world)
+        loader = data.train_loader(3, last * a, repeat=epoch if repeat else None, rank=rank, world=world)
         loader.load_state_dict({"position": first * a})
-        parts.append(list(loader))
+        parts.append(pairs(loader))
     batches = [[torch.stack(shares, 1).flatten(0, 1) for shares in zip(*of, strict=True)] for of in zip_ranks(parts)]
     return [[torch.cat(of) for of in zip(*batches[i : i + a], strict=True)] for i in range(0, len(batches), a)]
 

@@ -8,6 +8,7 @@ import torch
 from src.data.images import ImageData
 from src.data.official import Official
 from src.data.text import TextFile
+from tests.data.batches import pairs
 from tests.data.settings import image_settings
 from tests.data.test_text import SETTINGS, TEXT
 
@@ -33,7 +34,7 @@ def data(**changes: object) -> Sorted:
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 19])
 def test_a_sorted_split_is_cut_in_the_proportions_of_its_classes(limit: int) -> None:
-    batches = list(data().eval_loader("test", limit))
+    batches = pairs(data().eval_loader("test", limit))
     assert [len(y) for _, y in batches] == [50] * limit
     counts = torch.bincount(torch.cat([y for _, y in batches]), minlength=4).tolist()
     assert all(abs(k - n * limit * 50 / 1000) < 1 for k, n in zip(counts, COUNTS, strict=True))
@@ -45,19 +46,19 @@ def test_the_sample_is_the_same_for_every_object_rank_and_place_of_the_images() 
     one, other, host = data(), data(batch_size=7), data(resident="host")
     for made in (one, other, host):
         made.to(torch.device("cpu"))
-    whole = list(one.eval_loader("test", 7))
+    whole = pairs(one.eval_loader("test", 7))
     for made in (other, host):
-        torch.testing.assert_close(list(made.eval_loader("test", 7)), whole, rtol=0, atol=0)
+        torch.testing.assert_close(pairs(made.eval_loader("test", 7)), whole, rtol=0, atol=0)
     for rank in range(3):
         loader = host.eval_loader("test", 7, rank, 3)
-        torch.testing.assert_close(list(loader), whole[rank::3], rtol=0, atol=0)
+        torch.testing.assert_close(pairs(loader), whole[rank::3], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("limit", [20, 21, None])
 def test_a_limit_that_cuts_nothing_changes_nothing(limit: int | None) -> None:
     made = data()
     expected = [made.eval_batch("test", i) for i in range(20)]
-    torch.testing.assert_close(list(made.eval_loader("test", limit)), expected, rtol=0, atol=0)
+    torch.testing.assert_close(pairs(made.eval_loader("test", limit)), expected, rtol=0, atol=0)
 
 
 def test_text_is_cut_into_blocks_from_all_over_the_split(tmp_path: Path) -> None:
@@ -67,9 +68,9 @@ def test_text_is_cut_into_blocks_from_all_over_the_split(tmp_path: Path) -> None
     part, blocks = text.parts["train"], (len(text.parts["train"]) - 1) // 8
     for limit in (1, 5, text.eval_batches("train") - 2):
         expected = [part[start : start + 8] for start in (j * blocks // (3 * limit) * 8 for j in range(3 * limit))]
-        found = torch.cat([x for x, _ in text.eval_loader("train", limit)])
+        found = torch.cat([x for x, _ in pairs(text.eval_loader("train", limit))])
         assert torch.equal(found, torch.stack(expected))
-    whole = list(text.eval_loader("train"))
+    whole = pairs(text.eval_loader("train"))
     assert sum(y.numel() for _, y in whole) == len(part) - 1
-    almost = list(text.eval_loader("train", len(whole) - 1))  # all but the short block at its end
+    almost = pairs(text.eval_loader("train", len(whole) - 1))  # all but the short block at its end
     assert sum(y.numel() for _, y in almost) == blocks * 8

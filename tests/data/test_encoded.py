@@ -14,6 +14,7 @@ from src.data import encoded, text
 from src.data.base import DataError
 from src.data.text import TextFile
 from src.system.files import read_yaml, write_yaml
+from tests.data.batches import pairs
 from tests.data.test_text import SETTINGS, TEXT
 
 NUMBERS = itertools.count()
@@ -53,7 +54,7 @@ def test_every_batch_is_the_same(test_fraction: float, tmp_path: Path, monkeypat
             one, other = (data.train_batch(3, step, rank, 2) for data in (memory, mapped))
             torch.testing.assert_close(one, other, rtol=0, atol=0)
     for split in ("train", "val", "test"):
-        one, other = (list(data.eval_loader(split)) for data in (memory, mapped))
+        one, other = (pairs(data.eval_loader(split)) for data in (memory, mapped))
         assert len(one) == memory.eval_batches(split)
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
@@ -66,7 +67,7 @@ def test_another_run_s_alphabet_is_adopted_alike(tmp_path: Path, monkeypatch: py
     for data in (memory, mapped):
         data.adopt(model.spec)
         data.to(torch.device("cpu"))
-    one, other = (list(data.eval_loader("test")) for data in (memory, mapped))
+    one, other = (pairs(data.eval_loader("test")) for data in (memory, mapped))
     torch.testing.assert_close(one, other, rtol=0, atol=0)
     targets = [model.spec.class_names[i] for _, y in other for i in y.flatten().tolist()]
     assert "".join(targets) == TEXT[-184:][1:]

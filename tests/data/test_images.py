@@ -16,6 +16,7 @@ from src.data.images import ImageData
 from src.data.official import Official
 from src.data.pixels import augmented, channel_statistics, cut_out
 from src.data.resident import Rows
+from tests.data.batches import pairs
 from tests.data.settings import digits, examples, image_settings
 
 
@@ -81,10 +82,10 @@ def test_ranks_share_the_global_batch(world: int) -> None:
 
 def test_evaluation_covers_a_split_once_in_order_whatever_the_ranks() -> None:
     data = digits()
-    labels = torch.cat([y for _, y in data.eval_loader("test")])
+    labels = torch.cat([y for _, y in pairs(data.eval_loader("test"))])
     assert torch.equal(labels, examples(data, "test")[1])
-    assert [len(y) for _, y in data.eval_loader("test")] == [300, 300, 300, 100]
-    ranks = [list(data.eval_loader("test", rank=rank, world=3)) for rank in range(3)]
+    assert [len(y) for _, y in pairs(data.eval_loader("test"))] == [300, 300, 300, 100]
+    ranks = [pairs(data.eval_loader("test", rank=rank, world=3)) for rank in range(3)]
     assert [len(batches) for batches in ranks] == [2, 1, 1]
     assert torch.equal(ranks[1][0][0], data.eval_batch("test", 1)[0])
     assert len(data.eval_loader("test", limit=2)) == 2
@@ -96,16 +97,16 @@ def test_loader_goes_on_from_its_position() -> None:
     iterator = iter(loader)
     next(iterator), next(iterator)
     state = copy.deepcopy(loader.state_dict())
-    rest = [y.tolist() for _, y in iterator]
+    rest = [batch.targets.tolist() for batch in iterator]
     resumed = data.train_loader(0, 5)
     resumed.load_state_dict(state)
-    assert [y.tolist() for _, y in resumed] == rest
+    assert [y.tolist() for _, y in pairs(resumed)] == rest
     assert len(rest) == 3
     assert len(resumed) == 5  # Lightning wants the length of the whole
 
 
 def test_overfitting_repeats_the_first_batches() -> None:
-    labels = [y.tolist() for _, y in digits().train_loader(0, 5, repeat=2)]
+    labels = [y.tolist() for _, y in pairs(digits().train_loader(0, 5, repeat=2))]
     assert labels[0] == labels[2] == labels[4] != labels[1] == labels[3]
 
 

@@ -12,6 +12,7 @@ from src.data import resident
 from src.data.base import Batch
 from src.data.image_folder import ImageFolderData
 from src.data.resident import Ahead, Rows, on_host
+from tests.data.batches import pairs
 from tests.data.settings import digits, image_settings
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -141,10 +142,10 @@ def test_every_batch_is_the_same(changes: dict[str, Any], started: list[range]) 
     assert memory.spec == host.spec
     steps = memory.steps_per_epoch() + 5  # into the second epoch
     for repeat, rank, world in ((None, 0, 1), (None, 1, 2), (3, 0, 1)):
-        one, other = (data.train_loader(5, steps, repeat, rank, world) for data in (memory, host))
-        torch.testing.assert_close(list(one), list(other), rtol=0, atol=0)
+        one, other = (data.train_loader(5, steps, repeat=repeat, rank=rank, world=world) for data in (memory, host))
+        torch.testing.assert_close(pairs(one), pairs(other), rtol=0, atol=0)
     for split in ("train", "val", "test"):
-        one, other = (list(data.eval_loader(split)) for data in (memory, host))
+        one, other = (pairs(data.eval_loader(split)) for data in (memory, host))
         torch.testing.assert_close(one, other, rtol=0, atol=0)
     assert len(started) == 3 + 3
 
@@ -157,7 +158,7 @@ def test_a_run_goes_on_at_its_position() -> None:
         next(iterator)
     resumed = host.train_loader(0, 9)
     resumed.load_state_dict(loader.state_dict())
-    rest = list(resumed)
+    rest = pairs(resumed)
     assert len(rest) == 5
     torch.testing.assert_close(rest, [memory.train_batch(0, step) for step in range(4, 9)], rtol=0, atol=0)
 

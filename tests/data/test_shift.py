@@ -12,6 +12,7 @@ from torch import Tensor
 from src.config.evaluation import KINDS, SEVERITIES
 from src.data.base import EvalLoader, Spec, generator
 from src.data.shift import AMOUNTS, blur, contrast, corrupted, noise, rotate, shifted
+from tests.data.batches import pairs
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 9, 14), (1, 4, 4)]
 SMALLEST = {"noise": 0.0, "blur": 0.13, "contrast": 1.0, "rotate": 0.0}  # the amount that leaves an image as it is
@@ -107,7 +108,7 @@ def test_an_image_does_not_depend_on_its_batch(kind: str) -> None:
 
 
 def loader(batch: Tensor, batches: int = 3) -> EvalLoader:
-    return EvalLoader(lambda index: (batch, torch.full((len(batch),), index)), range(batches))
+    return EvalLoader(lambda index: (batch, torch.full((len(batch),), index)), range(batches), "test")
 
 
 SPEC = Spec("image", (3, 8, 8), ("a", "b"), (1, 1), mean=(0.3, 0.5, 0.6), std=(0.2, 0.3, 0.25))
@@ -122,7 +123,7 @@ def standardised(pixels: Tensor) -> Tensor:
 def test_corruption_is_of_pixels(kind: str) -> None:
     """Batches are standardised; the corruption must not see that."""
     pixels = images(4, (3, 8, 8))
-    ((x, targets), *_) = shifted(loader(standardised(pixels)), SPEC, kind, 4, seed=0)
+    ((x, targets), *_) = pairs(shifted(loader(standardised(pixels)), SPEC, kind, 4, seed=0))
     torch.testing.assert_close(x, standardised(corrupted(pixels, kind, 4, G)), atol=1e-5, rtol=0)
     assert targets.tolist() == [0] * 4
 
@@ -133,7 +134,7 @@ def test_noise_is_a_function_of_seed_batch_and_severity() -> None:
     def drawn(seed: int, severity: int) -> list[Tensor]:
         amount = AMOUNTS["noise"][severity - 1]
         std = torch.tensor(SPEC.std)[:, None, None]
-        return [(worse - x) * std / amount for worse, _ in shifted(loader(x), SPEC, "noise", severity, seed)]
+        return [(worse - x) * std / amount for worse, _ in pairs(shifted(loader(x), SPEC, "noise", severity, seed))]
 
     torch.manual_seed(1)
     first = drawn(0, 2)

@@ -8,6 +8,7 @@ import torch
 
 from src.data.base import DataError
 from src.data.text import PythonDocs, TextFile, TinyShakespeare
+from tests.data.batches import pairs
 
 SETTINGS = {"block_size": 8, "batch_size": 4, "eval_batch_size": 3, "val_fraction": 0.1, "test_fraction": 0.1}
 TEXT = "To be, or not to be: that is the question — ✓\n" * 40
@@ -69,7 +70,7 @@ def test_batches_are_a_function_of_seed_and_step_and_ranks_share_them(tmp_path: 
 @pytest.mark.parametrize("characters", [300, 321, 322, 329])
 def test_evaluation_covers_every_character_once(tmp_path: Path, characters: int) -> None:
     data = text_file(tmp_path, (TEXT * 3)[: characters * 10], eval_batch_size=5)
-    batches = list(data.eval_loader("val"))
+    batches = pairs(data.eval_loader("val"))
     assert len(batches) == data.eval_batches("val")
     part = data.parts["val"].tolist()
     assert [i for _, y in batches for i in y.flatten().tolist()] == part[1:]

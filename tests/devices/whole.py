@@ -29,6 +29,7 @@ from src.data.shift import AMOUNTS, shifted
 from src.runs import build, testing
 from src.runs.rebuild import Rebuilt
 from src.runs.teacher import build_task
+from src.tasks import supervised
 from src.tasks.generation import generate
 from src.tasks.stepping import Stepping
 from src.tasks.supervised import SupervisedTask
@@ -112,7 +113,7 @@ class Run:
     def some(self, split: str) -> list[Batch]:
         """The first batch of a split and the last, which may be short."""
         loader = self.data.eval_loader(split)
-        return [loader.take(index) for index in dict.fromkeys((loader.batches[0], loader.batches[-1]))]
+        return [loader.batch(index) for index in dict.fromkeys((loader.batches[0], loader.batches[-1]))]
 
     @torch.no_grad()
     def test(self) -> None:
@@ -123,8 +124,8 @@ class Run:
         predicted = [task.predict_step(batch, 0) for batch in self.some("val")]
         self.device.busy = False
         found = self.temperature(task, predicted)
-        predictions = Predictions(self.spec.kind == "text")
-        predictions.temperature = 1.5 if found else None
+        predictions = Predictions()
+        task.adjusted = 1.5 if found else None
         task.on_test_start()
         for batch in self.some("test"):
             self.device.busy = True
@@ -136,16 +137,16 @@ class Run:
     def temperature(self, task: Any, predicted: Any) -> bool:
         """Whether there are probabilities; then the temperature is fitted on the host."""
         trainer: Any = SimpleNamespace(predict=lambda *_: predicted)
-        fitted, fit = [], testing.fit_temperature
-        testing.fit_temperature = lambda p, y, how: fitted.append((p.device.type, y.device.type)) or 1.5  # type: ignore[func-returns-value, assignment]
+        fitted, fit = [], supervised.fit_temperature
+        supervised.fit_temperature = lambda p, y, how: fitted.append((p.device.type, y.device.type)) or 1.5  # type: ignore[func-returns-value, assignment]
         share = testing.ranks.share
         testing.ranks.share = lambda loader, trainer: loader  # type: ignore[assignment]
         try:
-            found, _ = testing.fitted_temperature(trainer, task, self.cfg, self.data)
+            testing.adjust(trainer, task, self.cfg, self.data)
         finally:
-            testing.fit_temperature, testing.ranks.share = fit, share
-        assert fitted == ([("cpu", "cpu")] if found else [])
-        return found is not None
+            supervised.fit_temperature, testing.ranks.share = fit, share
+        assert fitted == ([("cpu", "cpu")] if task.adjusted else [])
+        return task.adjusted is not None
 
     @torch.no_grad()
     def shift(self) -> None:
@@ -155,7 +156,7 @@ class Run:
             for severity in (1, 5):
                 loader = shifted(self.data.eval_loader("test"), self.spec, kind, severity, 0)
                 self.device.busy = True
-                task.test_step(loader.take(0), 0)
+                task.test_step(loader.batch(0), 0)
                 self.device.busy = False
 
     def sample(self) -> None:

@@ -78,7 +78,7 @@ def test_context_of_a_missed_character() -> None:
     """Two windows of four and a shorter one: example 6 is the third of the second window."""
     windows = torch.arange(8).view(2, 4) % 5
     batches = [(windows, windows + 1), (torch.tensor([[2, 3]]), torch.tensor([[3, 4]]))]
-    loader = EvalLoader(batches.__getitem__, range(2))
+    loader = EvalLoader(batches.__getitem__, range(2), "test")
     found = pictures.fed(loader, [6, 9, 0])
     assert {i: (window.tolist(), place) for i, (window, place) in found.items()} == {
         0: ([0, 1, 2, 3], 0),
@@ -112,7 +112,7 @@ def test_a_picture_that_fails_is_a_note(tmp_path: Path, monkeypatch: pytest.Monk
 def test_no_wrong_example_no_mistake() -> None:
     spec = Spec("image", (1, 2, 2), ("a", "b"), (1, 1), (0.5,), (0.5,))
     columns = {"targets": torch.tensor([0]), "guess": torch.tensor([0]), "confidence": torch.tensor([0.9]).double()}
-    loader = EvalLoader(lambda i: (torch.zeros(1, 1, 2, 2), torch.tensor([0])), range(1))
+    loader = EvalLoader(lambda i: (torch.zeros(1, 1, 2, 2), torch.tensor([0])), range(1), "test")
     assert isinstance(pictures.image_mistakes(columns, loader, spec, ""), Figure)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from src.metrics.calibration import bin_of, bin_table
-from src.metrics.scores import STATES, Scores
+from src.metrics.scores import Scores
 from tests.metrics.definitions import by_definition
 
 Batch = tuple[Tensor, Tensor, Tensor]  # losses, log-probabilities, targets
@@ -175,7 +175,7 @@ def test_reset() -> None:
     batch = torch.ones(2), torch.zeros(2, 1), torch.zeros(2, dtype=torch.long)
     scores = scores_of(batch)
     scores.reset()
-    assert not any(getattr(scores, name).any() for name in STATES)
+    assert not any(getattr(scores, name).any() for name in scores._defaults)
 
 
 def test_sums_stay_float64_in_a_module_that_is_cast() -> None:

@@ -22,6 +22,7 @@ from src.runs import build, testing
 from src.runs.fit import Fit
 from src.tasks.supervised import SupervisedTask
 from tests.commands import QUIET, only_run, result_of, train
+from tests.data.batches import pairs
 
 MLP = (
     *QUIET,
@@ -166,7 +167,7 @@ def test_folder_is_enough_to_predict_the_same_bits(words: tuple[str, ...], tmp_p
     with np.load(run / "predictions.npz") as stored, torch.no_grad():
         log_probs, targets = torch.from_numpy(stored["log_probs"]), torch.from_numpy(stored["targets"])
     count = -(-len(targets) // data.eval_batch("test", 0)[1].numel())
-    batches = list(data.eval_loader("test", count))
+    batches = pairs(data.eval_loader("test", count))
     with torch.no_grad():
         own = torch.cat([loss.log_probs(model(x)) for x, _ in batches])
     assert torch.equal(own, log_probs)
@@ -180,7 +181,7 @@ def test_folder_is_enough_to_predict_text(tied: bool, tmp_path: Path) -> None:
     assert train(*GPT, f"model.tied={tied}", f"runs={tmp_path}") == 0
     run = only_run(tmp_path)
     data, loss, model = rebuilt(run)
-    batches = list(data.eval_loader("test", 2))
+    batches = pairs(data.eval_loader("test", 2))
     with torch.no_grad():
         log_probs = torch.cat([loss.log_probs(model(x).flatten(0, 1)) for x, _ in batches])
     targets = torch.cat([y.flatten() for _, y in batches])
@@ -249,13 +250,13 @@ def counted(step: Callable[..., Any], counts: dict[str, int], name: str) -> Call
 def test_debug_overfit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One batch over and over, in training and in validation; its loss goes to 0."""
     seen = set()
-    judge = SupervisedTask._judge
+    prepare = SupervisedTask.prepare
 
     def look(self: SupervisedTask, batch: Any) -> Any:
-        seen.add((batch[0].double().sum().item(), *batch[1].tolist()))
-        return judge(self, batch)
+        seen.add((batch.inputs.double().sum().item(), *batch.targets.tolist()))
+        return prepare(self, batch)
 
-    monkeypatch.setattr(SupervisedTask, "_judge", look)
+    monkeypatch.setattr(SupervisedTask, "prepare", look)
     assert train(*QUIET, "debug=overfit", f"runs={tmp_path}") == 0
     assert len(seen) == 1
     run = only_run(tmp_path)

@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -140,12 +141,22 @@ def test_a_large_validation_split_is_taken_evenly(monkeypatch: pytest.MonkeyPatc
     class Predicts:
         def predict(self, task: Any, loader: EvalLoader) -> list[dict[str, torch.Tensor]]:
             taken.extend(loader.batches)
-            return [{"scores": torch.zeros(1, 5)}]
+            return [{"logits": torch.full((1, 5), float(index))} for index in loader.batches]
 
-    loader = EvalLoader(lambda i: (torch.zeros(12), torch.zeros(12)), range(10))
+    class Adjusts:
+        adjusts, adjusted = True, None
+
+        def adjust(self, answers: Iterator[dict[str, torch.Tensor]]) -> list[str]:
+            assert [int(answer["logits"][0, 0]) for answer in answers] == taken
+            self.adjusted = 2.0
+            return ["told"]
+
+    loader = EvalLoader(lambda i: (torch.zeros(12), torch.zeros(12)), range(10), "val")
     monkeypatch.setattr(testing, "eval_loader", lambda cfg, data, split: loader)
-    data = SimpleNamespace(spec=SimpleNamespace(num_classes=5))
-    assert testing.fitted_temperature(Predicts(), None, {}, data) == (None, [])  # type: ignore[arg-type]
+    data, task = SimpleNamespace(spec=SimpleNamespace(num_classes=5), own_test=True), Adjusts()
+    cfg = {"trainer": {"overfit_batches": None}}
+    assert testing.adjust(Predicts(), task, cfg, data) == ["told"]  # type: ignore[arg-type]
+    assert task.adjusted == 2.0
     assert taken == [0, 3, 6, 9]
 
 
@@ -164,7 +175,7 @@ data.load()
 text = run.spec.kind == "text"
 scores = Scores(text=text, num_classes=run.spec.num_classes)
 loader = data.eval_loader("test", 5, rank, world)
-for inputs, targets in loader:
+for inputs, targets, _ in loader:
     with torch.no_grad():
         logits, targets = run.model(inputs).flatten(0, -2), targets.flatten()
         scores.update({"loss": run.loss(logits, targets)}, logits, run.loss.log_probs(logits), targets)

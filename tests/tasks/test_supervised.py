@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from src.config.entry import resolve
-from src.data.base import Spec
+from src.data.base import Batch, Chance, Spec
 from src.losses.ce import CrossEntropyLoss
 from src.losses.distillation import KnowledgeDistillationLoss
 from src.losses.focal import FocalLoss
@@ -27,7 +27,13 @@ PLAIN_CE = CrossEntropyLoss(class_weights=None, beta=0.999)
 
 
 def task_of(model: nn.Module, loss: nn.Module = PLAIN_CE, text: bool = False, classes: int = 4) -> SupervisedTask:
-    return SupervisedTask(model=model, loss=loss, text=text, num_classes=classes)
+    kind, names = ("text" if text else "image"), tuple(map(str, range(classes)))
+    spec = Spec(kind, (1,), names, (1,) * classes)
+    return SupervisedTask(model=model, loss=loss, spec=spec)
+
+
+def batch_of(inputs: Tensor, targets: Tensor) -> Batch:
+    return Batch(inputs, targets, Chance("test", 0, size=len(inputs)))
 
 
 def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
@@ -106,7 +112,7 @@ def test_loss_is_the_mean_over_all_examples(shape: tuple[int, ...]) -> None:
     logits = torch.randn(shape, dtype=torch.float64)
     targets = torch.randint(4, shape[:-1])
     task = task_of(Fixed(logits), FocalLoss(gamma=2.0, class_weights=None, beta=0.999), text=len(shape) == 3)
-    loss = task.training_step((torch.zeros(1), targets), 0)
+    loss = task.training_step(batch_of(torch.zeros(1), targets), 0)
     assert loss is not None
     loss.backward()  # type: ignore[no-untyped-call]
     total, gradient, right = 0.0, np.zeros(shape), 0
@@ -129,9 +135,9 @@ def test_loss_is_the_mean_over_all_examples(shape: tuple[int, ...]) -> None:
 
 def test_scores_of_one_split_do_not_reach_another() -> None:
     task = task_of(Fixed(torch.eye(3)), classes=3)
-    batch = (torch.zeros(1), torch.arange(3))
+    batch = batch_of(torch.zeros(1), torch.arange(3))
     task.validation_step(batch, 0)
-    task.test_step((torch.zeros(1), torch.zeros(3, dtype=torch.long)), 0)
+    task.test_step(batch_of(torch.zeros(1), torch.zeros(3, dtype=torch.long)), 0)
     assert task.val_scores.compute()["accuracy"] == 1
     assert task.test_scores.compute()["accuracy"] == pytest.approx(1 / 3)
     assert int(task.train_scores.count) == 0
@@ -140,13 +146,14 @@ def test_scores_of_one_split_do_not_reach_another() -> None:
 KINDS = ("images", "text", "distillation")
 
 
-def small_task(kind: str) -> tuple[SupervisedTask, tuple[Tensor, Tensor]]:
+def small_task(kind: str) -> tuple[SupervisedTask, Batch]:
     """With two batches to a step, and a batch."""
     shape = (5, 3, 6) if kind == "text" else (5, 6)
     model = nn.Linear(6, 4)
     stepping = Stepping(SGD(model.parameters()), Constant(total=1, warmup_steps=0), due=bool, accumulate=2)
-    sizes = {"model": model, "text": kind == "text", "num_classes": 4, "stepping": stepping}
-    batch = torch.randn(shape), torch.randint(4, shape[:-1])
+    spec = Spec("text" if kind == "text" else "image", shape[1:], tuple("abcd"), (1,) * 4)
+    sizes: dict[str, Any] = {"model": model, "spec": spec, "stepping": stepping}
+    batch = batch_of(torch.randn(shape), torch.randint(4, shape[:-1]))
     if kind != "distillation":
         return SupervisedTask(loss=PLAIN_CE, **sizes), batch
     teacher = Teacher(model=nn.Linear(6, 4), loss=PLAIN_CE, scale=torch.tensor(2.0), shift=torch.tensor(1.0))
@@ -162,9 +169,9 @@ def test_network_and_loss_are_one_graph(kind: str, train_mode: bool) -> None:
     task, batch = small_task(kind)
     task.train(train_mode)
     seen, gradients = [], []
-    for judge in (task._judge, torch.compile(task._judge, fullgraph=True, backend="aot_eager")):
+    for judge in (task.judge, torch.compile(task.judge, fullgraph=True, backend="aot_eager")):
         task.model.zero_grad()
-        seen.append(judge(batch))
+        seen.append(judge(task.prepare(batch)))
         seen[-1][0]["loss"].mean().backward()
         gradients.append([p.grad for p in task.model.parameters()])
     torch.testing.assert_close(seen[1], seen[0])
@@ -176,8 +183,8 @@ def test_network_and_loss_are_one_graph(kind: str, train_mode: bool) -> None:
 def test_the_backward_pass_belongs_to_the_graph(kind: str, half: bool) -> None:
     """Both batches of a step: the second one's gradients are added. In float32 those of the objective by hand."""
     torch._dynamo.reset()
-    task, (x, y) = small_task(kind)
-    batches = [(x, y), (x.flip(0), y)]
+    task, batch = small_task(kind)
+    batches = [task.prepare(one) for one in (batch, batch._replace(inputs=batch.inputs.flip(0)))]
     found = []
     with torch._dynamo.config.patch(trace_autograd_ops=True):
         for step in (task.forward_backward, torch.compile(task.forward_backward, fullgraph=True, backend="aot_eager")):
@@ -186,7 +193,7 @@ def test_the_backward_pass_belongs_to_the_graph(kind: str, half: bool) -> None:
                 given = [step(batch) for batch in batches]
             found.append((given, [p.grad for p in task.model.parameters()]))
     torch.testing.assert_close(found[1], found[0])
-    assert not any(loss.requires_grad or seen[1].requires_grad for loss, seen in found[1][0])
+    assert not any(loss.requires_grad or seen[1]["logits"].requires_grad for loss, seen in found[1][0])
     if not half:
         objective = sum(task.batch_loss(batch)[0] for batch in batches) / 2
         by_hand = torch.autograd.grad(objective, list(task.model.parameters()))
@@ -204,8 +211,8 @@ def test_what_a_graph_writes_over_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
             for old in given:
                 old.fill_(float("nan"))
             new = function(batch)
-            terms, logits, _ = new if function.__name__ == "_judge" else new[1]
-            given[:] = [tensor.detach() for tensor in (*terms.values(), logits)]
+            terms, answer = new if function.__name__ == "examine" else new[1]
+            given[:] = [tensor.detach() for tensor in (*terms.values(), answer["logits"])]
             if function.__name__ == "forward_backward":
                 given.extend(weight.grad for weight in task.model.parameters())
             return new

@@ -1,0 +1,151 @@
+"""What every task does: it trains, validates and tests a network by a loss. A family says what is judged, and how."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+from ..data.base import Batch, EvalLoader, Spec
+from ..metrics.columns import Family
+from ..metrics.sums import Measure, Sums
+from .stepping import Named, Seen, Stepping, SteppingTask
+
+Plain = dict[str, Any]
+
+
+class Task(SteppingTask):
+    """Minimises the mean over examples of its loss's terms, and measures both splits by the columns of its family.
+
+    A family must write ``judge`` and ``examples``, and says what it minimises, which kinds of target it takes and its
+    columns. The rest has a meaning for most families as it stands. To be tested alone, a task needs no ``stepping``.
+    Raises ValueError for a loss of another family, and for targets of another kind.
+    """
+
+    family: Family  # of runs that are compared
+    minimises: ClassVar[type[nn.Module]]  # what its losses are
+    takes: ClassVar[tuple[str, ...]] = ("class",)  # kinds of ``Spec.targets``
+    columns: ClassVar[tuple[str, ...]] = ()  # names of what ``examples`` gives that is a mean over examples
+    adjusts: ClassVar[bool] = False  # whether ``adjust`` does anything
+
+    def __init__(self, *, model: nn.Module, loss: nn.Module, spec: Spec, stepping: Stepping | None = None) -> None:
+        super().__init__(stepping)
+        if not isinstance(loss, self.minimises):
+            raise ValueError(f"{type(loss).__name__} is no {self.minimises.__name__}, which this task minimises")
+        if spec.targets not in self.takes:
+            raise ValueError(f"the targets of the data are of the kind {spec.targets}, not {' or '.join(self.takes)}")
+        self.model, self.spec = model, spec
+        self.loss: Any = loss
+        self.adjusted: Any = None  # what the validation split taught it for the test: a temperature
+        self.train_scores = self.measure(whole=False)
+        self.val_scores, self.test_scores = (self.measure(whole=True) for _ in range(2))
+
+    def prepare(self, batch: Batch) -> Named:
+        """The tensors that ``judge`` reads, a row an example: what chance decides is drawn here, outside of graphs."""
+        return {"inputs": batch.inputs, "targets": batch.targets}
+
+    def judge(self, given: Named) -> Seen:
+        """What the network says of what ``prepare`` gave: the terms of the loss by name, (N,) each, whose mean sum is
+        minimised, and "loss", that sum; and the answer, tensors by name with a row an example, to be measured."""
+        raise NotImplementedError
+
+    def examine(self, given: Named) -> Seen:
+        """What ``judge`` says, in validation and test; for a family that measures more there than it minimises."""
+        return self.judge(given)
+
+    def examples(self, answer: Named) -> Named:
+        """What predictions.npz keeps of each example by name, a row an example: its number in every one of ``columns``,
+        (N,) float64, its target, and whatever else the family wants to have there."""
+        raise NotImplementedError
+
+    def measure(self, *, whole: bool) -> Measure:
+        """What adds up the terms and columns of batches: ``whole`` splits, or intervals of training."""
+        return Sums(("loss", *self.loss.parts, *self.columns), self.derived)
+
+    def derived(self, means: dict[str, float]) -> dict[str, float | None]:
+        """The metrics by name, in order, from the means over examples of terms and columns."""
+        return {**means}
+
+    def score(self, measure: Any, terms: Named, answer: Named, batches: int = 1) -> None:
+        """Add batches of one size, one behind the other, to a measure."""
+        measure.update(terms | self.examples(answer), batches)
+
+    def adjust(self, answers: Iterator[Named]) -> list[str]:
+        """Learn from the answers on the validation split, in batches, what the test needs, into ``adjusted``; what a
+        reader must know of it, in sentences. Rank 0 alone does."""
+        return []
+
+    def conclude(self, examples: Named) -> Plain:
+        """What needs all test examples at once: entries of result.json, "metrics" among them."""
+        return {"metrics": {}}
+
+    def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:
+        """Names and figures of a finished run, each under ``title``, of up to two lines."""
+        yield from ()
+
+    def compile(self, how: bool | str) -> None:
+        """Compile two graphs: network, loss and their backward pass for training, network and loss for evaluation.
+
+        Where Lightning takes the steps, the backward pass is a graph of its own. ``how`` is false, true or
+        "reduce-overhead", torch.compile's mode for CUDA graphs. Those write each batch's results where the last one's
+        were, so these are copied: a turn's batches wait to be scored together.
+        """
+        if not how:
+            return
+        torch._dynamo.config.trace_autograd_ops = True  # or a graph ends before backward()
+        step = "batch_loss" if self.automatic_optimization else "forward_backward"
+        setattr(self, step, graph(getattr(self, step), how))
+        evaluate = graph(self.examine, how)
+
+        def any_size(given: Named) -> Seen:
+            for tensor in given.values():  # the same graph, whichever batch a process sees first
+                torch._dynamo.maybe_mark_dynamic(tensor, 0)
+            return evaluate(given)
+
+        self.examine = any_size  # type: ignore[method-assign]
+
+    def batch_loss(self, given: Named) -> tuple[Tensor, Seen]:
+        terms, answer = self.judge(given)
+        return terms["loss"].mean(), (detached(terms), detached(answer))
+
+    @torch.no_grad()
+    def tally(self, seen: list[Seen]) -> None:
+        terms, answers = (joined(named) for named in zip(*seen, strict=True))
+        self.score(self.train_scores, terms, answers, len(seen))
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.score(self.val_scores, *self.examine(self.prepare(batch)))
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Named:
+        """The batch's answer, scored."""
+        terms, answer = self.examine(self.prepare(batch))
+        self.score(self.test_scores, terms, answer)
+        return answer
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Named:
+        """The batch's answer, unscored."""
+        return self.examine(self.prepare(batch))[1]
+
+
+def detached(named: Named) -> Named:
+    return {name: value.detach() for name, value in named.items()}
+
+
+def joined(named: Sequence[Named]) -> Named:
+    """The rows of batches, one behind the other."""
+    return {name: torch.cat([one[name] for one in named]) for name in named[0]}
+
+
+def graph(function: Callable[[Named], Any], how: bool | str) -> Callable[[Named], Any]:
+    """The function, compiled; with CUDA graphs what it gives is copied out of their memory."""
+    if how is True:
+        return torch.compile(function)
+    replayed = torch.compile(function, mode=str(how))
+
+    def call(given: Named) -> Any:
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        return tree_map_only(Tensor, Tensor.clone, replayed(given))
+
+    return call

@@ -1,0 +1,76 @@
+"""What all test examples of a classifier say together: how it ranks, and how well its confidence is calibrated."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data.base import generator
+from ..metrics.calibration import CONFIDENCE, COUNT, RIGHT, adaptive_ece, bin_table, ece, ece_interval
+from ..metrics.selective import aurc, auroc
+
+Plain = dict[str, Any]
+Examples = dict[str, Tensor]
+
+
+def concluded(examples: Examples, temperature: float | None, names: Sequence[str], block: int) -> Plain:
+    """Metrics, intervals, bins and each class's accuracy, as in result.json; of text in blocks of ``block`` tokens."""
+    right = examples["guess"] == examples["targets"]
+    by_class = class_accuracy(examples["targets"], right, len(names))
+    present = [value for value in by_class if value is not None]
+    before, after = examples.get("confidence"), examples.get("confidence_ts")
+    metrics = {"class_mean_accuracy": sum(present) / len(present)} | ranking(before, right)
+    return {
+        "metrics": metrics | scaling(examples, right, temperature),
+        "intervals": {"ece": interval(before, right, block), "ece_ts": interval(after, right, block)},
+        "bins": {"test": bins(before, right), "test_ts": bins(after, right)},
+        "class_accuracy": dict(zip(names, by_class, strict=True)),
+    }
+
+
+def ranking(confidence: Tensor | None, right: Tensor) -> Plain:
+    """The metrics that need every example's confidence at once."""
+    if confidence is None:
+        return dict.fromkeys(("adaptive_ece", "auroc", "aurc"))
+    return {
+        "adaptive_ece": adaptive_ece(confidence, right),
+        "auroc": auroc(confidence, right),
+        "aurc": aurc(confidence, right),
+    }
+
+
+def scaling(examples: Examples, right: Tensor, temperature: float | None) -> Plain:
+    """The metrics after temperature scaling, and the temperature; None where there is none."""
+    if temperature is None:
+        return dict.fromkeys(("temperature", "nll_ts", "ece_ts", "brier_ts"))
+    return {
+        "temperature": temperature,
+        "nll_ts": examples["nll_ts"].mean().item(),
+        "ece_ts": ece(bin_table(examples["confidence_ts"], right)).item(),
+        "brier_ts": examples["brier_ts"].mean().item(),
+    }
+
+
+def interval(confidence: Tensor | None, right: Tensor, block: int) -> list[float] | None:
+    if confidence is None:
+        return None
+    return list(ece_interval(confidence, right, block=block, g=generator("bootstrap")))
+
+
+def bins(confidence: Tensor | None, right: Tensor) -> Plain | None:
+    """The reliability diagram's table: count, and mean confidence and accuracy (None in an empty bin)."""
+    if confidence is None:
+        return None
+    table = bin_table(confidence, right)
+    count = table[COUNT].long().tolist()
+    means = {"confidence": table[CONFIDENCE] / table[COUNT], "accuracy": table[RIGHT] / table[COUNT]}
+    kept = {name: [m if n else None for m, n in zip(mean.tolist(), count, strict=True)] for name, mean in means.items()}
+    return {"count": count} | kept
+
+
+def class_accuracy(targets: Tensor, right: Tensor, num_classes: int) -> list[float | None]:
+    """Share of each class's test examples that are right; None for a class without examples."""
+    seen = torch.bincount(targets, minlength=num_classes).tolist()
+    hits = torch.bincount(targets[right], minlength=num_classes).tolist()
+    return [hit / n if n else None for hit, n in zip(hits, seen, strict=True)]

@@ -108,6 +108,7 @@ RULES = {
         *("src.metrics.columns", "src.system"),
     },
 }
+EVERYWHERE = {"src.plain"}
 # modules that are no particular loss, network or data set
 SHARED = {
     *(
@@ -129,7 +130,10 @@ FILES = sorted((ROOT / "src").rglob("*.py"))
 RULED = [path for path in FILES if path.relative_to(ROOT / "src").parts[0] in RULES]
 # A command's faults are told before torch is imported, and a report opens where there is none.
 LIGHT = [
-    *(*sorted((ROOT / "src/commands").glob("*.py")), ROOT / "src/package.py", ROOT / "src/names.py"),
+    *(
+        *sorted((ROOT / "src/commands").glob("*.py")),
+        *(ROOT / f"src/{name}.py" for name in ("package", "names", "plain")),
+    ),
     *(path for path in FILES if path.parent.name in ("config", "report", "sweep", "tune")),
 ]
 HEAVY = {"torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning_fabric", "tensorboard"}
@@ -174,7 +178,7 @@ def allowed(module: str, names: set[str]) -> bool:
 
 @pytest.mark.parametrize("path", RULED, ids=name_of)
 def test_a_module_imports_only_what_its_package_may(path: Path) -> None:
-    names = RULES[path.relative_to(ROOT / "src").parts[0]]
+    names = RULES[path.relative_to(ROOT / "src").parts[0]] | EVERYWHERE
     foreign = [name for name in imports(path) if name.split(".")[0] not in sys.stdlib_module_names]
     assert [name for name in foreign if not allowed(name, names)] == []
 

@@ -1,9 +1,8 @@
 """What a command line composes to, as it is handed to what trains."""
 
 from dataclasses import dataclass
-from typing import Any
 
-Plain = dict[str, Any]
+from ..plain import Plain
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from ..checks import choice, integer, number
 from ..names import called
+from ..plain import Plain
 from . import trust
 from .errors import UserError, suggestion
 from .words import check_once, key_of
-
-Plain = dict[str, Any]
 
 KINDS = ("noise", "blur", "contrast", "rotate")  # the corruptions of src/data/shift.py
 SEVERITIES = (1, 2, 3, 4, 5)

@@ -8,12 +8,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from ..package import CONF
+from ..plain import Plain
 from . import schema
 from .check import PROVIDED, check_target
 from .errors import UserError
 from .evaluation import Asked
-
-Plain = dict[str, Any]
 
 # Keys of data that shape training alone, and the value of each that leaves the data as they are.
 TRAINING: Plain = {

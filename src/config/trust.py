@@ -13,11 +13,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..package import FOLDER
+from ..plain import Plain
 from .check import PROVIDED, check_keys, check_target, check_values
 from .errors import UserError
 from .schema import Config, keys_of
-
-Plain = dict[str, Any]
 
 # group -> the package that holds its classes, as configurations name it (src.package)
 PACKAGES = {

@@ -13,17 +13,17 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TextIO
+from typing import BinaryIO, NamedTuple, TextIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..plain import Plain
 from ..system.files import written_whole
 from .base import DataError
 from .content import described, opened, tensor_digest
 
-Plain = dict[str, Any]
 Shapes = dict[str, tuple[str, tuple[int, ...]]]  # name, dtype, shape
 DTYPES = {"U8": np.uint8, "I16": np.int16, "I32": np.int32, "I64": np.int64}
 NO_DIGEST = "0" * 64

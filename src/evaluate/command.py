@@ -1,12 +1,12 @@
 """What evaluate.py does with a finished run."""
 
+from ..plain import Plain
 from ..system import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 
 # isort: split
 import os
 import sys
 import traceback
-from typing import Any
 
 from ..config.errors import UserError, printable
 from ..config.evaluation import Asked
@@ -20,8 +20,6 @@ from ..runs.trained import Trained
 from . import again, export, predict
 from .done import write
 from .sample import sample
-
-Plain = dict[str, Any]
 
 
 def execute(asked: Asked, folder: RunFolder, cfg: Plain, result: Plain) -> int:

@@ -12,13 +12,13 @@ from torch.export import Dim
 
 from ..config.errors import UserError
 from ..data.base import Spec, generator
+from ..plain import Plain
 from ..runs.bench import read_own
 from ..runs.rebuild import Rebuilt
 from ..runs.trained import Trained
 from ..system.files import written_whole
 from .done import Done
 
-Plain = dict[str, Any]
 FILES = {"onnx": "model.onnx", "torch": "model.pt2"}
 EXAMPLES = 256  # that the file and the network are compared on, at most
 LIMIT = 1e-3  # of the difference between them, as a part of the value where that is above 1

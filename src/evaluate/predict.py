@@ -15,7 +15,6 @@ from . import images, lines
 from .done import Done
 from .table import Table
 
-Plain = dict[str, Any]
 SHOWN = 5  # rows on the screen
 BATCH = 256  # of data whose class has no eval_batch_size
 

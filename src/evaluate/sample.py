@@ -1,16 +1,13 @@
 """Text of a finished language run."""
 
-from typing import Any
-
 import torch
 
 from ..config.errors import UserError
 from ..data.alphabet import default_prompt, encode
 from ..data.base import generator
+from ..plain import Plain
 from ..runs.rebuild import Rebuilt
 from ..tasks.generation import generate
-
-Plain = dict[str, Any]
 
 
 def sample(run: Rebuilt, cfg: Plain, asked: Plain, device: str) -> list[str]:

@@ -1,7 +1,6 @@
 """The pictures of a finished run, drawn from what its test found."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -9,9 +8,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..data.base import EvalLoader, Spec
+from ..plain import Plain
 from . import diagrams, mistakes
 
-Plain = dict[str, Any]
 Examples = dict[str, Tensor]
 MOST_CLASSES = 100  # that a confusion matrix shows
 

@@ -1,8 +1,6 @@
 """Which runs are for debugging: they show whether something works, or where the time goes, and are no results."""
 
-from typing import Any
-
-Plain = dict[str, Any]
+from ..plain import Plain
 
 FOLDER = "debug"  # below the folder of runs: where they lie, so that results are among results only
 FEWER = ("overfit_batches", "limit_train_batches", "limit_eval_batches")  # of trainer: less data than the others have

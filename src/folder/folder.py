@@ -7,17 +7,15 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ..config.errors import UserError
 from ..metrics.columns import Family, family_of
 from ..names import called
+from ..plain import Plain
 from ..system.files import DamagedError, read_yaml, synced, write_json, write_yaml
 from . import debugging
 from .lock import LOCK, held, is_file_of
 from .sums import check_config, check_files, read_sealed, with_sums
-
-Plain = dict[str, Any]
 
 # Keys of config.yaml without which a run cannot be tested again.
 TESTED_WITH = (

@@ -6,7 +6,7 @@ import re
 from collections.abc import Container, Iterable
 from typing import Any
 
-Plain = dict[str, Any]
+from ..plain import Plain
 
 # Keys that cannot change a run's numbers.
 NEUTRAL = (

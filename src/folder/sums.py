@@ -5,12 +5,10 @@ Of result.json itself it is the SHA-256 of all else in it, of config.yaml that o
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from ..plain import Plain
 from ..system.files import DamagedError, read_json, sha256_of
 from .identity import digest, essence
-
-Plain = dict[str, Any]
 
 CONFIG, RESULT = "config.yaml", "result.json"
 

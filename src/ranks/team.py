@@ -15,11 +15,11 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
 from ..config import trust
 from ..config.errors import UserError
+from ..plain import Plain
 from ..system.lifetime import end_with, running
 from . import ranks
 from .started import Started, number
 
-Plain = dict[str, Any]
 PARENT = "XENT_FIRST_RANK"  # in a started rank's environment: the process that started it
 GRACE = 5.0  # seconds in which a fault may be told by who met it
 MEETING = timedelta(minutes=5)  # in which the last rank must have come; on a busy machine imports take a minute

@@ -3,7 +3,6 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
@@ -11,8 +10,8 @@ from ..callbacks.events import EventFiles
 from ..config.loggers import chosen
 from ..folder.folder import RunFolder
 from ..metrics.columns import Family
+from ..plain import Plain
 
-Plain = dict[str, Any]
 TAG = "xent.folder"  # by which a resumed run is found at MLflow
 
 

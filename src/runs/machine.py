@@ -8,7 +8,6 @@ import platform
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,8 +15,8 @@ from .. import __version__
 from ..config.errors import UserError
 from ..config.loggers import check_installed
 from ..package import FOLDER
+from ..plain import Plain
 
-Plain = dict[str, Any]
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 EMULATED = "bfloat16 is emulated here, many times as slow as float32"
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "hydra-core")

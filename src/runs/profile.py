@@ -1,14 +1,12 @@
 """Where the time of a finished run goes: some steps of its training once more, in a folder that is deleted."""
 
 from pathlib import Path
-from typing import Any
 
 from ..callbacks.profiler import FILES, STEPS
 from ..config.errors import UserError
 from ..folder.folder import RunFolder
+from ..plain import Plain
 from ..system.files import written_whole
-
-Plain = dict[str, Any]
 
 
 def shortened(cfg: Plain) -> Plain:

@@ -1,7 +1,5 @@
 """What a run may be resumed from: its configuration, its tables and its checkpoint, each as the run wrote it."""
 
-from typing import Any
-
 from ..callbacks.checkpoint import FORMAT, load
 from ..callbacks.recorder import check_table
 from ..config.errors import UserError
@@ -9,10 +7,9 @@ from ..config.loggers import chosen
 from ..config.trust import BESIDE
 from ..folder.folder import ANEW, RunFolder
 from ..folder.identity import differences, digest, identity, named
+from ..plain import Plain
 from ..system.files import DamagedError
 from ..tasks.base import Task
-
-Plain = dict[str, Any]
 
 
 def about(cfg: Plain) -> Plain:

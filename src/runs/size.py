@@ -10,8 +10,8 @@ import torch
 
 from ..config.errors import UserError
 from ..models.base import Network
+from ..plain import Plain
 
-Plain = dict[str, Any]
 # where a container's bound is, by cgroups' second and first version
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 COPIES = 4  # of each weight, in float32: itself, its gradient, and AdamW's two averages; on a GPU the host has one

@@ -2,15 +2,14 @@
 
 import json
 import logging
-from typing import Any
 
 from ..callbacks.plan import Plan
 from ..data.base import Data
+from ..plain import Plain
 from . import build, machine
 from .rebuild import Rebuilt
 from .trial import Trial, kept_trial
 
-Plain = dict[str, Any]
 log = logging.getLogger("xent")
 FEWEST = 200  # batches of a run that is worth a trial, which takes the time of some ten
 GAIN = 1.1  # times as fast as float32 that bfloat16 has to be, for what it rounds

@@ -10,9 +10,8 @@ from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, Strategy
 
 from ..callbacks.checkpoint import AtomicCheckpointIO
 from ..models.transformer import PreNorm
+from ..plain import Plain
 from ..ranks import ranks
-
-Plain = dict[str, Any]
 
 
 def spread(settings: Plain, device: str) -> Plain:

@@ -150,7 +150,7 @@ def _placed(comparison: Comparison, labels: Sequence[str], look_of: figures.Look
         shown.append(_picture(figure, f"test {x.name} against test {y.name}"))
     corner = f" Best is {'top' if y.better > 0 else 'bottom'} {'right' if x.better > 0 else 'left'}."
     caption = f"Means over seeds with 95 % intervals.{corner * bool(x.better and y.better)}"
-    return Pictures(f"{y.name} against {x.name}", caption, shown)
+    return Pictures(f"Test {y.name} against {x.name}", caption, shown)
 
 
 def _learning(family: Family, labels: Sequence[str], curves: Curves, look_of: figures.Looks) -> Pictures:

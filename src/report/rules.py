@@ -32,7 +32,7 @@ def rule(comparison: Comparison) -> str:
 def signs(comparison: Comparison) -> str:
     """What stands in the heads of the tables."""
     scaled = "; _ts: after temperature scaling" if any(metric.after for metric in comparison.metrics) else ""
-    free = f" {listed(names)}: what costs nothing, and is not tested." if (names := list(floors(comparison))) else ""
+    free = f" Floors ({listed(names)}) cost nothing, and are not tested." if (names := list(floors(comparison))) else ""
     return f"↑ higher is better, ↓ lower is better{scaled}.{free}"
 
 

@@ -50,7 +50,7 @@ def test_floors_stand_below_the_losses(tmp_path: Path) -> None:
     (row,) = other.floors
     assert row[other.header.index("perplexity ↓")].text == "5.0000", "e to the nll"
     assert findings(comparison) == findings(before) and comparison.comparisons == before.comparisons
-    assert signs(comparison).endswith(" chance: what costs nothing, and is not tested.")
+    assert signs(comparison).endswith(" Floors (chance) cost nothing, and are not tested.")
 
 
 def test_page_markdown_csv_and_copies_have_them(tmp_path: Path) -> None:

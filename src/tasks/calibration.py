@@ -1,23 +1,25 @@
-"""What all test examples of a classifier say together: how it ranks, and how well its confidence is calibrated."""
+"""What all test examples of a classifier say together: how it ranks, how well its confidence is calibrated, and what
+they would say of one that learnt nothing."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..data.base import generator
+from ..data.base import Spec, generator
 from ..metrics.calibration import CONFIDENCE, COUNT, RIGHT, adaptive_ece, bin_table, ece, ece_interval
+from ..metrics.floors import floors
 from ..metrics.selective import aurc, auroc
 
 Plain = dict[str, Any]
 Examples = dict[str, Tensor]
 
 
-def concluded(examples: Examples, temperature: float | None, names: Sequence[str], block: int) -> Plain:
-    """Metrics, intervals, bins and each class's accuracy, as in result.json; of text in blocks of ``block`` tokens."""
-    right = examples["guess"] == examples["targets"]
-    by_class = class_accuracy(examples["targets"], right, len(names))
+def concluded(examples: Examples, temperature: float | None, spec: Spec) -> Plain:
+    """Metrics, intervals, bins, each class's accuracy and floors, as in result.json; of text by windows of tokens."""
+    targets, text = examples["targets"], spec.kind == "text"
+    right, block = examples["guess"] == targets, spec.input_shape[0] if text else 1
+    by_class = class_accuracy(targets, right, spec.num_classes)
     present = [value for value in by_class if value is not None]
     before, after = examples.get("confidence"), examples.get("confidence_ts")
     metrics = {"class_mean_accuracy": sum(present) / len(present)} | ranking(before, right)
@@ -25,7 +27,8 @@ def concluded(examples: Examples, temperature: float | None, names: Sequence[str
         "metrics": metrics | scaling(examples, right, temperature),
         "intervals": {"ece": interval(before, right, block), "ece_ts": interval(after, right, block)},
         "bins": {"test": bins(before, right), "test_ts": bins(after, right)},
-        "class_accuracy": dict(zip(names, by_class, strict=True)),
+        "class_accuracy": dict(zip(spec.class_names, by_class, strict=True)),
+        "floors": floors(spec.class_counts, targets, "character frequencies" if text else "class frequencies"),
     }
 
 

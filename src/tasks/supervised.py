@@ -98,8 +98,7 @@ class SupervisedTask(Task):
         return []
 
     def conclude(self, examples: Named) -> Plain:
-        block = self.spec.input_shape[0] if self.text else 1
-        return concluded(examples, self.adjusted, self.spec.class_names, block)
+        return concluded(examples, self.adjusted, self.spec)
 
     def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:
         return pictures(title, result, examples, loader, self.spec)

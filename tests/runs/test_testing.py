@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import evaluate
 from src.data.base import EvalLoader
@@ -63,6 +64,19 @@ def test_every_test_metric_from_its_definition(run: Path) -> None:
     scaled = by_definition(torch.zeros(len(targets)), z - z.logsumexp(1, keepdim=True), targets)
     expected |= {f"{name}_ts": scaled[name] for name in ("nll", "ece", "brier")} | {"temperature": test["temperature"]}
     assert test == pytest.approx(expected, rel=1e-6, abs=1e-7)
+
+
+def test_floors_are_of_the_run_s_own_data(run: Path) -> None:
+    """The frequencies of its training split, on the targets of its test."""
+    _, targets = logits_of(run, "test")
+    config, found = yaml.safe_load((run / "config.yaml").read_text()), result_of(run)["floors"]
+    counts = np.array(config["facts"]["class_counts"])
+    p = (counts + 1) / (counts.sum() + 10)
+    assert found["chance"] == pytest.approx({"accuracy": 0.1, "nll": math.log(10), "brier": 0.9})
+    rows = np.tile(np.log(p), (len(targets), 1))
+    want = by_definition(torch.zeros(len(targets)), torch.from_numpy(rows), targets)
+    for name, value in found["class frequencies"].items():
+        assert value == pytest.approx(want[name], rel=1e-9), name
 
 
 def test_the_temperature_is_that_of_the_validation_split(run: Path) -> None:
@@ -135,7 +149,7 @@ def test_a_temperature_fitted_to_the_test_split_is_said(words: tuple[str, ...], 
 
 def test_a_large_validation_split_is_taken_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten batches of 12 with 5 classes where 250 numbers may be held: every third batch."""
-    monkeypatch.setattr(testing, "FITTED_ON", 250)
+    monkeypatch.setattr(testing, "ADJUSTED_ON", 250)
     taken: list[int] = []
 
     class Predicts:

@@ -33,7 +33,7 @@ RULES = {
         *("torch", "torchvision", "numpy", "PIL", "safetensors", "src.checks", "src.config.errors", "src.system"),
         *(f"src.data.{name}" for name in ("base", "cache", "content", "decoding", "digits", "encoded")),
         *(f"src.data.{name}" for name in ("images", "labels")),
-        *(f"src.data.{name}" for name in ("listing", "mixing", "official", "pixels", "resident")),
+        *(f"src.data.{name}" for name in ("listing", "mixing", "official", "pixels", "resident", "values")),
     },
     "tasks": {
         "matplotlib",

@@ -15,8 +15,8 @@ LOSSES = CONF / "loss"
 def check_fit(cfg: Plain, choices: Plain) -> None:
     """Raise UserError where model or loss and the data do not fit together."""
     kind, reads = (constant(cfg[group]["_target_"], name) for group, name in (("data", "kind"), ("model", "inputs")))
-    if kind and reads and kind != reads:
-        fitting = {"image": "mlp, model=resnet or model=vit", "text": "gpt"}[kind]
+    if kind and reads and kind not in str(reads).split(" or "):
+        fitting = {"image": "mlp, model=resnet or model=vit", "text": "gpt", "table": "mlp"}[kind]
         raise UserError(
             f"model={choices['model']} reads {reads}, data={choices['data']} gives {kind}: take model={fitting}"
         )

@@ -16,6 +16,7 @@ from torch import Tensor
 
 SPLITS = ("train", "val", "test")
 Pair = tuple[Tensor, Tensor]  # inputs and targets, a row an example
+Kind = Literal["image", "text", "table"]
 Targets = Literal["class", "distribution", "sequence", "value", "none"]
 
 
@@ -65,13 +66,16 @@ class Spec:
     sequence, of classes; value, (N,) floats; none, inputs alone matter.
     """
 
-    kind: Literal["image", "text"]
-    input_shape: tuple[int, ...]  # image: (channels, height, width); text: (block_size,)
-    class_names: tuple[str, ...]  # text: the characters
-    class_counts: tuple[int, ...]  # in the training split
-    mean: tuple[float, ...] = ()  # of the training split's pixels in [0, 1], per channel; text: none
+    kind: Kind
+    input_shape: tuple[int, ...]  # image: (channels, height, width); text: (block_size,); table: (features,)
+    class_names: tuple[str, ...]  # text: the characters; values: none
+    class_counts: tuple[int, ...]  # in the training split; values: all as one
+    mean: tuple[float, ...] = ()  # of the training split's pixels in [0, 1], per channel, or features; text: none
     std: tuple[float, ...] = ()
     targets: Targets = "class"
+    target_mean: float = 0.0  # of values, in the training split; they are standardised by both
+    target_std: float = 1.0
+    unit: str = ""  # of values, as they are reported
 
     @property
     def num_classes(self) -> int:
@@ -148,7 +152,7 @@ class Data:
     A sub-class gives ``spec``, ``content``, ``load`` and the batches; this class turns them into loaders.
     """
 
-    kind: Literal["image", "text"]
+    kind: Kind
     spec: Spec
     batch_size: int
     accumulate: int = 1  # training batches an optimizer step

@@ -36,7 +36,7 @@ class Measure(Metric):
         """Go where the module goes, in float64: FSDP casts modules, and torchmetrics lets it."""
         super()._apply(fn, exclude_state)
         for name in self._defaults:
-            if getattr(self, name).is_floating_point():
+            if isinstance(getattr(self, name), Tensor) and getattr(self, name).is_floating_point():
                 setattr(self, name, getattr(self, name).double())
                 self._defaults[name] = self._defaults[name].double()
         return self

@@ -1,6 +1,6 @@
 """What every network says of itself."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -11,7 +11,7 @@ class Network(nn.Module):
     A constructor may take ``input_shape``, ``num_classes`` (of the data) and ``outputs`` (logits that the loss wants).
     """
 
-    inputs: ClassVar[Literal["image", "text"]]
+    inputs: ClassVar[str]  # image, text, table; several: "image or table"
 
     def hidden_matrices(self) -> list[Tensor]:
         """The weights that ``optimizer=muon`` orthogonalises: matrices that map hidden units to hidden units.

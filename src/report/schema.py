@@ -113,7 +113,7 @@ config = mapping(
         "choices": mapping(dict.fromkeys(("data", "model", "loss"), text), others=maybe(text)),
         "identity": text,
         "identity_facts": mapping({"fingerprint": maybe(text)}),
-        "facts": mapping({"kind": text, "input_shape": sequence(whole(1), 1)}, {"class_names": sequence(text, 1)}),
+        "facts": mapping({"kind": text, "input_shape": sequence(whole(1), 1)}, {"class_names": sequence(text)}),
         **dict.fromkeys(("data", "model"), settings),
         "seed": whole(0),
     },

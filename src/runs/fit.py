@@ -198,9 +198,8 @@ class Fit:
         spec, plan, choices = self.data.spec, self.plan, self.cfg["choices"]
         parameters = sum(p.numel() for p in self.task.model.parameters())
         log.info("run folder: %s", printable(str(self.folder.path)))
-        log.info(
-            "%s: %s classes, %s training examples", choices["data"], spec.num_classes, f"{sum(spec.class_counts):,}"
-        )
+        classes = f"{spec.num_classes} classes, " if spec.targets == "class" else ""
+        log.info("%s: %s%s training examples", choices["data"], classes, f"{sum(spec.class_counts):,}")
         log.info(
             "model %s (%s parameters), loss %s, on %s in %s",
             *(choices["model"], f"{parameters:,}", choices["loss"], self.device, self.cfg["trainer"]["precision"]),

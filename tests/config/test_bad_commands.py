@@ -203,7 +203,7 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     ("x_axis=samples", nothing, "x_axis must be one of step, samples_seen, got 'samples'"),
     ("logger=wandb", nothing, "logger=wandb needs the package wandb"),
     # what does not fit together
-    ("data=python_docs", nothing, "model=mlp reads image, data=python_docs gives text: take model=gpt"),
+    ("data=python_docs", nothing, "model=mlp reads image or table, data=python_docs gives text: take model=gpt"),
     ("model=gpt", nothing, "model=gpt reads text, data=mnist_5k gives image: take model=mlp, model=resnet or"),
     ("data=python_docs model=gpt model.positions=8", nothing, "model.positions must be an integer >= 64"),
     ("data=python_docs model=gpt model.n_head=5", nothing, "model.n_embd must be a multiple of n_head=5, got 128"),

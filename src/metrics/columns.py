@@ -208,4 +208,34 @@ LANGUAGE = Family(
     undrawn=UNDRAWN,
     baseline="ce",
 )
-FAMILIES = {family.name: family for family in (CLASSIFICATION, LANGUAGE)}
+
+
+LEAST = -1e9  # of what has no lower bound: JSON has no infinity
+
+
+def regression(unit: str = "") -> Family:
+    """The family of regression, for targets of this unit. nll is that of a density, which may be above 1."""
+    return Family(
+        "regression",
+        (
+            Column("crps", judged=True, unit=unit, phrase=("have", "a lower crps", "a higher crps")),
+            Column("nll", judged=True, unit="nats", low=LEAST),
+            Column("mae", judged=True, unit=unit),
+            Column("rmse", judged=True, unit=unit, source="squared_error", root=True),
+            Column("median_error", unit=unit),
+            Column("r2", 1, low=LEAST, high=1),
+            Column("coverage", 0, high=1, share=True),
+            Column("width", 0, unit=unit),
+            Column("squared_error", unit=f"{unit}²" if unit else ""),
+        ),
+        chooses=("crps",),
+        keeps="crps",
+        shown=("crps", "rmse"),
+        charts=("crps", "mae", "rmse", "coverage"),
+        against=("crps", "coverage"),
+        undrawn=("squared_error",),
+        baseline="mse",
+    )
+
+
+FAMILIES = {family.name: family for family in (CLASSIFICATION, LANGUAGE, regression())}

@@ -13,7 +13,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "silu": nn.SiL
 
 
 class MLP(Network):
-    """(B, C, H, W) or (B, F) -> (B, outputs): flatten, then [linear, activation, dropout] for each of ``widths``, linear.
+    """(B, C, H, W) or (B, F) -> (B, outputs): flatten, [linear, activation, dropout] for each of ``widths``, linear.
 
     With ``batch_norm`` each linear layer but the last, then without bias, is followed by BatchNorm.
     Weights from N(0, 2 / fan_in) before relu, gelu and silu (He et al. 2015, arXiv:1502.01852, eq. 10), from

@@ -101,15 +101,15 @@ class Loss(nn.Module):
     def __init__(self) -> None:
         super().__init__()  # nn.Module's own takes *args and **kwargs; a loss without arguments says that it has none
 
+    def outputs(self, num_classes: int) -> int:
+        """How many numbers the model must give for ``num_classes`` classes."""
+        return num_classes
+
 
 class LogitLoss(Loss):
     """What every loss over the logits of K classes answers: their number, and how they become probabilities."""
 
     soft_targets: ClassVar[bool] = False  # true: targets may be distributions over classes, (N, K) floats
-
-    def outputs(self, num_classes: int) -> int:
-        """How many numbers the model must give for ``num_classes`` classes."""
-        return num_classes
 
     def log_probs(self, logits: Tensor) -> Tensor | None:
         """(N, outputs) -> (N, K): log P(class) as this loss reads its logits; None if scores are no probabilities."""

@@ -27,9 +27,9 @@ class NegativeELBOLoss(LatentLoss):
         self.beta = number("beta", beta, low=0)
         self.free_bits = number("free_bits", free_bits, low=0)
 
-    def forward(self, outputs: Tensor, inputs: Tensor, mu: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
+    def forward(self, log_p: Tensor, mu: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
         kl = divergence(mu, log_var)  # (N, D)
         if self.free_bits:
             # An example has a number of its own, and the mean over the batch is that of the formula.
             kl = kl.where(kl.mean(0) > self.free_bits, self.free_bits)
-        return self.beta * kl.sum(-1) - self.log_likelihood(outputs, inputs).mean(1)
+        return self.beta * kl.sum(-1) - log_p.mean(1)

@@ -1,11 +1,9 @@
 """Importance-weighted bound."""
 
-import math
-
 from torch import Tensor
 
 from ..checks import integer
-from .latent import LatentLoss, log_prior_ratio
+from .latent import LatentLoss, log_mean, log_weights
 
 
 class ImportanceWeightedLoss(LatentLoss):
@@ -22,6 +20,5 @@ class ImportanceWeightedLoss(LatentLoss):
         super().__init__(reconstruction=reconstruction)
         self.samples = integer("k", k, low=1)
 
-    def forward(self, outputs: Tensor, inputs: Tensor, mu: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
-        log_w = self.log_likelihood(outputs, inputs) + log_prior_ratio(mu, log_var, noise)  # (N, k)
-        return math.log(log_w.shape[1]) - log_w.logsumexp(1)
+    def forward(self, log_p: Tensor, mu: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
+        return -log_mean(log_weights(log_p, mu, log_var, noise))

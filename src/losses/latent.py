@@ -28,6 +28,19 @@ def divergence(mu: Tensor, log_var: Tensor) -> Tensor:
     return (mu.square() + log_var.expm1() - log_var) / 2
 
 
+def log_weights(log_p: Tensor, mu: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
+    """(N, S), (N, D), (N, D), (N, S, D) -> (N, S): log w = log p(x | z) + log p(z) - log q(z | x), of each latent.
+
+    The mean of w over latents that are drawn from q(z | x) is p(x).
+    """
+    return log_p + log_prior_ratio(mu, log_var, noise)
+
+
+def log_mean(log_w: Tensor) -> Tensor:
+    """(N, S) -> (N,): log(1/S sum_s w_s)."""
+    return log_w.logsumexp(1) - math.log(log_w.shape[1])
+
+
 def log_prior_ratio(mu: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
     """(N, D), (N, D), (N, S, D) -> (N, S): log p(z) - log q(z | x) of the latents z = mu + sigma * noise."""
     mu, log_var, noise = upcast(mu), upcast(log_var), upcast(noise)
@@ -39,8 +52,8 @@ def log_prior_ratio(mu: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
 class LatentLoss(Loss):
     """Loss of a decoder p(x | z), an encoder q(z | x) = N(mu, sigma^2) and the prior N(0, 1) of each latent.
 
-    ``forward(outputs (N, S, ...), inputs (N, ...), mu (N, D), log_var (N, D), noise (N, S, D)) -> (N,)``. The outputs
-    are the decoder's for the S latents z = mu + sigma * noise of each example; ``samples`` is the S of training.
+    ``forward(log_p (N, S), mu (N, D), log_var (N, D), noise (N, S, D)) -> (N,)``: log_p is ``log_likelihood`` of the
+    decoder's outputs for the S latents z = mu + sigma * noise of each example; ``samples`` is the S of training.
 
     ``reconstruction`` says how the decoder's outputs are read as p(x | z). bernoulli: a pixel is 1 with probability
     sigmoid(output), else 0. gaussian: a pixel is N(output, 1), in the units of the inputs. It is summed over pixels
@@ -65,6 +78,6 @@ class LatentLoss(Loss):
         """The decoder's outputs -> E[x | z], a pixel each."""
         return upcast(outputs).sigmoid() if self.reconstruction == "bernoulli" else upcast(outputs)
 
-    def forward(self, outputs: Tensor, inputs: Tensor, mu: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
-        """(N, S, ...), (N, ...), (N, D), (N, D), (N, S, D) -> (N,): one number per example."""
+    def forward(self, log_p: Tensor, mu: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
+        """(N, S), (N, D), (N, D), (N, S, D) -> (N,): one number per example."""
         raise NotImplementedError

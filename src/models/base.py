@@ -1,8 +1,14 @@
-"""What every network says of itself."""
+"""What every network says of itself, and how layers start."""
 
+import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
+
+from ..checks import integer
+
+ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "silu": nn.SiLU}
 
 
 class Network(nn.Module):
@@ -12,6 +18,7 @@ class Network(nn.Module):
     """
 
     inputs: ClassVar[str]  # image, text, table; several: "image or table"
+    gives: ClassVar[str] = "logits"  # what a loss reads
 
     def hidden_matrices(self) -> list[Tensor]:
         """The weights that ``optimizer=muon`` orthogonalises: matrices that map hidden units to hidden units.
@@ -19,6 +26,51 @@ class Network(nn.Module):
         Not those of the input layer, of an embedding or of the head. None unless a network says which.
         """
         return []
+
+
+class LatentNetwork(Network):
+    """A network with latents z: an encoder q(z | x) = N(mu, sigma^2) and a decoder p(x | z).
+
+    ``forward(inputs)`` gives the decoder's outputs at z = mu.
+    """
+
+    gives = "latents"
+    latents: int  # how many
+
+    def encode(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, ...) -> mu and log sigma^2, (B, latents) each."""
+        raise NotImplementedError
+
+    def decode(self, z: Tensor) -> Tensor:
+        """(..., latents) -> (..., *input_shape): the outputs that a loss reads as p(x | z)."""
+        raise NotImplementedError
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.decode(self.encode(inputs)[0])
+
+
+def linear(fan_in: int, fan_out: int, *, std: float, bias: bool = True) -> nn.Linear:
+    """A linear layer with weights from N(0, std^2) and biases 0."""
+    layer = nn.Linear(fan_in, fan_out, bias=bias)
+    nn.init.normal_(layer.weight, std=std)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def hidden_std(fan_in: int, activation: str) -> float:
+    """Of the weights before an activation: sqrt(2 / fan_in), and sqrt(1 / fan_in) before tanh.
+
+    Sources: He et al. 2015, arXiv:1502.01852, eq. 10; LeCun et al. 1998, Efficient BackProp, eq. 16.
+    """
+    return math.sqrt((1 if activation == "tanh" else 2) / fan_in)
+
+
+def widths_of(widths: Sequence[int]) -> list[int]:
+    """The widths of hidden layers, checked."""
+    if isinstance(widths, str) or not isinstance(widths, Sequence):
+        raise ValueError(f"widths must be a list of integers >= 1, got {widths!r}")
+    return [integer("widths", width, low=1) for width in widths]
 
 
 def linear_weights(module: nn.Module) -> list[Tensor]:

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ..checks import choice, integer, number
-from .base import Network, linear_weights
-
-ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "silu": nn.SiLU}
+from ..checks import choice, number
+from .base import ACTIVATIONS, Network, hidden_std, linear, linear_weights, widths_of
 
 
 class MLP(Network):
@@ -34,23 +32,15 @@ class MLP(Network):
         activation: str,
     ) -> None:
         super().__init__()
-        if isinstance(widths, str) or not isinstance(widths, Sequence):
-            raise ValueError(f"widths must be a list of integers >= 1, got {widths!r}")
-        sizes = [math.prod(input_shape), *(integer("widths", width, low=1) for width in widths)]
+        sizes = [math.prod(input_shape), *widths_of(widths)]
         dropout = number("dropout", dropout, low=0, high=0.99)
         kind = ACTIVATIONS[choice("activation", activation, tuple(ACTIVATIONS))]
         layers: list[nn.Module] = [nn.Flatten()]
         for fan_in, width in itertools.pairwise(sizes):
-            linear = nn.Linear(fan_in, width, bias=not batch_norm)
-            nn.init.normal_(linear.weight, std=math.sqrt((1 if activation == "tanh" else 2) / fan_in))
-            if linear.bias is not None:
-                nn.init.zeros_(linear.bias)
-            layers += [linear, *([nn.BatchNorm1d(width)] if batch_norm else []), kind()]
+            layers.append(linear(fan_in, width, std=hidden_std(fan_in, activation), bias=not batch_norm))
+            layers += [*([nn.BatchNorm1d(width)] if batch_norm else []), kind()]
             layers += [nn.Dropout(dropout)] if dropout else []
-        head = nn.Linear(sizes[-1], outputs)
-        nn.init.normal_(head.weight, std=0.01)
-        nn.init.zeros_(head.bias)
-        self.layers = nn.Sequential(*layers, head)
+        self.layers = nn.Sequential(*layers, linear(sizes[-1], outputs, std=0.01))
 
     def hidden_matrices(self) -> list[Tensor]:
         return linear_weights(self.layers)[1:-1]

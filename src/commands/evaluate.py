@@ -27,6 +27,7 @@ def main() -> int:
     cfg, result = folder.read_finished()
     evaluation.check_own(asked, cfg)
     evaluation.check_kind(asked, cfg["facts"]["kind"])
+    evaluation.check_learnt(asked, cfg)
     if asked.data:
         data, option = other_data.other_data(asked, cfg)
         cfg = cfg | {"data": data, "choices": cfg["choices"] | {"data": option}}

@@ -16,6 +16,7 @@ from ..names import called
 from ..plain import Plain
 from . import trust
 from .errors import UserError, suggestion
+from .signature import constant
 from .words import check_once, key_of
 
 KINDS = ("noise", "blur", "contrast", "rotate")  # the corruptions of src/data/shift.py
@@ -217,6 +218,18 @@ def testing(typed: Plain) -> Plain:
         if not kinds:
             raise UserError(f"severity= is that of a shift: add shift=KIND, of {', '.join(KINDS)}")
     return {"shift": tuple(dict.fromkeys(kinds)), "severities": severities}
+
+
+def check_learnt(asked: Asked, cfg: Plain) -> None:
+    """Raise UserError for what cannot be done with what the run has learnt."""
+    if asked.shift and cfg["data"].get("binarise"):
+        raise UserError(
+            f"shift={asked.shift[0]} makes images worse, and their pixels grey: this run reads pixels that are 0 or 1"
+            f" (data.binarise={cfg['data']['binarise']})"
+        )
+    if (asked.predict or asked.export) and constant(cfg["loss"]["_target_"], "reads") == "latents":
+        word = f"predict={asked.predict}" if asked.predict else f"export={asked.export}"
+        raise UserError(f"{word} is for runs that answer each input, and this one learnt a density of them")
 
 
 def check_kind(asked: Asked, kind: str) -> None:

@@ -9,7 +9,7 @@ from .errors import UserError
 from .signature import constant
 
 Plain = dict[str, Any]
-LOSSES = CONF / "loss"
+COMMON = ("model=mlp", "model=gpt", "loss=ce")  # of several options that fit, the one that a message names
 
 
 def check_fit(cfg: Plain, choices: Plain) -> None:
@@ -20,8 +20,39 @@ def check_fit(cfg: Plain, choices: Plain) -> None:
         raise UserError(
             f"model={choices['model']} reads {reads}, data={choices['data']} gives {kind}: take model={fitting}"
         )
+    check_answer(cfg, choices, kind)
+    check_pixels(cfg, choices)
     check_targets(cfg, choices)
     check_batch(cfg, choices, kind)
+
+
+def check_answer(cfg: Plain, choices: Plain, kind: str | None) -> None:
+    """Raise UserError if the loss does not read what the model gives: logits, latents, ..."""
+    gives, reads = constant(cfg["model"]["_target_"], "gives"), constant(cfg["loss"]["_target_"], "reads")
+    if gives == reads or None in (gives, reads):
+        return
+    fitting = options("model", gives=reads, inputs=kind), options("loss", reads=gives)
+    ways = [min(words, key=lambda word: word not in COMMON) for words in fitting if words]
+    raise UserError(
+        f"loss={choices['loss']} reads {reads}, model={choices['model']} gives {gives}: take {', or '.join(ways)}"
+    )
+
+
+def check_pixels(cfg: Plain, choices: Plain) -> None:
+    """Raise UserError if the loss is a likelihood of other pixels than those of the data."""
+    if constant(cfg["loss"]["_target_"], "reads") != "latents":
+        return
+    reconstruction, binarise = cfg["loss"].get("reconstruction"), cfg["data"].get("binarise")
+    if reconstruction == "bernoulli" and not binarise:
+        raise UserError(
+            f"loss={choices['loss']} with reconstruction=bernoulli is a likelihood of pixels that are 0 or 1,"
+            f" data={choices['data']} gives grey ones: take data.binarise=dynamic, or loss.reconstruction=gaussian"
+        )
+    if reconstruction == "gaussian" and binarise:
+        raise UserError(
+            f"loss={choices['loss']} with reconstruction=gaussian is a density of grey pixels, data.binarise={binarise}"
+            " makes them 0 or 1: take data.binarise=null, or loss.reconstruction=bernoulli"
+        )
 
 
 def check_targets(cfg: Plain, choices: Plain) -> None:
@@ -42,8 +73,17 @@ def check_targets(cfg: Plain, choices: Plain) -> None:
 
 def soft_losses() -> list[str]:
     """The options of the group loss whose class takes distributions as targets."""
-    options = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(LOSSES.glob("*.yaml"))}
-    return [name for name, option in options.items() if constant(str(option.get("_target_")), "soft_targets") is True]
+    return [word.removeprefix("loss=") for word in options("loss", soft_targets=True)]
+
+
+def options(group: str, **wanted: Any) -> list[str]:
+    """The words that choose an option of the group whose class gives each name that value: "loss=ce"."""
+    found = []
+    for path in sorted((CONF / group).glob("*.yaml")):
+        target = str(yaml.safe_load(path.read_text(encoding="utf-8")).get("_target_"))
+        if all(constant(target, name) == value for name, value in wanted.items()):
+            found.append(f"{group}={path.stem}")
+    return found
 
 
 def check_batch(cfg: Plain, choices: Plain, kind: str | None) -> None:

@@ -13,6 +13,7 @@ from . import schema
 from .check import PROVIDED, check_target
 from .errors import UserError
 from .evaluation import Asked
+from .fit import check_pixels
 
 # Keys of data that shape training alone, and the value of each that leaves the data as they are.
 TRAINING: Plain = {
@@ -56,6 +57,7 @@ def other_data(asked: Asked, cfg: Plain) -> tuple[Plain, str]:
         same = {"block_size": shape[0], "image_size": shape[-1], "binarise": cfg["data"].get("binarise")}
         data |= {key: value for key, value in same.items() if key in data and key not in typed}
     check_target("data", data, PROVIDED["data"])
+    check_pixels({"data": data, "loss": cfg["loss"]}, cfg["choices"] | {"data": option})
     useless = sorted(typed & TRAINING.keys())
     if useless:
         raise UserError(f"data.{useless[0]} shapes training alone, and only the test split is read: leave it out")

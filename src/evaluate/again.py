@@ -50,7 +50,8 @@ def again(bench: Bench, result: Plain, other: bool) -> Plain:
         notes = testing.adjust(bench.trainer, bench.task, bench.cfg, bench.data)
     loader = testing.eval_loader(bench.cfg, bench.data, "test")
     tested = testing.test(bench.trainer, bench.task, loader, bench.predictions)
-    report = {"metrics": {"test": tested["metrics"]}, **testing.beside(tested), "notes": notes}
+    report = {"metrics": {"test": tested["metrics"]}, **testing.beside(tested)}
+    report["notes"] = [*notes, *tested.get("notes", [])]
     return report if other else report | compared(report, result)
 
 

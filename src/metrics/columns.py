@@ -208,9 +208,24 @@ LANGUAGE = Family(
     undrawn=UNDRAWN,
     baseline="ce",
 )
-
-
 LEAST = -1e9  # of what has no lower bound: JSON has no infinity
+LATENT = Family(
+    "latent",
+    (
+        Column("nll", judged=True, unit="nats", phrase=NLL.phrase, low=LEAST),
+        Column("bits_per_dim", unit="bits", low=LEAST),
+        Column("negative_elbo", unit="nats", low=LEAST),
+        Column("reconstruction", 0, unit="nats", low=LEAST),
+        Column("kl", 0, unit="nats"),
+        Column("active_units", 0),
+    ),
+    chooses=("nll",),
+    keeps="nll",
+    shown=("nll", "kl"),
+    charts=("nll", "kl", "reconstruction", "negative_elbo"),
+    against=("kl", "reconstruction"),
+    baseline="elbo",
+)
 
 
 def regression(unit: str = "") -> Family:
@@ -238,4 +253,4 @@ def regression(unit: str = "") -> Family:
     )
 
 
-FAMILIES = {family.name: family for family in (CLASSIFICATION, LANGUAGE, regression())}
+FAMILIES = {family.name: family for family in (CLASSIFICATION, LANGUAGE, LATENT, regression())}

@@ -256,7 +256,7 @@ class Fit:
             "epochs": self.plan.epoch(steps) + 1,
             "tested_at_step": chosen["global_step"],
             "parameters": parameters,
-            "notes": [*self.data.notes, *notes, *stopped],
+            "notes": [*self.data.notes, *notes, *tested.get("notes", []), *stopped],
         }
 
     def _set_weights(self, checkpoint: Plain) -> None:

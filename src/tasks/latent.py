@@ -1,0 +1,147 @@
+"""Networks with latents: a density of the inputs, judged by an estimate of the likelihood itself."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ..checks import integer
+from ..data.base import Batch, EvalLoader, generator
+from ..figures import latent as figures
+from ..losses.latent import LatentLoss, divergence, latents, log_mean, log_weights
+from ..metrics.columns import LATENT
+from ..metrics.latent import ACTIVE, LatentScores, variances
+from .base import Plain, Task
+from .stepping import Named, Seen
+
+AT_ONCE = 1024  # inputs times latents that are decoded at a time in evaluation: what fits a processor's cache
+SAMPLES, PAIRS, STEPS = (8, 8), 16, 9  # images drawn from the prior; reconstructed; along a latent
+
+
+class LatentTask(Task):
+    """Trains an encoder and a decoder by a loss over latents.
+
+    nll is -log p(x), estimated by importance weighting: -log(1/K sum_k p(x | z_k) p(z_k) / q(z_k | x)), with z_k drawn
+    from q(z | x), K = ``val_samples`` or ``test_samples``. On average it is a bound from above, which tightens as K
+    grows, so only values of one K compare. Its draws are a function of split and batch, the same for all runs.
+    reconstruction is the mean of -log p(x | z) over these z, kl the divergence of q(z | x) from the prior in closed
+    form, and negative_elbo their sum, whatever the loss weighs them by. Targets are kept, not learnt.
+    Source: Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519, section 5 (K = 5000).
+    """
+
+    model: Any  # a LatentNetwork
+    family = LATENT
+    minimises = LatentLoss
+    takes = ("class", "distribution", "sequence", "value", "none")
+
+    def __init__(self, *, val_samples: int, test_samples: int, **parts: Any) -> None:
+        self.val_samples = integer("val_samples", val_samples, low=1)
+        self.test_samples = integer("test_samples", test_samples, low=1)
+        super().__init__(**parts)
+
+    def measure(self, *, whole: bool) -> LatentScores:
+        columns = ("reconstruction", "kl", "negative_elbo", *(("nll",) if whole else ()))
+        return LatentScores(("loss", *columns), self.derived, self.model.latents)
+
+    def derived(self, means: dict[str, float]) -> dict[str, float | None]:
+        pixels = math.prod(self.spec.input_shape)
+        return {**means, **({"bits_per_dim": means["nll"] / math.log(2) / pixels} if "nll" in means else {})}
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.model(inputs)
+
+    def prepare(self, batch: Batch) -> Named:
+        samples = self.loss.samples
+        if not self.training:
+            split, _ = batch.chance.key
+            samples = max(samples, self.test_samples if split == "test" else self.val_samples)
+        noise = batch.chance.normal("latents", samples, self.model.latents)
+        return {"inputs": batch.inputs, "targets": batch.targets, "noise": noise.to(batch.inputs)}
+
+    def judge(self, given: Named) -> Seen:
+        x, noise = given["inputs"], given["noise"]
+        mu, log_var = self.model.encode(x)  # (N, D), (N, D)
+        log_p = self.log_likelihood(x, mu, log_var, noise)  # (N, S)
+        return self._seen(given, log_p, mu, log_var, noise)
+
+    def examine(self, given: Named) -> Seen:
+        x, noise = given["inputs"], given["noise"]
+        mu, log_var = self.model.encode(x)  # (N, D), (N, D)
+        log_p = self._in_parts(x, mu, log_var, noise)  # (N, K)
+        k = self.loss.samples
+        terms, answer = self._seen(given, log_p[:, :k], mu, log_var, noise[:, :k])
+        log_w = log_weights(log_p.double(), mu, log_var, noise)
+        rows = len(given["targets"])
+        return terms, answer | {"reconstruction": -log_p.mean(1)[:rows], "nll": -log_mean(log_w)[:rows]}
+
+    def log_likelihood(self, x: Tensor, mu: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
+        """(N, ...), (N, D), (N, D), (N, S, D) -> (N, S): log p(x | z) of the latents z = mu + sigma noise."""
+        return self.loss.log_likelihood(self.model.decode(latents(mu, log_var, noise)), x)
+
+    @torch.compiler.disable  # a graph would hold the loop once for each of its turns
+    def _in_parts(self, x: Tensor, mu: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
+        """What ``log_likelihood`` gives, a few latents at a time: so many images at once would fill the memory."""
+        parts = torch.split(noise, max(1, AT_ONCE // len(x)), 1)
+        return torch.cat([self.log_likelihood(x, mu, log_var, part) for part in parts], 1)
+
+    def _seen(self, given: Named, log_p: Tensor, mu: Tensor, log_var: Tensor, noise: Tensor) -> Seen:
+        targets = given["targets"]
+        rows = slice(len(targets))  # none, where a rank only computes along with the others
+        log_p, mu, log_var, noise = log_p[rows], mu[rows], log_var[rows], noise[rows]
+        answer = {"mu": mu, "log_var": log_var, "reconstruction": -log_p.mean(1), "targets": targets}
+        return {"loss": self.loss(log_p, mu, log_var, noise)}, answer
+
+    def examples(self, answer: Named) -> Named:
+        """nll, reconstruction, kl and negative_elbo, in nats, and the posterior's mu and log_var, (N, latents)."""
+        kl = divergence(answer["mu"].double(), answer["log_var"].double()).sum(-1)
+        reconstruction = answer["reconstruction"].double()
+        kept = {name: answer[name] for name in ("targets", "mu", "log_var")}
+        columns = {"reconstruction": reconstruction, "kl": kl, "negative_elbo": reconstruction + kl}
+        return columns | kept | ({"nll": answer["nll"]} if "nll" in answer else {})
+
+    def conclude(self, examples: Named) -> Plain:
+        """Of each latent the mean KL, in nats, and the variance of its mean; a note if none is used."""
+        mu, log_var = examples["mu"].double(), examples["log_var"].double()
+        kl, variance = divergence(mu, log_var).mean(0), variances(mu)
+        notes = []
+        if not (variance > ACTIVE).any():
+            notes = [
+                f"posterior collapse: no latent is active, and their KL is {kl.sum():.3g} nats. The latents say nothing"
+                " of the inputs, the decoder learnt one distribution for all of them"
+            ]
+        return {"metrics": {}, "latents": {"kl": kl.tolist(), "variance": variance.tolist()}, "notes": notes}
+
+    @torch.no_grad()
+    def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:
+        """Test images and what becomes of them, images from the prior, the latents, and what they say."""
+        self.model.eval()
+        x = next(iter(loader)).inputs[:PAIRS]
+        mu, _ = self.model.encode(x)
+        yield "reconstructions", figures.pairs(self._images(x), self._images(self._mean(mu)), title)
+        z = torch.randn(math.prod(SAMPLES), self.model.latents, generator=generator("prior samples")).to(mu)
+        samples = self._images(self._mean(z))
+        yield "samples", figures.grid(samples.reshape(*SAMPLES, *samples.shape[1:]), "drawn from the prior", title)
+        kl, variance = torch.tensor(result["latents"]["kl"]), torch.tensor(result["latents"]["variance"])
+        yield "latents", figures.bars(kl.numpy(), (variance > ACTIVE).numpy(), title)
+        most = kl.argsort(descending=True)[: SAMPLES[0]].tolist()
+        levels = torch.linspace(-3, 3, STEPS).to(mu)
+        path = mu[0].repeat(len(most), STEPS, 1)  # (latents shown, STEPS, D)
+        for row, j in enumerate(most):
+            path[row, :, j] = levels
+        yield "traversal", figures.traversal(self._images(self._mean(path)), most, title)
+        if self.model.latents == 2 and self.spec.targets == "class":
+            classes = examples["targets"].numpy()
+            yield "map", figures.scatter(examples["mu"].numpy(), classes, self.spec.class_names, title)
+
+    def _mean(self, z: Tensor) -> Tensor:
+        """(..., D) -> (..., C, H, W): E[x | z]."""
+        return self.loss.mean(self.model.decode(z))
+
+    def _images(self, x: Tensor) -> figures.Array:
+        """(..., C, H, W), standardised -> (..., H, W) or, in colour, (..., H, W, 3), from 0 to 1."""
+        mean, std = (torch.tensor(values).to(x)[:, None, None] for values in (self.spec.mean, self.spec.std))
+        shown = (x * std + mean).clamp(0, 1).movedim(-3, -1).float().cpu()
+        return (shown[..., 0] if shown.shape[-1] == 1 else shown).numpy()

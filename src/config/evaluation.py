@@ -227,17 +227,23 @@ def check_learnt(asked: Asked, cfg: Plain) -> None:
             f"shift={asked.shift[0]} makes images worse, and their pixels grey: this run reads pixels that are 0 or 1"
             f" (data.binarise={cfg['data']['binarise']})"
         )
-    if (asked.predict or asked.export) and constant(cfg["loss"]["_target_"], "reads") == "latents":
+    if (asked.predict or asked.export) and not learns_classes(cfg):
         word = f"predict={asked.predict}" if asked.predict else f"export={asked.export}"
-        raise UserError(f"{word} is for runs that answer each input, and this one learnt a density of them")
+        raise UserError(f"{word} is for runs that learn classes, and loss={cfg['choices']['loss']} does not")
+
+
+def learns_classes(cfg: Plain) -> bool:
+    """Whether a stored run's network gives the logits of classes."""
+    targets = cfg["facts"].get("targets", "class")
+    return targets in ("class", "distribution") and constant(cfg["loss"]["_target_"], "reads") in (None, "logits")
 
 
 def check_kind(asked: Asked, kind: str) -> None:
-    """Raise UserError for what cannot be done with the run's kind of data, image or text."""
-    if asked.shift and kind == "text":
-        raise UserError(f"shift={asked.shift[0]} makes images worse, and this run reads text")
-    if asked.sample and kind == "image":
-        raise UserError("sample= is for language runs, and this run reads images")
+    """Raise UserError for what cannot be done with the run's kind of data: image, text, ..."""
+    if asked.shift and kind != "image":
+        raise UserError(f"shift={asked.shift[0]} makes images worse, and this run reads {plural(kind)}")
+    if asked.sample and kind != "text":
+        raise UserError(f"sample= is for language runs, and this run reads {plural(kind)}")
     if asked.export == "onnx":
         lacking = next((name for name in ONNX if importlib.util.find_spec(name) is None), None)
         if lacking:
@@ -250,3 +256,8 @@ def check_kind(asked: Asked, kind: str) -> None:
         raise UserError(f"predict={asked.predict}: there is no such file or folder")
     if kind == "text" and asked.predict.is_dir():
         raise UserError(f"predict={asked.predict} is a folder, and this run reads text: name one text file")
+
+
+def plural(kind: str) -> str:
+    """What a run of a kind of data reads."""
+    return {"image": "images", "table": "tables"}.get(kind, kind)

@@ -16,10 +16,9 @@ def check_fit(cfg: Plain, choices: Plain) -> None:
     """Raise UserError where model or loss and the data do not fit together."""
     kind, reads = (constant(cfg[group]["_target_"], name) for group, name in (("data", "kind"), ("model", "inputs")))
     if kind and reads and kind not in str(reads).split(" or "):
-        fitting = {"image": "mlp, model=resnet or model=vit", "text": "gpt", "table": "mlp"}[kind]
-        raise UserError(
-            f"model={choices['model']} reads {reads}, data={choices['data']} gives {kind}: take model={fitting}"
-        )
+        fitting = {"image": "mlp, model=resnet or model=vit", "text": "gpt", "table": "mlp"}.get(kind)
+        way = f": take model={fitting}" if fitting else ""
+        raise UserError(f"model={choices['model']} reads {reads}, data={choices['data']} gives {kind}{way}")
     check_answer(cfg, choices, kind)
     check_pixels(cfg, choices)
     check_targets(cfg, choices)
@@ -33,9 +32,8 @@ def check_answer(cfg: Plain, choices: Plain, kind: str | None) -> None:
         return
     fitting = options("model", gives=reads, inputs=kind), options("loss", reads=gives)
     ways = [min(words, key=lambda word: word not in COMMON) for words in fitting if words]
-    raise UserError(
-        f"loss={choices['loss']} reads {reads}, model={choices['model']} gives {gives}: take {', or '.join(ways)}"
-    )
+    way = f": take {', or '.join(ways)}" if ways else ""
+    raise UserError(f"loss={choices['loss']} reads {reads}, model={choices['model']} gives {gives}{way}")
 
 
 def check_pixels(cfg: Plain, choices: Plain) -> None:

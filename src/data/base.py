@@ -16,7 +16,6 @@ from torch import Tensor
 
 SPLITS = ("train", "val", "test")
 Pair = tuple[Tensor, Tensor]  # inputs and targets, a row an example
-Kind = Literal["image", "text", "table"]
 Targets = Literal["class", "distribution", "sequence", "value", "none"]
 
 
@@ -66,7 +65,7 @@ class Spec:
     sequence, of classes; value, (N,) floats; none, inputs alone matter.
     """
 
-    kind: Kind
+    kind: str  # image, text, table, or one that only your own networks read
     input_shape: tuple[int, ...]  # image: (channels, height, width); text: (block_size,); table: (features,)
     class_names: tuple[str, ...]  # text: the characters; values: none
     class_counts: tuple[int, ...]  # in the training split; values: all as one
@@ -152,7 +151,7 @@ class Data:
     A sub-class gives ``spec``, ``content``, ``load`` and the batches; this class turns them into loaders.
     """
 
-    kind: Kind
+    kind: str
     spec: Spec
     batch_size: int
     accumulate: int = 1  # training batches an optimizer step

@@ -82,8 +82,8 @@ def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team, pr
     if status is not None:
         return status
     fit = Fit(cfg, data, teacher, folder, device)
-    if data.kind == "image" and any(word.startswith("samples.") for word in typed):
-        log.warning("samples.* is ignored: images write no text")
+    if data.kind != "text" and any(word.startswith("samples.") for word in typed):
+        log.warning("samples.* is ignored: only language runs write text")
     if cfg["x_axis"] != "step" and "tensorboard" not in loggers.chosen(cfg["logger"]):
         log.warning("x_axis is ignored: only TensorBoard draws its curves over another axis than steps")
     with folder.locked():

@@ -13,10 +13,10 @@ COMMAND = called("report")
 USAGE = f"""Compare finished runs: which loss wins, by how much, how sure.
 
 {COMMAND} runs/mnist_5k-mlp                  all runs below the folder; the report goes to its report/
-{COMMAND} runs/a runs/b baseline=focal       compare with another loss than ce (or the ablation's own)
+{COMMAND} runs/a runs/b baseline=focal       compare with another loss than the family's, ce (or the ablation's)
 {COMMAND} runs/a out=reports/a               write somewhere else
 {COMMAND} runs/a means=means/a               write TensorBoard runs of each loss's mean over seeds, too
-{COMMAND} --list runs                        what lies there, newest first: status, nll, age; nothing is written
+{COMMAND} --list runs                        what lies there, newest first: status, values, age; nothing is written
 """
 
 

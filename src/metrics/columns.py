@@ -64,8 +64,8 @@ class Column:
 
     @property
     def measure(self) -> str:
-        """How axes and tables call it: with its unit."""
-        return f"{self.name} ({self.unit})" if self.unit else self.name
+        """How axes and tables call it: with its unit, unless its name says that."""
+        return f"{self.name} ({self.unit})" if self.unit and self.unit not in self.name else self.name
 
     def is_better(self, value: float, than: float) -> bool:
         """Whether one value is better than another. No value is, of a column by which nothing is better."""

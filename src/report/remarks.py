@@ -1,8 +1,10 @@
 """What a report says of losses and runs that were not compared or not judged, and why."""
 
+import math
 from collections.abc import Sequence
 
 from .compare import LEAST_SEEDS, Comparison
+from .floors import floors
 from .read import Run
 from .words import COUNTS, listed
 
@@ -11,7 +13,7 @@ MOST = 4  # losses in one clause; the others are counted
 
 def remarks(comparison: Comparison, lost: Sequence[Run]) -> list[str]:
     """A sentence for each reason. ``lost``: the section's runs that are not compared."""
-    told = [*_unjudged(comparison), *_untestable(comparison), *_few(comparison)]
+    told = [*_below(comparison), *_unjudged(comparison), *_untestable(comparison), *_few(comparison)]
     tried = {group.label for group in comparison.section.passed_over}
     if tried:
         told.append(
@@ -23,6 +25,23 @@ def remarks(comparison: Comparison, lost: Sequence[Run]) -> list[str]:
         runs = f"{count} more run{'s are' if count > 1 else ' is'}"
         told.append(f"{runs} not finished or cannot be read, and may change the answer")
     return [f"{text}." for text in told]
+
+
+def _below(comparison: Comparison) -> list[str]:
+    """Losses whose mean is not better than what costs nothing. It is not tested: whoever learnt something is far above."""
+    by_losses: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for floor, ends in floors(comparison).items():
+        for metric in comparison.judged:
+            worst = max(ends[metric.name], key=lambda end: -metric.better * end) if metric.name in ends else math.nan
+            means = {label: comparison.cells[label, metric.name].mean.value for label in comparison.ranked(metric)}
+            losses = tuple(label for label, mean in means.items() if metric.better * (mean - worst) <= 0)
+            if losses:
+                by_losses.setdefault((floor, losses), []).append(metric.name)
+    told = []
+    for (floor, losses), names in by_losses.items():
+        verb = "is" if len(losses) == 1 else "are"
+        told.append(f"{listed(losses, MOST)} {verb} no better than {floor} in {listed(names, last='or')}")
+    return told
 
 
 def _unjudged(comparison: Comparison) -> list[str]:

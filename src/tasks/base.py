@@ -78,7 +78,8 @@ class Task(SteppingTask):
         return []
 
     def conclude(self, examples: Named) -> Plain:
-        """What needs all test examples at once: entries of result.json, "metrics" among them."""
+        """What needs all test examples at once: entries of result.json, "metrics" among them, and "floors" if what
+        costs nothing can be told: name -> metrics, which a report shows below the losses."""
         return {"metrics": {}}
 
     def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:

@@ -80,6 +80,18 @@ def test_where_runs_differ_both_ends_are_told(tmp_path: Path) -> None:
     assert tables.results(comparison).floors[0][1].text == "0.2000 to 0.2500"
 
 
+def test_losses_that_are_no_better_are_named(tmp_path: Path) -> None:
+    ablation_of(tmp_path, [CE, FOCAL], range(3), n=400)
+    accuracy = [compared(tmp_path).cells[label, "accuracy"].mean.value for label in ("ce", "focal")]
+    give(tmp_path, mode={"accuracy": sum(accuracy) / 2, "nll": 0.001}, chance=CHANCE)
+    (worse,) = [label for label, mean in zip(("ce", "focal"), accuracy, strict=True) if mean == min(accuracy)]
+    texts = [finding.text for finding in findings(compared(tmp_path)) if finding.remark]
+    assert f"{worse} is no better than mode in accuracy." in texts
+    both = [text for text in texts if text.endswith("are no better than mode in nll.")]
+    assert len(both) == 1 and {"ce", "focal"} < set(both[0].split())
+    assert not any("chance" in text for text in texts)
+
+
 def test_a_value_is_made_of_its_source() -> None:
     assert value_of(Column("bits", source="nll", factor=1 / math.log(2)), {"nll": math.log(8)}) == pytest.approx(3)
     assert value_of(Column("rmse", source="mse", root=True), {"mse": 9.0}) == 3

@@ -25,10 +25,10 @@ FILES = [path for folder in READERS for path in sorted((ROOT / "src" / folder).r
 
 
 def texts(path: Path) -> Iterator[str]:
-    """The texts in a file of source, but for its docstrings; the words of any other file."""
+    """The texts in a file of source, but for its docstrings; of any other file the words outside of its tags."""
     content = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
-        yield from re.findall(r"\w+", content)
+        yield from re.findall(r"\w+", re.sub(r"<[^>]*>", " ", content))
         return
     tree = ast.parse(content)
     said = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]

@@ -28,7 +28,7 @@ def remarks(comparison: Comparison, lost: Sequence[Run]) -> list[str]:
 
 
 def _below(comparison: Comparison) -> list[str]:
-    """Losses whose mean is not better than what costs nothing. It is not tested: whoever learnt something is far above."""
+    """Losses whose mean is not better than what costs nothing. It is not tested: what learnt something is far above."""
     by_losses: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for floor, ends in floors(comparison).items():
         for metric in comparison.judged:

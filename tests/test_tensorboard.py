@@ -28,7 +28,7 @@ from docs.screenshots import (
     until,
     visit,
 )
-from src.callbacks.events import PICTURES, EventFiles, curves, shown
+from src.callbacks.events import PICTURES, EventFiles, curves, ticked
 from src.metrics.columns import CLASSIFICATION
 from tests.callbacks.test_events import png
 from tests.commands import train
@@ -57,9 +57,9 @@ SIZES = "return arguments[0].map(image => [image.naturalWidth, image.naturalHeig
 class Runs:
     """Finished runs below one folder, by the names that TensorBoard gives them."""
 
-    def __init__(self, family: Path) -> None:
-        self.family = family
-        self.folders = {str(path.relative_to(family)): path for path in sorted(family.glob("*/seed*"))}
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.folders = {str(path.relative_to(home)): path for path in sorted(home.glob("*/seed*"))}
         self.names = tuple(self.folders)
         self.probabilistic = tuple(name for name in self.names if not name.startswith("hinge"))
         shades = np.linspace(0, 255, 40 * 60 * 3).astype(np.uint8).reshape(40, 60, 3)
@@ -90,14 +90,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 @pytest.fixture(scope="module")
 def address(runs: Runs) -> Iterator[str]:
-    with tensorboard(runs.family) as address:
+    with tensorboard(runs.home) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def everything(runs: Runs) -> Iterator[str]:
-    """A TensorBoard on the folder of all families."""
-    with tensorboard(runs.family.parent) as address:
+    """A TensorBoard on the folder of all runs."""
+    with tensorboard(runs.home.parent) as address:
         yield address
 
 
@@ -132,13 +132,13 @@ def rows_of(driver: Chrome, card: object) -> list[tuple[str, str, float]]:
     return [(row.text.split("\n")[0], driver.execute_script(dot, row), float(row.text.split("\n")[1])) for row in rows]
 
 
-@pytest.mark.parametrize("below", ["family", "all"])
+@pytest.mark.parametrize("below", ["home", "all"])
 def test_the_link_opens_on_pinned_scores_in_a_colour_a_loss(
     page: Chrome, address: str, everything: str, runs: Runs, below: str
 ) -> None:
-    """Read from the folder of a family, or from that of all runs."""
-    root, prefix = (runs.family, "") if below == "family" else (runs.family.parent, f"{runs.family.name}/")
-    follow(page, address if below == "family" else everything, root, (1400, 2000), **SVG)
+    """Read from a folder of runs, or from that of all."""
+    root, prefix = (runs.home, "") if below == "home" else (runs.home.parent, f"{runs.home.name}/")
+    follow(page, address if below == "home" else everything, root, (1400, 2000), **SVG)
     pinned = "metrics-pinned-view scalar-card"
     until(page, lambda: len(page.execute_script(ELEMENTS, f"{pinned} tb-data-table-content-row")) == 4 + 5 + 4 + 4)
     cards = {title(page, card): card for card in page.execute_script(ELEMENTS, pinned)}
@@ -168,7 +168,7 @@ def test_a_row_a_run(page: Chrome, address: str, runs: Runs) -> None:
     visit(page, address, "hparams", (2000, 600))
     until(page, lambda: len(table(page)) == len(runs.names))
     rows = {row["Trial ID"]: row for row in table(page)}
-    settings, metrics = shown(CLASSIFICATION), curves(CLASSIFICATION)
+    settings, metrics = ticked(CLASSIFICATION), curves(CLASSIFICATION)
     assert rows.keys() == set(runs.names)
     assert {row["loss"] for row in rows.values()} == {"ce", "focal", "hinge"}
     for name, row in rows.items():

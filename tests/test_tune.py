@@ -127,9 +127,12 @@ def test_what_a_run_does_not_measure_is_told_at_its_first_validation(tmp_path: P
     words = (*SPACE, "trainer.max_epochs=1000", "trainer.max_steps=20", f"runs={tmp_path}", "study=s", "jobs=3")
     status, output = ended(*words, "metric=val/accuracy")
     assert status == 1
-    assert output.count("    its validations have no val/accuracy; a search of such runs can be for val/nll\n") == 3
-    assert "3 trials failed and none did better" in output and "Traceback" not in output
-    assert [trial.state for trial in trials(tmp_path / "s")] == [TrialState.FAIL] * 3
+    known = trials(tmp_path / "s")
+    assert 3 <= len(known) <= 5, "two more may have begun before the third ended"
+    assert {trial.state for trial in known} == {TrialState.FAIL}
+    told = "    its validations have no val/accuracy; a search of such runs can be for val/nll\n"
+    assert output.count(told) == len(known)
+    assert "trials failed and none did better" in output and "Traceback" not in output
     assert {result["status"] for result in results(tmp_path / "s")} == {"interrupted"}
 
 

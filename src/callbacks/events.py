@@ -48,7 +48,7 @@ SETTINGS: dict[str, tuple[type[str] | type[float], str]] = {
     "note": (str, "note"),
     "tags": (str, "tags"),
 }
-MOST = 5  # columns of each kind that are shown until the user ticks others
+TICKED = 5  # columns of each kind that are shown until the user ticks others
 
 
 class EventFiles(TensorBoardLogger):
@@ -96,7 +96,7 @@ class EventFiles(TensorBoardLogger):
 
         What the run does not have, such as the nll of a loss without probabilities, is an empty cell.
         """
-        _, start, end = hparams(row(cfg) | results(self.family, test), {})  # type: ignore[no-untyped-call]
+        _, start, end = hparams(settings(cfg) | cells(self.family, test), {})  # type: ignore[no-untyped-call]
         for summary in (columns(self.family), start, end):
             self.experiment.file_writer.add_summary(summary, step * self.unit)
         self.save()
@@ -110,7 +110,7 @@ class EventFiles(TensorBoardLogger):
         self.save()
 
 
-def measured(family: Family) -> tuple[str, ...]:
+def of_test(family: Family) -> tuple[str, ...]:
     """The test's columns. As scalars they would be cards with one dot, so they stand beside the settings."""
     return tuple(f"test/{column.name}" for column in family.columns)
 
@@ -120,17 +120,17 @@ def curves(family: Family) -> tuple[str, ...]:
     return (*(f"val/{name}" for name in family.charts), f"train/{family.chooses[0]}")
 
 
-def shown(family: Family) -> tuple[str, ...]:
+def ticked(family: Family) -> tuple[str, ...]:
     """The columns among settings and test that are shown until the user ticks others; of curves, the first are."""
-    return ("loss", "lr", *dict.fromkeys(f"test/{name}" for name in (*family.shown, *(family.against or ()))))[:MOST]
+    return ("loss", "lr", *dict.fromkeys(f"test/{name}" for name in (*family.shown, *(family.against or ()))))[:TICKED]
 
 
 def columns(family: Family) -> Summary:
     """The table's columns. No domains: a value that another run's domain lacks would be filtered out of the table."""
     types = {str: DataType.DATA_TYPE_STRING, float: DataType.DATA_TYPE_FLOAT64}
     kinds: dict[str, type[str] | type[float]] = {key: kind for key, (kind, _) in SETTINGS.items()}
-    kinds |= dict.fromkeys(measured(family), float)
-    first = shown(family)
+    kinds |= dict.fromkeys(of_test(family), float)
+    first = ticked(family)
     experiment = Experiment(
         # what differs comes first
         hparam_infos=[HParamInfo(name=key, type=types[kind], differs=key in first) for key, kind in kinds.items()],
@@ -140,18 +140,20 @@ def columns(family: Family) -> Summary:
     return Summary(value=[Summary.Value(tag=EXPERIMENT_TAG, metadata=metadata)])
 
 
-def results(family: Family, test: Mapping[str, float | None]) -> dict[str, float]:
-    """The values of ``measured`` that there are; TensorBoard can show no infinite one."""
-    known = {tag: test.get(tag.partition("/")[2]) for tag in measured(family)}
+def cells(family: Family, test: Mapping[str, float | None]) -> dict[str, float]:
+    """The values of ``of_test`` that there are; TensorBoard can show no infinite one."""
+    known = {tag: test.get(tag.partition("/")[2]) for tag in of_test(family)}
     return {tag: value for tag, value in known.items() if value is not None and math.isfinite(value)}
 
 
-def row(cfg: Plain) -> dict[str, str | float | None]:
+def settings(cfg: Plain) -> dict[str, str | float | None]:
     """The values of SETTINGS; None if the configuration has no such key, or null."""
-    return {key: None if (value := find(cfg, path)) is None else kind(value) for key, (kind, path) in SETTINGS.items()}
+    return {
+        key: None if (value := setting(cfg, path)) is None else kind(value) for key, (kind, path) in SETTINGS.items()
+    }
 
 
-def find(cfg: Plain, path: str) -> Any:
+def setting(cfg: Plain, path: str) -> Any:
     """The value at a dotted path, a group's own keys as one text ("gamma=3 beta=0.999"); None if there is none."""
     *groups, last = path.split(".")
     for group in groups:

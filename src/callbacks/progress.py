@@ -17,7 +17,7 @@ log = logging.getLogger("xent")
 OBJECTIVE = "train/loss"  # what is minimised, in every family
 
 
-def shown(latest: dict[str, float | None], family: Family) -> dict[str, str]:
+def in_a_line(latest: dict[str, float | None], family: Family) -> dict[str, str]:
     """The few values that a line has room for: the objective, and on validation those that the family shows.
 
     val/loss takes the place of what should choose among runs, if the run has no such value.
@@ -50,7 +50,7 @@ class ProgressLines(Callback):
 
     def _line(self, step: int, family: Family) -> None:
         now = time.monotonic()
-        values = "  ".join(f"{tag} {value}" for tag, value in shown(self.recorder.latest, family).items())
+        values = "  ".join(f"{tag} {value}" for tag, value in in_a_line(self.recorder.latest, family).items())
         log.info(
             "epoch %d  step %d/%d  %s%s",
             self.plan.epoch(step) + 1,

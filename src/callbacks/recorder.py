@@ -19,11 +19,11 @@ from ..system.files import DamagedError, opened
 from .plan import Plan, steps_taken
 from .utilisation import Utilisation
 
-COLUMNS = ("step", "epoch", "samples_seen", "tag", "value")
+TIDY = ("step", "epoch", "samples_seen", "tag", "value")
 Values = dict[str, float | None]
 
 
-class Table:
+class TidyTable:
     """An append-only CSV file. Length and SHA-256 are part of the checkpoint: what was written later is cut on resume.
 
     Ranks other than the first write into the void.
@@ -78,8 +78,8 @@ class Recorder(Callback):
 
     def __init__(self, folder: RunFolder, plan: Plan, batch_size: int, utilisation: Utilisation) -> None:
         self.plan, self.batch_size, self.utilisation = plan, batch_size, utilisation
-        self.metrics = Table(folder.metrics, COLUMNS)
-        self.timing = Table(folder.timing, COLUMNS)
+        self.metrics = TidyTable(folder.metrics, TIDY)
+        self.timing = TidyTable(folder.timing, TIDY)
         self.latest: Values = {}
         self.scores: Any = None
         self.loaded: dict[str, Any] | None = None
@@ -143,7 +143,7 @@ class Recorder(Callback):
         self.latest |= values
         self._write(trainer, self.metrics, step, values)
 
-    def _write(self, trainer: pl.Trainer, table: Table, step: int, values: Values) -> None:
+    def _write(self, trainer: pl.Trainer, table: TidyTable, step: int, values: Values) -> None:
         known = {tag: value for tag, value in values.items() if value is not None}
         seen = step * self.plan.accumulate * self.batch_size
         table.append((step, self.plan.epoch(step), seen, tag, repr(value)) for tag, value in known.items())

@@ -27,7 +27,7 @@ def score(place: Path, run: Trained, batch: int) -> Table:
     if not run.linked:
         raise UserError("this run's loss gives scores that are no probabilities: a text has no nll or perplexity")
     sums: dict[int, list[float]] = {}  # line -> characters, nll, nll after scaling
-    temperature, coming = run.temperature, windows(place, run.spec)
+    temperature, coming = run.temperature, blocks(place, run.spec)
     while part := list(itertools.islice(coming, batch)):
         longest = max(len(ids) for _, ids in part)
         padded = torch.tensor([ids + [0] * (longest - len(ids)) for _, ids in part])
@@ -40,9 +40,9 @@ def score(place: Path, run: Trained, batch: int) -> Table:
             sums[number] = [a + b for a, b in zip(total, [len(ids) - 1, *said], strict=True)]
     if not sums:
         raise UserError(f"{place} has no line with a character to score")
-    rows = [row(number, temperature, *total) for number, total in sums.items()]
+    rows = [line_row(number, temperature, *total) for number, total in sums.items()]
     characters, *totals = (sum(column) for column in zip(*sums.values(), strict=True))
-    _, _, nll_all, perplexity, nll_ts, perplexity_ts, _ = row(0, temperature, characters, *totals)
+    _, _, nll_all, perplexity, nll_ts, perplexity_ts, _ = line_row(0, temperature, characters, *totals)
     says = [
         f"all {len(rows):,} lines, {characters:,.0f} characters: nll {nll_all:.4f} nats, perplexity {perplexity:.4f}",
         f"nll_ts and perplexity_ts are {calibration(temperature)}",
@@ -52,13 +52,15 @@ def score(place: Path, run: Trained, batch: int) -> Table:
     return Table(HEADER, rows, 6, says, [])
 
 
-def row(number: int, temperature: float | None, characters: float, nll: float, nll_ts: float) -> tuple[object, ...]:
+def line_row(
+    number: int, temperature: float | None, characters: float, nll: float, nll_ts: float
+) -> tuple[object, ...]:
     means = [nll / characters, None if temperature is None else nll_ts / characters]
     pairs = [(mean, None if mean is None else math.exp(mean) if mean < 700 else math.inf) for mean in means]
     return (number, int(characters), *pairs[0], *pairs[1], temperature)
 
 
-def windows(place: Path, spec: Spec) -> Iterator[Window]:
+def blocks(place: Path, spec: Spec) -> Iterator[Window]:
     """The blocks of each line. Raises UserError and DataError."""
     with opened(place) as file:
         try:

@@ -43,7 +43,7 @@ ANEW = "train anew with overwrite=true"
 BUSY = "another process is training this very run"
 
 
-def family(cfg: Plain, choices: Plain) -> Path:
+def home_of(cfg: Plain, choices: Plain) -> Path:
     """The folder that the command names, else of all runs of an ablation, else of an experiment, else of a data set and
     a model; runs for debugging have one of their own."""
     name = cfg["name"] or choices["ablation"] or choices["experiment"] or f"{choices['data']}-{choices['model']}"
@@ -52,7 +52,7 @@ def family(cfg: Plain, choices: Plain) -> Path:
 
 
 class RunFolder:
-    """``<family>/<label, else slug>-<id8>/seed<k>``; of the family: ``family``."""
+    """``<home>/<label, else slug>-<id8>/seed<k>``; the home is ``home_of`` its command."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -22,16 +22,16 @@ class Started:
             for key in ("MASTER_ADDR", "MASTER_PORT"):
                 if key not in env:
                     raise UserError(f"RANK and WORLD_SIZE are set in the environment, {key} is not: take torchrun")
-            rank, world, local_rank = (number(env, key) for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+            rank, world, local_rank = (int_of(env, key) for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
             return cls(rank, world, local_rank, "torchrun")
-        if number(env, "SLURM_STEP_NUM_TASKS") > 1:
+        if int_of(env, "SLURM_STEP_NUM_TASKS") > 1:
             keys = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
-            rank, world, local_rank = (number(env, key) for key in keys)
+            rank, world, local_rank = (int_of(env, key) for key in keys)
             return cls(rank, world, local_rank, "srun")
         return None
 
 
-def number(env: Mapping[str, str], key: str) -> int:
+def int_of(env: Mapping[str, str], key: str) -> int:
     """A variable of whoever starts ranks; 0 where there is none. Raises UserError."""
     value = env.get(key, "0")
     if not value.isdecimal():

@@ -18,7 +18,7 @@ from ..config.errors import UserError
 from ..plain import Plain
 from ..system.lifetime import end_with, running
 from . import ranks
-from .started import Started, number
+from .started import Started, int_of
 
 PARENT = "XENT_FIRST_RANK"  # in a started rank's environment: the process that started it
 GRACE = 5.0  # seconds in which a fault may be told by who met it
@@ -109,7 +109,7 @@ class Team:
                 os.environ.setdefault("MASTER_PORT", str(15000 + int(job[-4:])))
             theirs = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun has one itself
             self.store = self._store(
-                os.environ["MASTER_ADDR"], number(os.environ, "MASTER_PORT"), self.rank == 0 and not theirs
+                os.environ["MASTER_ADDR"], int_of(os.environ, "MASTER_PORT"), self.rank == 0 and not theirs
             )
         self.store.set(f"here/{self.rank}", "")
         if self.rank == 0:

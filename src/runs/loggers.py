@@ -35,9 +35,9 @@ def one_id(folder: RunFolder) -> str:
 def wandb(cfg: Plain, folder: RunFolder, resumed: bool) -> Logger:
     from pytorch_lightning.loggers import WandbLogger
 
-    family, name, seed = folder.path.parts[-3:]
+    home, name, seed = folder.path.parts[-3:]
     # by its folder: a run that is resumed is the same one there, one trained anew takes its place
-    named: Plain = {"project": "xent", "group": family, "name": f"{name}/{seed}", "id": one_id(folder)}
+    named: Plain = {"project": "xent", "group": home, "name": f"{name}/{seed}", "id": one_id(folder)}
     return WandbLogger(save_dir=folder.path, resume="allow" if resumed else None, **named)
 
 
@@ -46,13 +46,13 @@ def mlflow(cfg: Plain, folder: RunFolder, resumed: bool) -> Logger:
     from mlflow import MlflowClient
     from pytorch_lightning.loggers import MLFlowLogger
 
-    family, name, seed = folder.path.parts[-3:]
+    home, name, seed = folder.path.parts[-3:]
     there = Path(cfg["runs"]).expanduser().resolve() / "mlflow.db"
     place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{there}"
-    named: Plain = {"experiment_name": family, "tracking_uri": place, "tags": {TAG: one_id(folder)}}
+    named: Plain = {"experiment_name": home, "tracking_uri": place, "tags": {TAG: one_id(folder)}}
     # asked of the client: the logger itself would begin a run
     client = MlflowClient(place)
-    experiment = client.get_experiment_by_name(family) if resumed else None
+    experiment = client.get_experiment_by_name(home) if resumed else None
     wanted = f"tags.`{TAG}` = '{one_id(folder)}'"
     same = client.search_runs([experiment.experiment_id], wanted) if experiment else []  # the latest first
     one: Plain = {"run_id": same[0].info.run_id} if same else {"run_name": f"{name}/{seed}"}

@@ -22,7 +22,7 @@ from ..config.errors import UserError, printable
 from ..config.fit import check_fit
 from ..config.trust import BESIDE, agrees, check_stored
 from ..data.base import Data
-from ..folder.folder import RunFolder, family
+from ..folder.folder import RunFolder, home_of
 from ..folder.identity import identity, slug
 from ..ranks.team import Team
 from . import build, machine, profile, show, speed
@@ -243,7 +243,7 @@ def place(cfg: Plain, typed: list[str], run_id: str) -> Path:
 
     A copy, or what was renamed, is not that: its config.yaml holds another name.
     """
-    home, label = family(cfg, cfg["choices"]), cfg["label"] or slug(cfg["choices"], typed)
+    home, label = home_of(cfg, cfg["choices"]), cfg["label"] or slug(cfg["choices"], typed)
     beside = [path.name for path in home.iterdir()] if os.path.isdir(home) else []  # noqa: PTH112  False where the name is too long
     if any(re.fullmatch(f"{re.escape(label)}-(?!{run_id})[0-9a-f]{{8}}", name) for name in beside):
         label = slug(cfg["choices"], typed)  # what a sweep calls its runs need not tell them from those of another

@@ -39,7 +39,7 @@ def _cell(value: float | None) -> str:
 
 
 def ending(folder: Path, result: dict[str, Any], logger: str | Sequence[str]) -> str:
-    """The table, the run's folder, and how to look at its curves beside those of its family."""
+    """The table, the run's folder, and how to look at its curves beside those of the runs next to it."""
     splits = {"test": result["metrics"]["test"], "validation": result["metrics"]["val"]}
     table = side_by_side(splits, RunFolder(folder).measured(result))
     lines = ["", table, "", *(f"note: {note}" for note in result["notes"]), f"run folder: {folder}"]

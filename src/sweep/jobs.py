@@ -224,8 +224,8 @@ def name_jobs(jobs: list[Job]) -> None:
         own = [word for word in job if word not in common and key_of(word) not in ("loss", "ablation")]
         loss = job.choices.get("loss") or next((word.partition("=")[2] for word in job if key_of(word) == "loss"), "")
         apart = [word for word in own if key_of(word) not in ("seed", "optimizer.lr")]
-        job.label = " ".join([str(loss), *map(short, apart)]).strip()
-        lr = [short(word) for word in own if key_of(word) == "optimizer.lr"]
+        job.label = " ".join([str(loss), *map(short_word, apart)]).strip()
+        lr = [short_word(word) for word in own if key_of(word) == "optimizer.lr"]
         seed = [word for word in own if key_of(word) == "seed"]
         job.row = " ".join([job.label, *lr])
         job.title = " ".join([job.row, *seed])
@@ -260,7 +260,7 @@ def set_word(job: Job, key: str, value: str) -> None:
         job.cfg = job.cfg | {key: value}
 
 
-def short(word: str) -> str:
+def short_word(word: str) -> str:
     """ "loss.gamma=3" as "gamma=3"."""
     key, equals, value = word.partition("=")
     return f"{key.rpartition('.')[2]}{equals}{value}"

@@ -18,7 +18,7 @@ from .. import checks
 from ..config.errors import UserError
 from .jobs import Job
 from .outcome import Outcome, outcome_of
-from .screen import Screen, duration, scores
+from .screen import Screen, duration, values_line
 from .start import Process, Warm
 
 TRAIN = (".commands.xent", "train")
@@ -99,7 +99,7 @@ class Processes:
                     outcome = self._collect(child)
                     outcomes[id(child.job)] = outcome
                     left = (time.monotonic() - started) / len(outcomes) * (total - len(outcomes))
-                    screen.say(ending(child, outcome, left))
+                    screen.say(end_line(child, outcome, left))
                 screen.draw(partial(self._lines, len(outcomes), total))
         return [outcomes.get(id(job), Outcome("waiting", "not started")) for job in jobs]
 
@@ -191,12 +191,12 @@ def is_cold(job: Job) -> bool:
     return job.cfg["trainer"]["strategy"] is not None
 
 
-def ending(child: Child, outcome: Outcome, left: float) -> str:
+def end_line(child: Child, outcome: Outcome, left: float) -> str:
     """The line, or lines, that tell of a job's end; of a failure at once with its reason."""
     seconds = duration(time.monotonic() - child.start)
     head = f"job {child.count} {outcome.state:9} {child.job.title}  "
     if outcome.state == "finished":
-        return f"{head}{scores(outcome)}  {seconds}  ({duration(left)} left)"
+        return f"{head}{values_line(outcome)}  {seconds}  ({duration(left)} left)"
     reason = "\n".join(f"    {line}" for line in outcome.reason.splitlines())
     return f"{head}{seconds}\n{reason}" + (f"\n    folder: {outcome.folder}" if outcome.folder else "")
 

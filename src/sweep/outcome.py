@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config.errors import UserError
-from ..folder.folder import BUSY, RunFolder, family
+from ..folder.folder import BUSY, RunFolder, home_of
 from ..folder.identity import identity
 from ..metrics.columns import Family
 from ..system.files import sha256_of
@@ -43,7 +43,7 @@ def find(job: Job) -> RunFolder | None:
     Where the content of a data set changed in between, there can be two; then it is the one written last. So there can
     where precision or compilation are left to the machine: then it is one of the job's own preset, if there is any.
     """
-    home = family(job.cfg, job.choices)
+    home = home_of(job.cfg, job.choices)
     teacher = hash_of_teacher(job.cfg["teacher"])
     found = []
     for path in home.glob(f"*/seed{job.seed}/config.yaml"):

@@ -58,16 +58,16 @@ def duration(seconds: float) -> str:
     return f"{minutes} m {rest:02} s" if minutes else f"{rest} s"
 
 
-def scores(outcome: Outcome) -> str:
+def values_line(outcome: Outcome) -> str:
     """The few test metrics that its family shows; — for what the run does not have."""
-    return "  ".join(f"{name} {number(value)}" for name, value in outcome.shown.items())
+    return "  ".join(f"{name} {cell(value)}" for name, value in outcome.shown.items())
 
 
-def number(value: float | None) -> str:
+def cell(value: float | None) -> str:
     return "—" if value is None else f"{value:.4f}"
 
 
-def table(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:
+def means_table(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:
     """The shown test metrics of each label (and learning rate), as means over the seeds that are finished."""
     groups: dict[str, list[Outcome]] = {}
     for job, outcome in zip(jobs, outcomes, strict=True):
@@ -78,17 +78,19 @@ def table(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> str:
     lines = [f"{'':{width}}  {'runs':>7}{heads}" + ("   (test, means over seeds)" if metrics else "")]
     for label, group in groups.items():
         done = [outcome for outcome in group if outcome.state == "finished"]
-        cells = (f"{mean([outcome.shown.get(name) for outcome in done]):>{wide}}" for name, wide in metrics.items())
+        cells = (
+            f"{mean_cell([outcome.shown.get(name) for outcome in done]):>{wide}}" for name, wide in metrics.items()
+        )
         lines.append(f"{label:{width}}  {f'{len(done)}/{len(group)}':>7}{''.join(cells)}")
     return "\n".join(lines)
 
 
-def mean(values: Sequence[float | None]) -> str:
+def mean_cell(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
-    return number(statistics.mean(known) if known and len(known) == len(values) else None)
+    return cell(statistics.mean(known) if known and len(known) == len(values) else None)
 
 
-def unfinished(missing: Sequence[tuple[Job, Outcome]]) -> str:
+def reasons_of(missing: Sequence[tuple[Job, Outcome]]) -> str:
     """Names, folders and reason of jobs that are not finished; those with the same reason together."""
     groups: dict[tuple[str, str], list[tuple[Job, Outcome]]] = {}
     for job, outcome in missing:

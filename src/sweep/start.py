@@ -23,7 +23,7 @@ from ..names import NAME
 from ..system.garbage import uncollected
 from ..system.lifetime import adopt_orphans, end_with, running
 
-LONGEST = 1 << 20  # bytes of a request: more than a socket takes at once
+LARGEST_REQUEST = 1 << 20  # bytes of a request: more than a socket takes at once
 
 
 class Forked:
@@ -145,7 +145,7 @@ def main(words: Sequence[str]) -> None:
     launcher, command, *modules = words
     requests = socket.socket(fileno=os.dup(0))
     ended: list[int] = []
-    atexit.register(leave, ended)  # the first to be registered is the last to be called
+    atexit.register(end_at_once, ended)  # the first to be registered is the last to be called
     with uncollected():
         for module in modules:
             importlib.import_module(module, NAME)
@@ -160,7 +160,7 @@ def main(words: Sequence[str]) -> None:
         raise
 
 
-def leave(ended: Sequence[int]) -> None:
+def end_at_once(ended: Sequence[int]) -> None:
     """End a job with its exit status: its threads have ended, and what was to be done at the end is done.
 
     All that is left is to free every object, one by one. In a fork that first copies the pages that they lie on: a
@@ -176,7 +176,7 @@ def serve(requests: socket.socket, launcher: int) -> tuple[list[str], Composed |
     """Fork a job for each request; returns in the jobs only, with their words and what these compose to."""
     pids, pid = os.pipe()
     while True:
-        request, files, _, _ = socket.recv_fds(requests, LONGEST, 1)
+        request, files, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 1)
         if not request:
             os._exit(0)
         between = os.fork()

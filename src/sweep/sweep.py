@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ..folder.debugging import debugging
-from ..folder.folder import family
+from ..folder.folder import home_of
 from ..folder.links import how_to_look
 from ..folder.lock import held, is_held
 from ..names import called
 from ..system.files import write_yaml
 from .jobs import Job
 from .outcome import Outcome, find
-from .screen import say, table, unfinished
+from .screen import means_table, reasons_of, say
 
 Launch = Callable[[Sequence[Job]], tuple[list[Outcome], int | None]]
 
@@ -27,14 +27,14 @@ def sweep(jobs: list[Job], baseline: str | None, command: str, launch: Launch) -
     ``command`` is what was typed. ``launch`` runs jobs and tells how each ended, and which signal stopped it. Raises
     UserError.
     """
-    home = family(jobs[0].cfg, jobs[0].choices)
+    home = home_of(jobs[0].cfg, jobs[0].choices)
     if not jobs[0].choices["ablation"]:
-        return run(jobs, launch, lambda: None)
+        return run_all(jobs, launch, lambda: None)
     with held(home, f"{home}: another process is running this ablation"):
-        return run(jobs, launch, lambda: record(home, baseline, command, jobs))
+        return run_all(jobs, launch, lambda: record(home, baseline, command, jobs))
 
 
-def run(jobs: list[Job], launch: Launch, note: Callable[[], None]) -> int:
+def run_all(jobs: list[Job], launch: Launch, note: Callable[[], None]) -> int:
     """Start each job, and tell the end of all.
 
     Only the run itself knows the content of its data, so a job whose run is finished starts too, looks and ends.
@@ -70,14 +70,14 @@ def wait(jobs: Sequence[Job], outcomes: list[Outcome], launch: Launch) -> int | 
 
 def conclude(jobs: list[Job], outcomes: list[Outcome], signum: int | None) -> int:
     """Print the table and what is not finished; the exit status."""
-    say(f"\n{table(jobs, outcomes)}")
+    say(f"\n{means_table(jobs, outcomes)}")
     missing = [(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True) if outcome.state != "finished"]
     if signum is not None:
         name = signal.Signals(signum).name
         say(f"\nstopped by {name}, {len(missing)} of {len(jobs)} runs left; the same command goes on from there")
         return 128 + signum
     homes = {
-        family(job.cfg, job.choices)
+        home_of(job.cfg, job.choices)
         for job, outcome in zip(jobs, outcomes, strict=True)
         if outcome.state == "finished" and not debugging(job.cfg, job.choices)
     }
@@ -86,7 +86,7 @@ def conclude(jobs: list[Job], outcomes: list[Outcome], signum: int | None) -> in
         say("\n".join(how_to_look(home) for home in sorted(homes)))
     if not missing:
         return 0
-    say(f"\n{len(missing)} of {len(jobs)} runs are not finished:\n{unfinished(missing)}")
+    say(f"\n{len(missing)} of {len(jobs)} runs are not finished:\n{reasons_of(missing)}")
     failed = any(outcome.result.get("status") == "failed" for _, outcome in missing)
     say("the same command tries the rest again" + ("; failed runs only with retry_failed=true" if failed else ""))
     return 1

@@ -132,7 +132,7 @@ class Search(Processes):
     def _lacks(self, attempt: Attempt) -> bool:
         """Whether the run was validated, and this gave no value of what the search is for."""
         run = find(attempt.job)
-        there = {row["tag"] for row in rows(run.path / "metrics.csv")} if run else set()
+        there = {row["tag"] for row in rows_of(run.path / "metrics.csv")} if run else set()
         known = ", ".join(tag for tag in METRICS if tag in there) or "nothing"
         if any(tag.startswith("val/") for tag in there) and self.metric not in there:
             attempt.lack = f"its validations have no {self.metric}; a search of such runs can be for {known}"
@@ -142,7 +142,7 @@ class Search(Processes):
         """Tell the pruner of the validations since; whether it gives the trial up. They are counted, not placed by
         step, so that trials with other batch sizes can be compared."""
         run = find(attempt.job)
-        table = rows(run.path / "metrics.csv") if run else []
+        table = rows_of(run.path / "metrics.csv") if run else []
         values = [float(row["value"]) for row in table if row["tag"] == self.metric]
         fresh = values[attempt.told :]
         for value in fresh:
@@ -189,7 +189,7 @@ class Search(Processes):
         return [f"{ended} of {self.trials} trials ended, {len(rows)} running", *rows]
 
 
-def rows(metrics: Path) -> list[dict[str, str]]:
+def rows_of(metrics: Path) -> list[dict[str, str]]:
     """The rows of a run's metrics.csv, so far as its lines are complete."""
     try:
         text = metrics.read_text()

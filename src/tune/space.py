@@ -62,7 +62,7 @@ def split(words: Sequence[str], loader: ConfigLoader) -> tuple[list[str], list[D
                 raise
             raise UserError(f"{word} cannot be read. A search takes {FORMS}") from None
         if override.is_sweep_override():
-            space.append(Dimension(override.get_key_element(), distribution(override)))
+            space.append(Dimension(override.get_key_element(), distribution_of(override)))
         else:
             fixed.append(word)
     if not space:
@@ -77,7 +77,7 @@ def log(start: Union[int, float], end: Union[int, float]) -> Sweep:  # noqa: UP0
     return tag("log", IntervalSweep(start=float(start), end=float(end)))
 
 
-def distribution(override: Override) -> BaseDistribution:
+def distribution_of(override: Override) -> BaseDistribution:
     """What a sweep says of its key's values. Raises UserError."""
     sweep, key = override.value(), override.get_key_element()
     assert isinstance(sweep, Sweep) or override.is_choice_sweep()
@@ -118,7 +118,7 @@ def steps(sweep: RangeSweep, *, logarithmic: bool) -> BaseDistribution:
     return kind(values[0], values[-1], step=abs(sweep.step))  # type: ignore[arg-type]
 
 
-def checked(fixed: list[str], space: list[Dimension], composer: Composer) -> list[Dimension]:
+def checked_space(fixed: list[str], space: list[Dimension], composer: Composer) -> list[Dimension]:
     """The space, with whole numbers where a key takes no others. Raises UserError where some value cannot run."""
 
     def fault(dimension: Dimension, word: str) -> str | None:

@@ -22,7 +22,7 @@ from ..config import schema
 from ..config.errors import UserError, suggestion
 from ..config.words import check_once, key_of
 from ..folder.debugging import debugging
-from ..folder.folder import family
+from ..folder.folder import home_of
 from ..folder.lock import held
 from ..metrics.columns import CLASSIFICATION
 from ..names import called
@@ -30,7 +30,7 @@ from ..package import CONF
 from ..sweep.jobs import Composer, Job
 from ..sweep.screen import say
 from .search import ALL_FAIL, METRICS, Search
-from .space import Dimension, checked, split
+from .space import Dimension, checked_space, split
 
 METRIC = f"val/{CLASSIFICATION.chooses[0]}"
 DEFAULTS = {"trials": "20", "metric": METRIC, "study": "", "jobs": "1", "prune": "true"}
@@ -93,10 +93,10 @@ def tune(asked: Asked) -> int:
     for key, reason in REFUSED.items():
         if key in map(key_of, [dimension.key for dimension in space] + (fixed if key != "seed" else [])):
             raise UserError(f"{key} cannot be searched or set here: {reason}")
-    space = checked(fixed, space, composer)
+    space = checked_space(fixed, space, composer)
     home = place(asked, fixed, space, composer)
     with held(home, f"{home}: another process is at this very search"):
-        study = opened(home, asked, fixed, space)
+        study = study_in(home, asked, fixed, space)
         search = Search(study, [*(word for word in fixed if key_of(word) != "runs"), f"runs={home}"], space, composer)
         signum = search.search(asked.trials, asked.jobs)
         if search.failures >= ALL_FAIL:
@@ -122,21 +122,21 @@ def place(asked: Asked, fixed: list[str], space: list[Dimension], composer: Comp
         raise UserError(f"{why}: such runs are for debugging, and there is no best one among them to search for")
     if asked.study and Path(asked.study).name != asked.study:
         raise UserError(f"study is a name of one folder, got '{asked.study}'")
-    usual = family(job.cfg, job.choices)
-    named = hashlib.sha256(repr(described(asked, fixed, space)).encode()).hexdigest()[:8]
+    usual = home_of(job.cfg, job.choices)
+    named = hashlib.sha256(repr(definition(asked, fixed, space)).encode()).hexdigest()[:8]
     return usual.parent / (asked.study or f"tune-{usual.name}-{named}")
 
 
-def described(asked: Asked, fixed: list[str], space: list[Dimension]) -> dict[str, str | list[str]]:
+def definition(asked: Asked, fixed: list[str], space: list[Dimension]) -> dict[str, str | list[str]]:
     """All that makes a search what it is, but for how many trials there are."""
     ranges = sorted(f"{dimension.key}={dimension.distribution}" for dimension in space)
     words = sorted(word for word in fixed if key_of(word) != "runs")
     return {"metric": asked.metric, "prune": str(asked.prune).lower(), "words": words, "ranges": ranges}
 
 
-def opened(home: Path, asked: Asked, fixed: list[str], space: list[Dimension]) -> optuna.Study:
+def study_in(home: Path, asked: Asked, fixed: list[str], space: list[Dimension]) -> optuna.Study:
     """The study in ``home``, made or gone on with. Raises UserError where it searches something else."""
-    wanted = described(asked, fixed, space)
+    wanted = definition(asked, fixed, space)
     try:
         study = optuna.create_study(
             storage=f"sqlite:///{home / 'study.db'}",
@@ -171,7 +171,7 @@ def conclude(study: optuna.Study, home: Path, signum: int | None) -> int:
         (trial for trial in trials if trial.state == TrialState.COMPLETE), key=lambda t: sign * (t.value or 0)
     )
     if best:
-        say(f"\n{table(best[:5], study.user_attrs['metric'])}")
+        say(f"\n{best_table(best[:5], study.user_attrs['metric'])}")
         say(importance(study))
         command = f"{called('train')} {shlex.join(words_of(best[0]))}"
         say(f"\nthe best, trial {best[0].number}: {best[0].user_attrs['folder']}\n{command}")
@@ -188,7 +188,7 @@ def words_of(trial: FrozenTrial) -> list[str]:
     return [word for word in trial.user_attrs["words"] if key_of(word) != "runs"]
 
 
-def table(trials: Sequence[FrozenTrial], metric: str) -> str:
+def best_table(trials: Sequence[FrozenTrial], metric: str) -> str:
     keys = list(trials[0].params)
     rows = [["trial", metric, *keys]]
     for trial in trials:

@@ -13,7 +13,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams import metadata
 
-from src.callbacks.events import SETTINGS, EventFiles, curves, measured, results, row, shown
+from src.callbacks.events import SETTINGS, EventFiles, cells, curves, of_test, settings, ticked
 from src.config.entry import resolve
 from src.config.errors import UserError
 from src.metrics.columns import CLASSIFICATION, LANGUAGE, Column, Family
@@ -101,7 +101,7 @@ def test_curves_come_first_and_are_few(words: tuple[str, ...], tmp_path: Path) -
 
 def test_a_table_without_what_is_infinite() -> None:
     """TensorBoard answers with JSON, which has no such number, and the whole table would stay empty."""
-    assert results(CLASSIFICATION, {"nll": 800.0, "perplexity": math.inf, "ece": None, "accuracy": math.nan}) == {
+    assert cells(CLASSIFICATION, {"nll": 800.0, "perplexity": math.inf, "ece": None, "accuracy": math.nan}) == {
         "test/nll": 800.0
     }
 
@@ -116,7 +116,7 @@ def test_row_holds_what_the_command_set() -> None:
         "trainer.max_epochs=5",
     )
     command = composed(*words)
-    values = row(resolve(command.cfg) | {"choices": command.choices})
+    values = settings(resolve(command.cfg) | {"choices": command.choices})
     assert values.keys() == SETTINGS.keys()
     expected = {
         **{"loss": "focal", "loss_parameters": "gamma=3 beta=0.999", "lr": 1e-3, "seed": "7"},
@@ -128,7 +128,7 @@ def test_row_holds_what_the_command_set() -> None:
 
 def test_row_of_text_lacks_what_only_images_have() -> None:
     command = composed(*TEXT)
-    values = row(resolve(command.cfg) | {"choices": command.choices})
+    values = settings(resolve(command.cfg) | {"choices": command.choices})
     assert values.keys() == SETTINGS.keys()
     assert "label_noise" not in values["data_parameters"] and "block_size=8" in values["data_parameters"]
     assert values["model"] == "gpt"
@@ -140,10 +140,10 @@ def test_another_family_has_columns_of_its_own() -> None:
     family = Family(
         "own", columns, chooses=("m8",), keeps="m0", shown=("m1", "m2"), charts=("m3",), against=("m2", "m4")
     )
-    assert measured(family) == tuple(f"test/{name}" for name in names)
+    assert of_test(family) == tuple(f"test/{name}" for name in names)
     assert curves(family) == ("val/m3", "train/m8")
-    assert shown(family) == ("loss", "lr", "test/m1", "test/m2", "test/m4")
-    assert results(family, {"m0": 1.0, "nll": 2.0}) == {"test/m0": 1.0}
+    assert ticked(family) == ("loss", "lr", "test/m1", "test/m2", "test/m4")
+    assert cells(family, {"m0": 1.0, "nll": 2.0}) == {"test/m0": 1.0}
 
 
 def test_a_run_stopped_and_finished_is_one_row(tmp_path: Path) -> None:

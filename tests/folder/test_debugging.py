@@ -6,7 +6,7 @@ import pytest
 
 from src.config.errors import UserError
 from src.folder.debugging import debugging
-from src.folder.folder import family
+from src.folder.folder import home_of
 from src.tune.study import read, tune
 from tests.commands import QUIET, composed, only_run, result_of, train
 
@@ -34,7 +34,7 @@ def test_what_makes_a_run_one_for_debugging(words: str, reason: str) -> None:
     cfg = {"runs": "somewhere", "name": None, "trainer": dict(command.cfg.trainer), "profiler": command.cfg.profiler}
     assert debugging(cfg, command.choices) == reason
     home = Path("somewhere/debug") if reason else Path("somewhere")
-    assert family(cfg, command.choices) == home / "mnist_5k-mlp"
+    assert home_of(cfg, command.choices) == home / "mnist_5k-mlp"
 
 
 @pytest.mark.parametrize("trainer", [None, [], "smoke", {}, {"overfit_batches": [1]}])

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf, open_dict
 from src.config import schema
 from src.config.entry import chosen, resolve
 from src.config.errors import UserError
-from src.folder.folder import RunFolder, family
+from src.folder.folder import RunFolder, home_of
 from src.folder.identity import identity, slug
 from src.package import CONF
 from src.sweep.jobs import Job, as_sweep, jobs_of
@@ -66,7 +66,7 @@ def stand_in(words: list[str], run: Callable[[RunFolder, Composed], int], given:
     asked = Composed(given.cfg, given.choices, given.typed) if given else composed_alone(words)
     facts = {"fingerprint": None, "device": "cpu"}
     run_id = identity(asked.cfg, facts)
-    home = family(asked.cfg, asked.choices) / f"{slug(asked.choices, asked.words)}-{run_id}"
+    home = home_of(asked.cfg, asked.choices) / f"{slug(asked.choices, asked.words)}-{run_id}"
     folder = RunFolder(home / f"seed{asked.cfg['seed']}")
     config = asked.cfg | {
         "choices": asked.choices,

@@ -11,7 +11,7 @@ import yaml
 from src.config.check import PROVIDED
 from src.config.entry import checked
 from src.config.errors import UserError
-from src.folder.folder import family
+from src.folder.folder import home_of
 from src.folder.identity import slug
 from src.package import CONF
 from src.sweep.jobs import as_sweep, as_typed, is_sweep
@@ -124,7 +124,7 @@ def test_threads_that_are_typed_stay() -> None:
 def folders_of(*words: str) -> list[str]:
     """Family and name of each run's folder, as its own process finds them."""
     made = [composed_alone([*job, "hydra.mode=RUN"]) for job in jobs(*words)]
-    return [f"{family(one.cfg, one.choices)}/{one.cfg['label'] or slug(one.choices, one.words)}" for one in made]
+    return [f"{home_of(one.cfg, one.choices)}/{one.cfg['label'] or slug(one.choices, one.words)}" for one in made]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from src.metrics.columns import CLASSIFICATION, Column, Family
 from src.sweep.jobs import Job
 from src.sweep.outcome import Outcome
-from src.sweep.screen import duration, scores, table
+from src.sweep.screen import duration, means_table, values_line
 from tests.conftest import ROOT
 from tests.sweep.test_launch import LAUNCHED
 
@@ -38,7 +38,7 @@ def finished(accuracy: float, nll: float | None) -> Outcome:
 def test_table_has_means_over_what_is_finished() -> None:
     jobs = [job("ce"), job("hinge"), job("ce"), job("brier")]
     outcomes = [finished(0.5, 1.0), finished(0.25, None), finished(1.0, 4.0), Outcome("failed", "why")]
-    head, *rows = (line.split() for line in table(jobs, outcomes).splitlines())
+    head, *rows = (line.split() for line in means_table(jobs, outcomes).splitlines())
     assert head == ["runs", "accuracy", "nll", "(test,", "means", "over", "seeds)"]
     assert rows == [["ce", "2/2", "0.7500", "2.5000"], ["hinge", "1/1", "0.2500", "—"], ["brier", "0/1", "—", "—"]]
 
@@ -49,8 +49,8 @@ def test_table_of_another_family_has_its_metrics() -> None:
     family = Family("angles", columns, chooses=("crps",), keeps="crps", shown=few, charts=few)
     test = {"rmse": 1.5, "share_within_ten_degrees": 0.25, "crps": 0.75}
     one = Outcome("finished", result={"metrics": {"test": test}}, family=family)
-    assert scores(one) == "crps 0.7500  share_within_ten_degrees 0.2500"
-    lines = table([job("mse"), job("mae")], [one, Outcome("failed", "why")]).splitlines()
+    assert values_line(one) == "crps 0.7500  share_within_ten_degrees 0.2500"
+    lines = means_table([job("mse"), job("mae")], [one, Outcome("failed", "why")]).splitlines()
     assert lines == [
         "        runs      crps   share_within_ten_degrees   (test, means over seeds)",
         "mse      1/1    0.7500                     0.2500",
@@ -59,7 +59,7 @@ def test_table_of_another_family_has_its_metrics() -> None:
 
 
 def test_where_none_is_finished_there_is_nothing_to_average() -> None:
-    assert table([job("ce")], [Outcome("failed", "why")]).splitlines() == ["       runs", "ce      0/1"]
+    assert means_table([job("ce")], [Outcome("failed", "why")]).splitlines() == ["       runs", "ce      0/1"]
 
 
 def test_a_terminal_shows_the_running_jobs_below_the_lines_that_stay(tmp_path: Path) -> None:

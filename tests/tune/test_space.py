@@ -9,7 +9,7 @@ from optuna.distributions import (
 )
 
 from src.config.errors import UserError
-from src.tune.space import Dimension, checked, split
+from src.tune.space import Dimension, checked_space, split
 from src.tune.study import make_composer
 
 COMPOSER = make_composer()
@@ -17,7 +17,7 @@ COMPOSER = make_composer()
 
 def searched(*words: str) -> list[Dimension]:
     fixed, space = split(words, COMPOSER.loader)
-    return checked(fixed, space, COMPOSER)
+    return checked_space(fixed, space, COMPOSER)
 
 
 @pytest.mark.parametrize(

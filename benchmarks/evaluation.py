@@ -28,9 +28,9 @@ import pytorch_lightning as pl
 from src.config import schema
 from src.config.entry import resolve
 from src.data.base import Batch, Data
+from src.optim.schedules import Constant
 from src.package import CONF
 from src.runs import build, machine, speed
-from src.tasks.schedules import Constant
 from src.tasks.stepping import Stepping
 from src.tasks.supervised import SupervisedTask
 

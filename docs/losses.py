@@ -110,13 +110,12 @@ class Entry:
 
 def entries() -> list[Entry]:
     paths = sorted((ROOT / "conf/loss").glob("*.yaml"))
-    return [
-        entry(path) for path in paths if path.read_text().startswith("_target_: ")
-    ]  # not those that build on others
+    options = [path for path in paths if "\n_target_: " in path.read_text()]  # not those that build on others
+    return [one for one in map(entry, options) if isinstance(one.loss, LogitLoss)]
 
 
 def entry(path: Path) -> Entry:
-    lines = path.read_text().splitlines()
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("defaults: ")]
     module, _, name = lines[0].removeprefix("_target_: ").rpartition(".")
     cls = getattr(import_module(module), name)
     options = [re.fullmatch(r"(\w+): (\S+) +# (.*)", line) for line in lines[1:]]

@@ -14,6 +14,7 @@ GROUPS = {
     "data": "what is learnt from",
     "model": "the network",
     "loss": "what is minimised",
+    "task": "what its loss brings: how a family trains and is judged",
     "optimizer": "how a step is taken",
     "scheduler": "how the learning rate changes",
     "trainer": "where and for how long",

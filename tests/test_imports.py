@@ -46,8 +46,10 @@ RULES = {
         "src.losses.latent",
         "src.losses.regression",
         "src.metrics",
+        "src.optim",
         "src.tasks",
     },
+    "optim": {"torch", "src.checks", "src.optim"},
     "config": {"hydra", "omegaconf", "yaml", "src.checks", "src.config", "src.names", "src.package"},
     "figures": {"numpy", "matplotlib", "PIL", "torch", "src.data.base", "src.figures", "src.system"},
     "ranks": {
@@ -87,6 +89,7 @@ RULES = {
             "src.models.base",
             "src.models.transformer",
             "src.names",
+            "src.optim",
             "src.package",
             "src.ranks",
             "src.runs",

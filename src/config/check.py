@@ -19,6 +19,7 @@ PROVIDED = {
     "model": frozenset({"input_shape", "num_classes", "outputs"}),
     "optimizer": frozenset({"params", "hidden"}),
     "scheduler": frozenset({"total"}),
+    "task": frozenset({"model", "loss", "spec", "stepping", "teacher"}),
 }
 FOLDER_NAME = re.compile(r"(?!debug$)\w[\w.+-]{0,79}", re.ASCII)
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "auto")
@@ -106,6 +107,11 @@ def wanted(cfg: Plain, path: list[str], name: str) -> ast.expr | None:
 
 def check_target(group: str, node: Any, provided: frozenset[str]) -> None:
     """Bind a group's keys to the signature of its ``_target_``, types included. Raises UserError."""
+    if group == "task" and not node:
+        raise UserError(
+            "the loss says no task: its option file begins with the line"
+            " `defaults: [/task@_global_.task: classification, _self_]` (docs/own.md)"
+        )
     if not isinstance(node, dict) or "_target_" not in node:
         raise UserError(f"no {group} is chosen: {group}=OPTION takes a file of conf/{group}/")
     target = node["_target_"]
@@ -208,7 +214,7 @@ def check_ranks(cfg: Plain) -> None:
             ("ema.decay", cfg["ema"]["decay"], cfg["ema"]["decay"] is not None),
             ("trainer.gradient_clip_val", trainer["gradient_clip_val"], trainer["gradient_clip_val"] is not None),
             ("trainer.precision", trainer["precision"], trainer["precision"] == "64-true"),
-            ("optimizer", "muon", cfg["optimizer"]["_target_"] == "src.tasks.muon.Muon"),  # of pieces of a matrix
+            ("optimizer", "muon", cfg["optimizer"]["_target_"] == "src.optim.muon.Muon"),  # of pieces of a matrix
         ):
             if refused:
                 raise ValueError(f"trainer=fsdp cannot do {key}={value}; take trainer=ddp, or leave it out")

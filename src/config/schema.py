@@ -61,13 +61,6 @@ class EarlyStoppingConf:
 
 
 @dataclass
-class CalibrationConf:
-    """Temperature scaling after training."""
-
-    criterion: Literal["nll", "ece_grid"] = "nll"
-
-
-@dataclass
 class SamplesConf:
     """Text that language runs write."""
 
@@ -102,6 +95,7 @@ class Config:
     data: Any = None
     model: Any = None
     loss: Any = None
+    task: Any = None  # the loss's option file brings it
     optimizer: Any = None
     scheduler: Any = None
     trainer: TrainerConf = field(default_factory=TrainerConf)
@@ -113,7 +107,6 @@ class Config:
     ema: EMAConf = field(default_factory=EMAConf)
     early_stopping: EarlyStoppingConf = field(default_factory=EarlyStoppingConf)
     checkpoint: CheckpointConf = field(default_factory=CheckpointConf)
-    calibration: CalibrationConf = field(default_factory=CalibrationConf)
     samples: SamplesConf = field(default_factory=SamplesConf)
     logger: (  # who draws the curves
         Literal["tensorboard", "csv", "wandb", "mlflow"] | list[Literal["tensorboard", "csv", "wandb", "mlflow"]] | None

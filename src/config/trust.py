@@ -21,7 +21,7 @@ from .schema import Config, keys_of
 # group -> the package that holds its classes, as configurations name it (src.package)
 PACKAGES = {
     **{"data": "src.data", "model": "src.models", "loss": "src.losses"},
-    **{"optimizer": "src.tasks", "scheduler": "src.tasks"},
+    **{"optimizer": "src.optim", "scheduler": "src.optim", "task": "src.tasks"},
 }
 BESIDE = ("choices", "identity", "identity_facts", "facts", "name")  # what config.yaml holds beside the configuration
 SPECIAL = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")  # keys by which Hydra makes objects
@@ -91,6 +91,8 @@ def check_stored(place: Path, config: Plain, groups: Iterable[str] = tuple(PACKA
     try:
         if not isinstance(config.get("choices"), dict):
             raise UserError("choices are no mapping")
+        if "task" not in config:
+            raise UserError("it says no task: an earlier version of xent wrote it. Use that version, or train anew")
         if not isinstance(facts := config.get("facts"), dict) or not isinstance(facts.get("kind"), str):
             raise UserError("facts, the sizes of the data, are missing or damaged")
         for path, key in special_keys(config):

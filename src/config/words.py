@@ -19,9 +19,12 @@ from hydra.errors import HydraException
 from ..names import called
 from .errors import UserError
 
-GROUPS = ("data", "model", "loss", "optimizer", "scheduler", "trainer", "speed", "experiment", "ablation", "debug")
+GROUPS = (
+    *("data", "model", "loss", "task", "optimizer", "scheduler"),
+    *("trainer", "speed", "experiment", "ablation", "debug"),
+)
 OPTIONAL = ("speed", "experiment", "ablation", "debug")  # groups of which none need be chosen
-FREE = ("data", "model", "loss", "optimizer", "scheduler")  # groups whose keys are a constructor's
+FREE = ("data", "model", "loss", "task", "optimizer", "scheduler")  # groups whose keys are a constructor's
 # Hydra's own keys that mean something here; others would move its folders, write its logs or change the directory
 HYDRAS = ("hydra/launcher", "hydra.launcher", "hydra.mode", "hydra.searchpath")
 LONGEST = 200  # characters of a key, or of an option's name

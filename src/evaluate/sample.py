@@ -6,12 +6,13 @@ from ..config.errors import UserError
 from ..data.alphabet import default_prompt, encode
 from ..data.base import generator
 from ..plain import Plain
-from ..runs.rebuild import Rebuilt
+from ..runs.rebuild import Rebuilt, check_classifies
 from ..tasks.generation import generate
 
 
 def sample(run: Rebuilt, cfg: Plain, asked: Plain, device: str) -> list[str]:
     """Text of the run's model, each piece from the prompt on. Raises UserError."""
+    check_classifies(run, "sample")
     settings = cfg["samples"] | {"seed": cfg["seed"]} | asked
     try:
         prompt = encode(settings["prompt"] or default_prompt(run.spec), run.spec)

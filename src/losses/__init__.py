@@ -24,6 +24,7 @@ def option(module: str) -> tuple[str, dict[str, Any]]:
 
     path = CONF / "loss" / f"{module}.yaml"
     arguments = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    arguments.pop("defaults", None)  # the task that the loss brings
     return actual(arguments.pop("_target_", "")), arguments
 
 

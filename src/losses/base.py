@@ -56,20 +56,33 @@ def log_complement(log_p: Tensor) -> Tensor:
     return torch.where(is_top, others, torch.log1p(-log_p.exp().masked_fill(is_top, 0.0)))
 
 
-def weights_of_classes(class_weights: ClassWeights, beta: float, class_counts: Sequence[int] | None) -> Tensor | None:
+class UnseenClassError(ValueError):
+    """Classes are weighed by how often they are in the training split, and it lacks one."""
+
+
+def weights_of_classes(
+    class_weights: ClassWeights, effective_number_beta: float | None, class_counts: Sequence[int] | None
+) -> Tensor | None:
     """(K,) float64 weights w of mean 1 over the training split, sum_k n_k w_k / N = 1; None if all weigh the same.
 
     A list gives the weights up to that scale. ``balanced``: w_k ~ 1 / n_k, so w_k = N / (K n_k).
-    ``effective_number``: w_k ~ (1 - beta) / (1 - beta^n_k), Cui et al. 2019, arXiv:1901.05555; beta = 0 weighs all the
-    same, beta -> 1 is balanced.
+    ``effective_number``: w_k ~ (1 - beta) / (1 - beta^n_k), Cui et al. 2019, arXiv:1901.05555, beta being
+    ``effective_number_beta``, 0.999 if that is None; 0 weighs all the same, beta -> 1 is balanced.
     """
-    beta = number("beta", beta, low=0, below=1)
     if isinstance(class_weights, str):
         choice("class_weights", class_weights, ("balanced", "effective_number"))
+    beta = (
+        0.999
+        if effective_number_beta is None
+        else number("effective_number_beta", effective_number_beta, low=0, below=1)
+    )
+    if effective_number_beta is not None and class_weights != "effective_number":
+        raise ValueError(f"effective_number_beta must be null unless class_weights=effective_number, got {beta}")
     if class_counts is None and class_weights is None:
         return None
-    # Weights computed from n_k need every class; a list may have classes without examples.
-    n = counts("class_counts", class_counts, low=1 if isinstance(class_weights, str) else 0)
+    n = counts("class_counts", class_counts, low=0)
+    if isinstance(class_weights, str) and 0 in n:  # a list may have classes without examples
+        raise UnseenClassError(f"class_counts must be a list of integers >= 1, or a weight is infinite, got {n}")
     if class_weights is None:
         return None
     if class_weights == "balanced":
@@ -137,9 +150,11 @@ class WeightedLoss(ClassificationLoss):
 
     class_weight: Tensor | None
 
-    def __init__(self, *, class_weights: ClassWeights, beta: float, class_counts: Sequence[int] | None) -> None:
+    def __init__(
+        self, *, class_weights: ClassWeights, effective_number_beta: float | None, class_counts: Sequence[int] | None
+    ) -> None:
         super().__init__()
-        weight = weights_of_classes(class_weights, beta, class_counts)
+        weight = weights_of_classes(class_weights, effective_number_beta, class_counts)
         self.register_buffer("class_weight", weight, persistent=False)
 
     def unweighted(self, logits: Tensor, targets: Tensor) -> Tensor:

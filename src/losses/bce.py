@@ -29,10 +29,12 @@ class BinaryCrossEntropyLoss(WeightedLoss):
         *,
         smoothing: float,
         class_weights: ClassWeights,
-        beta: float,
+        effective_number_beta: float | None,
         class_counts: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(class_weights=class_weights, beta=beta, class_counts=class_counts)
+        super().__init__(
+            class_weights=class_weights, effective_number_beta=effective_number_beta, class_counts=class_counts
+        )
         self.smoothing = number("smoothing", smoothing, low=0, high=1)
 
     def outputs(self, num_classes: int) -> int:

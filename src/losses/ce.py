@@ -19,8 +19,16 @@ class CrossEntropyLoss(WeightedLoss):
 
     soft_targets = True
 
-    def __init__(self, *, class_weights: ClassWeights, beta: float, class_counts: Sequence[int] | None = None) -> None:
-        super().__init__(class_weights=class_weights, beta=beta, class_counts=class_counts)
+    def __init__(
+        self,
+        *,
+        class_weights: ClassWeights,
+        effective_number_beta: float | None,
+        class_counts: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(
+            class_weights=class_weights, effective_number_beta=effective_number_beta, class_counts=class_counts
+        )
 
     def unweighted(self, logits: Tensor, targets: Tensor) -> Tensor:
         return -expectation(upcast(logits).log_softmax(-1), targets)

@@ -20,9 +20,16 @@ class FocalLoss(WeightedLoss):
     soft_targets = True
 
     def __init__(
-        self, *, gamma: float, class_weights: ClassWeights, beta: float, class_counts: Sequence[int] | None = None
+        self,
+        *,
+        gamma: float,
+        class_weights: ClassWeights,
+        effective_number_beta: float | None,
+        class_counts: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(class_weights=class_weights, beta=beta, class_counts=class_counts)
+        super().__init__(
+            class_weights=class_weights, effective_number_beta=effective_number_beta, class_counts=class_counts
+        )
         self.gamma = number("gamma", gamma, low=0)
 
     def unweighted(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..checks import counts, number
-from .base import ClassificationLoss, of_class, upcast
+from .base import ClassificationLoss, UnseenClassError, of_class, upcast
 
 
 class LogitAdjustedLoss(ClassificationLoss):
@@ -27,7 +27,11 @@ class LogitAdjustedLoss(ClassificationLoss):
         super().__init__()
         self.tau = number("tau", tau, low=0)
         # Integers: moving the module to bfloat16 leaves them exact.
-        n = torch.tensor(counts("class_counts", class_counts, low=1))
+        n = torch.tensor(counts("class_counts", class_counts, low=0))
+        if not n.all():
+            raise UnseenClassError(
+                f"class_counts must be a list of integers >= 1, which have a logarithm, got {n.tolist()}"
+            )
         self.register_buffer("class_counts", n, persistent=False)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -17,8 +17,6 @@ from .table import Shown, Table, telling
 from .words import DASH, listed, number
 
 MACHINE = ("device", "threads")
-# A parameter of a loss that does nothing without a value of another.
-NEEDS = {"loss.beta": ("loss.class_weights", "effective_number")}
 
 
 def runs(comparison: Comparison, out: Path) -> Table:
@@ -135,8 +133,7 @@ def _works(group: Group, key: str) -> bool:
     """Whether the group's loss has the key, at a value that switches something on; a key of anything else does."""
     if not key.startswith("loss."):
         return True
-    switch, on = NEEDS.get(key, (key, group.settings.get(key)))
-    return group.settings.get(switch, on) == on and group.settings.get(key) not in (None, False, 0)
+    return group.settings.get(key) not in (None, False, 0)
 
 
 def common(section: Section) -> Table:

@@ -12,11 +12,12 @@ from ..config.errors import UserError
 from ..config.signature import signature
 from ..config.trust import check_trusted
 from ..data.base import Data, DataError, Spec, generator
-from ..losses.base import LogitLoss
+from ..losses.base import Loss, UnseenClassError
 from ..models.base import Network
 from ..names import actual
-from ..tasks.parameters import parameter_groups
-from ..tasks.schedules import Schedule
+from ..optim.parameters import parameter_groups
+from ..optim.schedules import Schedule
+from ..tasks.base import Task
 from .size import check_size
 
 Plain = dict[str, Any]
@@ -25,7 +26,8 @@ log = logging.getLogger("xent")
 BASES: dict[str, tuple[type, str]] = {
     "data": (Data, "data set"),
     "model": (Network, "network"),
-    "loss": (LogitLoss, "loss"),
+    "loss": (Loss, "loss"),
+    "task": (Task, "task"),
     "optimizer": (torch.optim.Optimizer, "optimizer"),
     "scheduler": (Schedule, "schedule"),
 }
@@ -90,11 +92,11 @@ def fingerprint(data: Data) -> str:
         raise UserError(str(error)) from error
 
 
-def build_loss(cfg: Plain, spec: Spec) -> LogitLoss:
+def build_loss(cfg: Plain, spec: Spec) -> Loss:
     try:
         return construct(cfg, "loss", num_classes=spec.num_classes, class_counts=spec.class_counts)
     except UserError as error:
-        if not str(error).startswith("loss: class_counts"):
+        if not isinstance(error.__cause__, UnseenClassError):
             raise
         unseen = [name for name, n in zip(spec.class_names, spec.class_counts, strict=True) if n == 0]
         raise UserError(
@@ -103,7 +105,7 @@ def build_loss(cfg: Plain, spec: Spec) -> LogitLoss:
         ) from error
 
 
-def build_model(cfg: Plain, spec: Spec, loss: LogitLoss) -> Network:
+def build_model(cfg: Plain, spec: Spec, loss: Loss) -> Network:
     """The network, its weights a function of (seed, model) alone: all losses start from the same."""
     sizes = {
         "input_shape": spec.input_shape,

@@ -23,7 +23,7 @@ class Rebuilt:
     """What a run's folder holds: the trained network in eval mode, its loss (for the link), the sizes of its data."""
 
     model: Network
-    loss: LogitLoss
+    loss: Any  # of its task's family
     spec: Spec
     weights_hash: str  # SHA-256 of weights.safetensors
 
@@ -55,6 +55,12 @@ def rebuild(path: Path) -> Rebuilt:
         raise UserError(f"{folder.weights} is damaged or of another model: {first_line(error)}") from error
     weights_hash = sha256_of(folder.weights)
     return Rebuilt(model.eval().requires_grad_(False), loss, spec, weights_hash)
+
+
+def check_classifies(run: Rebuilt, what: str) -> None:
+    """Raise UserError, beginning with ``what``, if the run's loss is not over the logits of classes."""
+    if not isinstance(run.loss, LogitLoss):
+        raise UserError(f"{what}: that run gives no classes: its loss is {type(run.loss).__name__}")
 
 
 def weights_of(model: nn.Module) -> bytes:

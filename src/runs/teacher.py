@@ -6,12 +6,12 @@ from typing import Any
 import torch
 
 from ..config.errors import UserError
+from ..config.signature import signature
 from ..data.base import Spec
-from ..losses.base import DistillationLoss
-from ..tasks.distillation import DistillationTask, Teacher
-from ..tasks.supervised import SupervisedTask
-from .build import class_of
-from .rebuild import Rebuilt, rebuild
+from ..tasks.base import Task
+from ..tasks.distillation import Teacher
+from .build import construct
+from .rebuild import Rebuilt, check_classifies, rebuild
 
 Plain = dict[str, Any]
 
@@ -19,7 +19,7 @@ Plain = dict[str, Any]
 def find_teacher(cfg: Plain) -> Rebuilt | None:
     """The run that ``teacher`` names, where the loss wants one. Raises UserError."""
     loss, path = cfg["choices"]["loss"], cfg["teacher"]
-    if not issubclass(class_of(cfg, "loss"), DistillationLoss):
+    if "teacher" not in signature(cfg["task"]["_target_"]):
         if path:
             raise UserError(f"teacher={path} is heard by loss=distillation alone, not by loss={loss}; leave it out")
         return None
@@ -31,16 +31,16 @@ def find_teacher(cfg: Plain) -> Rebuilt | None:
         raise UserError(f"teacher={path}: {error}") from None
 
 
-def build_task(cfg: Plain, spec: Spec, teacher: Rebuilt | None, **parts: Any) -> SupervisedTask:
-    """The task of the model and loss in ``parts``; with a teacher, distillation from it."""
-    parts |= {"spec": spec, "criterion": cfg["calibration"]["criterion"]}
-    if teacher is None:
-        return SupervisedTask(**parts)
-    return DistillationTask(teacher=fitted(teacher, spec, cfg["teacher"]), **parts)
+def build_task(cfg: Plain, spec: Spec, teacher: Rebuilt | None, **parts: Any) -> Task:
+    """The task that the loss brings, of the model and loss in ``parts``; a teacher as it reads the data of ``spec``."""
+    heard = {"teacher": fitted(teacher, spec, cfg["teacher"])} if teacher else {}
+    task: Task = construct(cfg, "task", spec=spec, **parts, **heard)
+    return task
 
 
 def fitted(run: Rebuilt, spec: Spec, path: str) -> Teacher:
     """The teacher as a module for the student's data. Raises UserError where classes, inputs or link do not agree."""
+    check_classifies(run, f"teacher={path}")
     theirs = run.spec
     if theirs.kind != spec.kind:
         raise UserError(f"teacher={path} reads {theirs.kind}, the student {spec.kind}")

@@ -12,7 +12,7 @@ from ..config.errors import UserError
 from ..data.alphabet import encode
 from ..folder.folder import RunFolder
 from ..metrics.temperature import scaled
-from .rebuild import Rebuilt, rebuild
+from .rebuild import Rebuilt, check_classifies, rebuild
 
 BATCH = 500  # inputs that go through the network at a time, unless a call says otherwise
 
@@ -35,6 +35,7 @@ class Trained(nn.Module):
 
     def __init__(self, run: Rebuilt, temperature: float | None, config: dict[str, Any]) -> None:
         super().__init__()
+        check_classifies(run, "a network that predicts classes is asked for")
         self.network, self.loss, self.spec = run.model, run.loss, run.spec
         self.class_names = run.spec.class_names
         self.temperature, self.config = temperature, config

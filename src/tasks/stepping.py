@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from ..data.base import Batch
-from .schedules import Schedule
+from ..optim.schedules import Schedule
 
 Named = dict[str, Tensor]  # a row an example
 Seen = tuple[Named, Named]  # of a batch: the terms of its loss, (N,) each, and the answer of the network

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from matplotlib.figure import Figure
@@ -32,7 +32,7 @@ class SupervisedTask(Task):
     takes = ("class", "distribution")
     adjusts = True
 
-    def __init__(self, *, criterion: str = "nll", **parts: Any) -> None:
+    def __init__(self, *, criterion: Literal["nll", "ece_grid"] = "nll", **parts: Any) -> None:
         super().__init__(**parts)
         self.criterion = criterion
         self.family = LANGUAGE if self.text else CLASSIFICATION

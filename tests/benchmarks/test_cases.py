@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from benchmarks import batches, cifar_resnet20, evaluation, mnist_mlp, scaling, shakespeare_gpt, sides, switches
 from benchmarks.cases import CASES
 from src.data.mnist import MNIST
-from src.tasks.schedules import Cosine
+from src.optim.schedules import Cosine
 
 FILES = {"mnist_mlp": mnist_mlp, "shakespeare_gpt": shakespeare_gpt, "cifar_resnet20": cifar_resnet20}
 

@@ -123,7 +123,7 @@ def test_all_options_together() -> None:
 
 def test_metrics_of_one_logit_are_those_of_its_two_probabilities() -> None:
     data = digits(binary="odd_even")
-    loss = BinaryCrossEntropyLoss(smoothing=0.0, class_weights=None, beta=0.9)
+    loss = BinaryCrossEntropyLoss(smoothing=0.0, class_weights=None, effective_number_beta=None)
     x, y = data.eval_batch("test", 0)
     z = x.flatten(1).sum(1, keepdim=True) / 100
     assert loss.outputs(data.spec.num_classes) == z.shape[1] == 1

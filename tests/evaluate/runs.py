@@ -25,7 +25,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "weighted": (*IMAGES, "loss.class_weights=balanced", "data.imbalance=5", "data.train_examples=null"),
     "binary": (*IMAGES, "loss=bce", "data.binary=odd_even"),
     "mixup": (*IMAGES, "data.mixup=mixup"),
-    "grid": (*IMAGES, "calibration.criterion=ece_grid"),
+    "grid": (*IMAGES, "task.criterion=ece_grid"),
     "double": (*IMAGES, "trainer.precision=64-true"),
     "bfloat16": (*IMAGES, "trainer.precision=bf16-mixed"),
     "overfit": (*IMAGES, "trainer.overfit_batches=2", "data.pad=2"),

@@ -56,7 +56,9 @@ def normalised(p: Array) -> Array:
 def weighted(reference: Callable[..., Array]) -> Callable[..., Array]:
     """The reference with class weights: sum_k q_k w_k reference(z, k), with sum_k n_k w_k = N."""
 
-    def value(z: Array, q: Array, *, class_weights: Any, beta: float, class_counts: list[int], **own: Any) -> Array:
+    def value(
+        z: Array, q: Array, *, class_weights: Any, effective_number_beta: Any, class_counts: list[int], **own: Any
+    ) -> Array:
         if class_weights is None:
             return reference(z, q, **own)
         n = np.array(class_counts, dtype=float)

@@ -65,14 +65,14 @@ def class_counts(classes: int) -> Kwargs:
     return {"class_counts": [int(n) for n in np.resize([8, 8, 2, 1, 1], classes)]}
 
 
-UNWEIGHTED: Kwargs = {"class_weights": None, "beta": 0.999}
+UNWEIGHTED: Kwargs = {"class_weights": None, "effective_number_beta": None}
 WEIGHTINGS: Sequence[Kwargs] = (
     {"class_weights": "balanced"},
     {"class_weights": [0.5, 1, 2, 2, 2], "class_counts": [8, 4, 2, 1, 1]},  # sum_k n_k w_k = N as it stands
 )
 BAD_WEIGHTS: Mapping[str, Sequence[Any]] = {
     "class_weights": ["inverse", 1.0, [1.0, 2.0], [1, 1, 1, 1, 0], [1, 1, 1, 1, -1], [1, 1, 1, 1, "a"], [1] * 6],
-    "beta": [-0.01, 1, 1.5, "abc", float("nan"), None],
+    "effective_number_beta": [-0.01, 1, 1.5, "abc", float("nan"), 0.9],  # 0.9 without effective_number does nothing
     "class_counts": [[], 5, "abc", [1, 2, -1], [1.5, 2], [0, 0], [True, True]],
 }
 

@@ -43,7 +43,7 @@ def one_hot(y: Tensor) -> Tensor:
 def test_files_options_and_rows_are_one_list() -> None:
     """An option that builds on another (``defaults:``) is the same loss with other values, and has no row."""
     files = {path.stem for path in (ROOT / "src/losses").glob("*.py")} - BASES
-    options = {path.stem for path in (ROOT / "conf/loss").glob("*.yaml") if path.read_text().startswith("_target_: ")}
+    options = {path.stem for path in (ROOT / "conf/loss").glob("*.yaml") if "\n_target_: " in path.read_text()}
     assert options <= files == {row.name for row in (*ROWS, *latent_rows.ROWS, *regression_rows.ROWS)}
 
 
@@ -51,6 +51,7 @@ def test_files_options_and_rows_are_one_list() -> None:
 def test_option_builds_the_row_at_its_defaults(row: Row) -> None:
     option = OmegaConf.to_container(OmegaConf.load(Path(ROOT, "conf/loss", f"{row.name}.yaml")))
     assert isinstance(option, dict)
+    assert option.pop("defaults")[1] == "_self_"
     assert option.pop("_target_") == f"{row.cls.__module__}.{row.cls.__qualname__}"
     assert option == dict(row.kwargs)
 

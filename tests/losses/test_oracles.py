@@ -29,7 +29,7 @@ from tests.losses.test_contract import CLASSES, batch, distributions, one_hot
 Z, Y = batch()
 Q = distributions()
 COUNTS = [60, 25, 10, 4, 1]
-BALANCED = {"class_weights": "balanced", "beta": 0.999, "class_counts": COUNTS}
+BALANCED = {"class_weights": "balanced", "effective_number_beta": None, "class_counts": COUNTS}
 W = 100 / (CLASSES * torch.tensor(COUNTS, dtype=torch.float64))
 
 
@@ -102,7 +102,7 @@ def test_focal_of_two_classes_is_torchvisions_sigmoid_focal_loss() -> None:
         loss = FocalLoss(gamma=gamma, **UNWEIGHTED)(logits, y)
         close(loss, sigmoid_focal_loss(z, y.double(), alpha=-1, gamma=gamma))
     # Its alpha weighs the classes (1 - alpha, alpha); with mean 1 over equal counts that is twice as much.
-    weights = {"class_weights": [0.75, 0.25], "beta": 0.999, "class_counts": [6, 6]}
+    weights = {"class_weights": [0.75, 0.25], "effective_number_beta": None, "class_counts": [6, 6]}
     loss = FocalLoss(gamma=2.0, **weights)(logits, y)
     close(loss, 2 * sigmoid_focal_loss(z, y.double(), alpha=0.25, gamma=2.0))
 

@@ -43,7 +43,7 @@ def config_of(kind: Kind, seed: int, ablation: str | None = None) -> Plain:
         "model": {"_target_": "src.models.mlp.MLP", "widths": [256, 256], "dropout": 0.2},
         "loss": {"_target_": f"src.losses.{kind.loss}.Loss"},
         "optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.002, "weight_decay": 0.01},
-        "scheduler": {"_target_": "src.tasks.schedules.Cosine", "warmup_steps": 0},
+        "scheduler": {"_target_": "src.optim.schedules.Cosine", "warmup_steps": 0},
         "trainer": {"accelerator": "auto", "threads": 1, "max_epochs": 20, "log_every_n_steps": 50},
         "experiment": None,
         "seed": 0,

@@ -45,7 +45,7 @@ def test_a_value_of_fewer_seeds_says_so(tmp_path: Path) -> None:
 
 
 def test_what_says_nothing_is_not_shown(tmp_path: Path) -> None:
-    idle = {"loss.beta": 0.999, "loss.class_weights": None}
+    idle = {"loss.effective_number_beta": None, "loss.class_weights": None}
     kinds = [Kind("ce", settings=idle), Kind("focal", settings={**idle, "loss.gamma": 2.0}), BRIER]
     ablation_of(tmp_path, kinds, range(3), n=50)
     comparison = compared(tmp_path)
@@ -54,10 +54,10 @@ def test_what_says_nothing_is_not_shown(tmp_path: Path) -> None:
     assert about.cost(comparison.section).rows == [], "as fast, as many and on the same machine: made up so"
     assert "seeds" not in tables.results(comparison).header and about.seeds(comparison) == "3 seeds of each loss."
     assert not {"lr", "tags", "note"} & set(about.runs(comparison, tmp_path).header)
-    weighted = {"loss.beta": 0.99, "loss.class_weights": "effective_number"}
+    weighted = {"loss.effective_number_beta": 0.99, "loss.class_weights": "effective_number"}
     finished(tmp_path, Kind("poly1", settings={**weighted, "optimizer.lr": 0.1}), 0, n=50)
     section = compared(tmp_path).section
-    assert "loss.beta" in about.differing(section).header
+    assert "loss.effective_number_beta" in about.differing(section).header
     assert column(about.rates(section), "lr") == ["0.002", "0.002", "0.002", "0.1"]
 
 

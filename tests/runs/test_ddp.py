@@ -92,7 +92,7 @@ def test_first_gradient_in_float32(words: tuple[str, ...], tmp_path: Path) -> No
         (*MLP, "data.eval_batch_size=150"),
         (*MLP, "data.eval_batch_size=1000", "early_stopping.patience=1"),  # one batch: a rank has none
         (*MLP, "data.eval_batch_size=1000", "early_stopping.patience=1", "loss=hinge"),
-        (*MLP, "loss=bce", "calibration.criterion=ece_grid"),
+        (*MLP, "loss=bce", "task.criterion=ece_grid"),
         GPT,
     ],
 )

@@ -84,7 +84,7 @@ CONFIGS = dict(
         named("optimizer", "torch.optim.lr_scheduler.LambdaLR"),
         named("loss", "src.models.mlp.MLP"),
         named("model", "src.losses.ce.CrossEntropyLoss"),
-        named("scheduler", "src.tasks.muon.Muon"),
+        named("scheduler", "src.optim.muon.Muon"),
         named("loss", "src.losses...own.Own"),
         named("loss", "src.losses/../../own.Own"),
         named("loss", "own"),

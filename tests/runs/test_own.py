@@ -35,6 +35,8 @@ def made(): ...
 DATA = "from xent.data.mnist import MNIST5k\nclass OwnData(MNIST5k): pass\n"
 Run = Callable[..., int]
 
+BRINGS = "defaults: [/task@_global_.task: classification, _self_]\n"  # a task of xent's
+
 
 @pytest.fixture
 def here(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -45,7 +47,7 @@ def here(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     for name, text in {"__init__": "", "loss": LOSS, "data": DATA}.items():
         (package / f"{name}.py").write_text(text)
     (tmp_path / "conf/loss").mkdir(parents=True)
-    (tmp_path / "conf/loss/own.yaml").write_text(f"_target_: {tmp_path.name}.loss.OwnLoss\npower: 2.0\n")
+    (tmp_path / "conf/loss/own.yaml").write_text(f"{BRINGS}_target_: {tmp_path.name}.loss.OwnLoss\npower: 2.0\n")
     (tmp_path / "conf/data").mkdir()
     mnist = (CONF / "data/mnist_5k.yaml").read_text()
     (tmp_path / "conf/data/own.yaml").write_text(
@@ -132,7 +134,7 @@ def test_own_data_in_every_command(here: Path, command: Run, capfd: pytest.Captu
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("loss.NoLoss", "is no loss (a sub-class of src.losses.base.LogitLoss)"),
+        ("loss.NoLoss", "is no loss (a sub-class of src.losses.base.Loss)"),
         ("loss.made", "'made' in loss.py is a function, and a class is wanted"),
         ("loss", "'loss' is a module; name a class in it"),
         ("loss.Other", "no 'Other' in loss.py (there: OwnLoss, NoLoss)"),
@@ -145,7 +147,7 @@ def test_a_class_that_does_not_fit(
 ) -> None:
     (here / "path" / here.name / "broken.py").write_text("class OwnLoss: pass\n1 / 0\n")
     (here / "path" / here.name / "syntax.py").write_text("class OwnLoss(\n")
-    (here / "conf/loss/odd.yaml").write_text(f"_target_: {here.name}.{target}\n")
+    (here / "conf/loss/odd.yaml").write_text(f"{BRINGS}_target_: {here.name}.{target}\n")
     words = ("--config-dir", here / "conf", "loss=odd", *SETTINGS, f"runs={here / 'runs'}")
     assert command("train.py", *words) == 2
     errors = capfd.readouterr().err

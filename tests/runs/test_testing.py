@@ -98,7 +98,7 @@ def test_bins_and_interval_tell_the_same_ece(run: Path) -> None:
 
 
 def test_the_grid_criterion(tmp_path: Path, run: Path) -> None:
-    assert train(*LONG, "calibration.criterion=ece_grid", f"runs={tmp_path}") == 0
+    assert train(*LONG, "task.criterion=ece_grid", f"runs={tmp_path}") == 0
     other = only_run(tmp_path)
     temperature = result_of(other)["metrics"]["test"]["temperature"]
     assert temperature == fit_temperature(*logits_of(other, "val"), "ece_grid")

@@ -15,15 +15,15 @@ from src.data.base import Batch, Chance, Spec
 from src.losses.ce import CrossEntropyLoss
 from src.losses.distillation import KnowledgeDistillationLoss
 from src.losses.focal import FocalLoss
+from src.optim.parameters import parameter_groups
+from src.optim.schedules import Constant
 from src.runs import build
 from src.tasks.distillation import DistillationTask, Teacher
-from src.tasks.parameters import parameter_groups
-from src.tasks.schedules import Constant
 from src.tasks.stepping import Stepping
 from src.tasks.supervised import SupervisedTask
 from tests.commands import QUIET, composed, only_run, train
 
-PLAIN_CE = CrossEntropyLoss(class_weights=None, beta=0.999)
+PLAIN_CE = CrossEntropyLoss(class_weights=None, effective_number_beta=None)
 
 
 def task_of(model: nn.Module, loss: nn.Module = PLAIN_CE, text: bool = False, classes: int = 4) -> SupervisedTask:
@@ -111,7 +111,7 @@ def test_loss_is_the_mean_over_all_examples(shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     logits = torch.randn(shape, dtype=torch.float64)
     targets = torch.randint(4, shape[:-1])
-    task = task_of(Fixed(logits), FocalLoss(gamma=2.0, class_weights=None, beta=0.999), text=len(shape) == 3)
+    task = task_of(Fixed(logits), FocalLoss(gamma=2.0), text=len(shape) == 3)
     loss = task.training_step(batch_of(torch.zeros(1), targets), 0)
     assert loss is not None
     loss.backward()  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from src.tasks.schedules import Constant, Cosine, Schedule, Step, WarmupStableDecay
+from src.optim.schedules import Constant, Cosine, Schedule, Step, WarmupStableDecay
 
 LENGTHS = [(10, 0), (10, 3), (1, 0), (1, 1), (7, 7), (1000, 100), (1000, 0)]
 

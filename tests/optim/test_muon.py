@@ -15,9 +15,9 @@ from src.config.entry import resolve
 from src.config.errors import UserError
 from src.data.base import Spec
 from src.losses.ce import CrossEntropyLoss
+from src.optim.muon import Muon
+from src.optim.parameters import parameter_groups
 from src.runs import build
-from src.tasks.muon import Muon
-from src.tasks.parameters import parameter_groups
 from tests.commands import QUIET, composed, only_run, train
 
 ARGS: dict[str, Any] = {
@@ -32,7 +32,7 @@ ARGS: dict[str, Any] = {
     "eps": 1e-8,
     "fused": True,
 }
-PLAIN_CE = CrossEntropyLoss(class_weights=None, beta=0.999)
+PLAIN_CE = CrossEntropyLoss(class_weights=None, effective_number_beta=None)
 
 
 def network() -> nn.Sequential:

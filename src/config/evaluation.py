@@ -227,6 +227,8 @@ def check_learnt(asked: Asked, cfg: Plain) -> None:
             f"shift={asked.shift[0]} makes images worse, and their pixels grey: this run reads pixels that are 0 or 1"
             f" (data.binarise={cfg['data']['binarise']})"
         )
+    if "rotate" in asked.shift and cfg["facts"].get("targets") == "value":
+        raise UserError("shift=rotate may turn what this run predicts: take shift=[noise,blur,contrast]")
     if (asked.predict or asked.export) and not learns_classes(cfg):
         word = f"predict={asked.predict}" if asked.predict else f"export={asked.export}"
         raise UserError(f"{word} is for runs that learn classes, and loss={cfg['choices']['loss']} does not")

@@ -9,7 +9,7 @@ from .errors import UserError
 from .signature import constant
 
 Plain = dict[str, Any]
-COMMON = ("model=mlp", "model=gpt", "loss=ce")  # of several options that fit, the one that a message names
+COMMON = ("model=mlp", "model=gpt", "loss=ce", "loss=mse")  # of several options that fit, the one that a message names
 
 
 def check_fit(cfg: Plain, choices: Plain) -> None:
@@ -21,6 +21,7 @@ def check_fit(cfg: Plain, choices: Plain) -> None:
         raise UserError(f"model={choices['model']} reads {reads}, data={choices['data']} gives {kind}{way}")
     check_answer(cfg, choices, kind)
     check_pixels(cfg, choices)
+    check_numbers(cfg, choices)
     check_targets(cfg, choices)
     check_batch(cfg, choices, kind)
 
@@ -51,6 +52,19 @@ def check_pixels(cfg: Plain, choices: Plain) -> None:
             f"loss={choices['loss']} with reconstruction=gaussian is a density of grey pixels, data.binarise={binarise}"
             " makes them 0 or 1: take data.binarise=null, or loss.reconstruction=bernoulli"
         )
+
+
+def check_numbers(cfg: Plain, choices: Plain) -> None:
+    """Raise UserError if the loss learns from classes and the data give numbers, or the other way round."""
+    gives, wants = (constant(cfg[group]["_target_"], "targets") for group in ("data", "loss"))
+    if gives == wants or None in (gives, wants):
+        return
+    words = {"class": "classes", "value": "numbers"}
+    fitting = min(options("loss", targets=gives), key=lambda word: word not in COMMON)
+    raise UserError(
+        f"loss={choices['loss']} learns from {words[wants]}, data={choices['data']} gives {words[gives]}:"
+        f" take {fitting}"
+    )
 
 
 def check_targets(cfg: Plain, choices: Plain) -> None:

@@ -152,6 +152,7 @@ class Data:
     """
 
     kind: str
+    targets: Targets = "class"  # of validation and test
     spec: Spec
     batch_size: int
     accumulate: int = 1  # training batches an optimizer step

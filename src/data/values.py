@@ -52,6 +52,7 @@ class ValueData(Data):
     those of the training targets as they are learnt. ``Spec`` keeps both, so that errors are told in the target's unit.
     """
 
+    targets = "value"
     name: str
     unit: str = ""  # of the target
     low: float  # of the target; None of the training split's values lies beyond
@@ -127,7 +128,7 @@ class ValueData(Data):
             class_counts=(len(values),),
             mean=tuple(inputs.mean(over).tolist()),
             std=tuple(inputs.std(over, correction=0).clamp_min(1e-3).tolist()),
-            targets="value",
+            targets=self.targets,
             target_mean=values.mean().item(),
             target_std=values.std(correction=0).item(),
             unit=self.unit,

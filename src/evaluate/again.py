@@ -17,19 +17,20 @@ from ..metrics.columns import Family
 from ..runs import show, testing
 from ..runs.bench import Bench
 from ..system.files import write_text
+from ..tasks.base import Task
 from .done import Done
 
 Plain = dict[str, Any]
 
 
 def test(bench: Bench, asked: Asked, result: Plain, notes: list[str]) -> Done:
-    """What is asked, measured: as in result.json, and the temperature with its origin, examples, notes and seconds."""
+    """What is asked, measured: as in result.json, with what the task was adjusted to, examples, notes and seconds."""
     start = time.perf_counter()
     if asked.data or asked.shift:
         bench.task.adjusted = result["adjusted"]
     report = shift(bench, asked) if asked.shift else again(bench, result, other=bool(asked.data))
     origin = "the run's" if asked.data or asked.shift else "fitted anew on the validation split"
-    report["temperature"] = {"value": bench.task.adjusted, "is": origin}
+    report["adjusted"] = {"value": bench.task.adjusted, "is": origin}
     report["examples"] = len(bench.predictions.examples()["targets"])
     limit = bench.cfg["trainer"]["limit_eval_batches"]
     limited = [f"the run's limit_eval_batches={limit} holds here too"] if limit else []
@@ -40,11 +41,11 @@ def test(bench: Bench, asked: Asked, result: Plain, notes: list[str]) -> Done:
         f"{asked.name}.csv": lambda path: write_rows(path, rows),
         f"{asked.name}.png": lambda path: draw(path, rows, bench.task.family),
     }
-    return Done(report, tables if asked.shift else {}, said(report, result, asked, bench.task.family))
+    return Done(report, tables if asked.shift else {}, said(report, result, asked, bench.task))
 
 
 def again(bench: Bench, result: Plain, other: bool) -> Plain:
-    """The test of result.json once more, or on other data with the run's temperature."""
+    """The test of result.json once more, or on other data adjusted as the run was."""
     notes: list[str] = []
     if not other:
         notes = testing.adjust(bench.trainer, bench.task, bench.cfg, bench.data)
@@ -75,7 +76,7 @@ def shift(bench: Bench, asked: Asked) -> Plain:
         loader = shifted(clean, bench.data.spec, kind, severity, seed) if severity else clean
         metrics = testing.scores(bench.trainer, bench.task, loader)
         metrics |= bench.task.conclude(predictions.examples())["metrics"]
-        rows.append({"shift": kind, "severity": severity} | {name: metrics[name] for name in names})
+        rows.append({"shift": kind, "severity": severity} | {name: metrics.get(name) for name in names})
     return {"shift": rows, "notes": []}
 
 
@@ -97,14 +98,14 @@ def draw(path: Path, rows: list[Plain], family: Family) -> None:
     style.save(diagrams.shift(sorted({row["severity"] for row in worse}), curves, clean), path)
 
 
-def said(report: Plain, result: Plain, asked: Asked, family: Family) -> list[str]:
+def said(report: Plain, result: Plain, asked: Asked, task: Task) -> list[str]:
     """The table, and what a reader must know, in lines."""
     if asked.shift:
         table = show.shift_table(report["shift"])
     else:
         second = "run's own" if asked.data else "result.json"
         splits = {"test": report["metrics"]["test"], second: result["metrics"]["test"]}
-        table = show.side_by_side(splits, family)
-    value, origin = report["temperature"].values()
-    scaled = "" if value is None else f"; temperature {value:.4g}, {origin}"
-    return [table, "", f"{report['examples']:,} examples{scaled}", *(f"note: {note}" for note in report["notes"])]
+        table = show.side_by_side(splits, task.family)
+    adjustment = task.adjustment()
+    adjusted = f"; {adjustment}, {report['adjusted']['is']}" if adjustment else ""
+    return [table, "", f"{report['examples']:,} examples{adjusted}", *(f"note: {note}" for note in report["notes"])]

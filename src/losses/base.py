@@ -122,6 +122,7 @@ class Loss(nn.Module):
 class LogitLoss(Loss):
     """What every loss over the logits of K classes answers: their number, and how they become probabilities."""
 
+    targets = "class"  # which it learns from: data give them
     soft_targets: ClassVar[bool] = False  # true: targets may be distributions over classes, (N, K) floats
 
     def log_probs(self, logits: Tensor) -> Tensor | None:

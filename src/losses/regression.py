@@ -36,6 +36,8 @@ class RegressionLoss(Loss):
     (N, 1) against (N,) to (N, N), without a word.
     """
 
+    targets = "value"
+
     def outputs(self, num_classes: int = 0) -> int:
         """How many numbers the model must give; no number of classes changes that."""
         return 1

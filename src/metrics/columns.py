@@ -234,7 +234,7 @@ def regression(unit: str = "") -> Family:
         "regression",
         (
             Column("crps", judged=True, unit=unit, phrase=("have", "a lower crps", "a higher crps")),
-            Column("nll", judged=True, unit="nats", low=LEAST),
+            Column("nll", unit="nats", low=LEAST),
             Column("mae", judged=True, unit=unit),
             Column("rmse", judged=True, unit=unit, source="squared_error", root=True),
             Column("median_error", unit=unit),

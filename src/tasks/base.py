@@ -77,6 +77,10 @@ class Task(SteppingTask):
         reader must know of it, in sentences. Rank 0 alone does."""
         return []
 
+    def adjustment(self) -> str:
+        """What ``adjusted`` is, in a few words for a reader; "" if it is nothing."""
+        return ""
+
     def conclude(self, examples: Named) -> Plain:
         """What needs all test examples at once: entries of result.json, "metrics" among them, and "floors" if what
         costs nothing can be told: name -> metrics, which a report shows below the losses."""

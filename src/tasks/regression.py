@@ -20,6 +20,7 @@ from .stepping import Named, Seen
 
 INTERVAL = 0.9  # of the central interval whose coverage and width are measured
 LEVELS = tuple(k / 20 for k in range(1, 20))  # of the central intervals of the coverage curve
+FLOOR = "training mean"
 BINS = 10  # of the histogram of ranks
 
 
@@ -91,6 +92,9 @@ class RegressionTask(Task):
             self.adjusted = self.examples(whole)["error"].sort().values.tolist()
         return []
 
+    def adjustment(self) -> str:
+        return "" if self.adjusted is None else f"the errors of {len(self.adjusted):,} validation examples"
+
     def conclude(self, examples: Named) -> Plain:
         y, error = examples["targets"], examples["error"]
         variance = y.var(correction=0).item()
@@ -100,7 +104,15 @@ class RegressionTask(Task):
         }
         if self.adjusted is not None:
             metrics |= {name: examples[name].mean().item() for name in ("crps", "coverage", "width")}
-        return {"metrics": metrics, "ranks": ranked(examples["rank"])}
+        return {"metrics": metrics, "ranks": ranked(examples["rank"]), "floors": {FLOOR: self._floor(y)}}
+
+    def _floor(self, y: Tensor) -> Plain:
+        """What the normal distribution of the training targets reaches on targets (N,), whatever the inputs."""
+        mean, sd = (torch.full_like(y, value) for value in (self.spec.target_mean, self.spec.target_std))
+        found = {"mae": (y - mean).abs(), "squared_error": (y - mean).square()} | judged(
+            NormalDistribution(mean, sd), y
+        )
+        return {name: column.mean().item() for name, column in found.items() if name not in KEPT}
 
     def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:
         columns = {name: column.numpy() for name, column in examples.items()}

@@ -97,6 +97,9 @@ class SupervisedTask(Task):
             return [f"no temperature was fitted: {error}; nll_ts, ece_ts and brier_ts are left out"]
         return []
 
+    def adjustment(self) -> str:
+        return "" if self.adjusted is None else f"temperature {self.adjusted:.4g}"
+
     def conclude(self, examples: Named) -> Plain:
         return concluded(examples, self.adjusted, self.spec)
 

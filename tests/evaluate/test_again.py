@@ -30,7 +30,7 @@ def test_the_same_bits_again(name: str, finished: Callable[[str], Path], command
     for key in ("bins", "class_accuracy"):
         assert report[key] == result[key]
     assert report["intervals"]["test"] == result["intervals"]["test"]
-    assert report["temperature"]["value"] == result["metrics"]["test"]["temperature"]
+    assert report["adjusted"]["value"] == result["metrics"]["test"]["temperature"]
     assert report["same_as_result"] is True
     after = state(run)
     new = {path for path in after if path.startswith(str(run / "evaluations"))}
@@ -49,10 +49,10 @@ def test_the_temperature_is_fitted_and_not_copied(
     (run / "result.json").write_text(json.dumps(result))
     assert command(run) == 0
     report = loaded(run / "evaluations/test.json")
-    assert report["temperature"]["value"] == true and report["same_as_result"] is False
+    assert report["adjusted"]["value"] == true and report["same_as_result"] is False
     assert "not the same as in result.json: temperature" in capfd.readouterr().out
     assert command(run, "data.eval_batch_size=300") == 0
-    assert loaded(run / "evaluations/eval_batch_size300.json")["temperature"] == {"value": 7.0, "is": "the run's"}
+    assert loaded(run / "evaluations/eval_batch_size300.json")["adjusted"] == {"value": 7.0, "is": "the run's"}
     assert "temperature 7, the run's" in capfd.readouterr().out
 
 

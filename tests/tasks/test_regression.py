@@ -84,6 +84,15 @@ def test_every_loss_is_judged_by_a_distribution(row: Any) -> None:
     json.dumps(concluded | {"adjusted": found.adjusted}, allow_nan=False)
 
 
+def test_the_floor_is_the_normal_distribution_of_the_training_targets() -> None:
+    _, examples, concluded = outcome(SquaredErrorLoss())
+    y, (name, floor) = examples["targets"].numpy(), next(iter(concluded["floors"].items()))
+    assert name == "training mean" and floor.keys() == {"crps", "nll", "mae", "squared_error", "coverage", "width"}
+    assert floor["nll"] == pytest.approx(-norm.logpdf(y, MEAN, STD).mean())
+    assert floor["mae"] == pytest.approx(np.abs(y - MEAN).mean())
+    assert floor["width"] == pytest.approx(2 * norm.ppf(0.95) * STD)
+
+
 def test_a_point_gets_the_errors_of_validation() -> None:
     loss = SquaredErrorLoss()
     found, examples, _ = outcome(loss)

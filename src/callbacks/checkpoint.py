@@ -171,8 +171,11 @@ class ExactCheckpoint(Checkpoint):
 
     def _is_best(self, task: Any) -> bool:
         """Whether this validation is better than all before; then its value is the best from now on."""
-        value: float = task.val_scores.compute()[task.family.keeps]
-        better = self.best is None or task.family.column(task.family.keeps).is_better(value, self.best)
+        name = task.family.keeps
+        value = task.val_scores.compute().get(name)
+        if value is None:
+            raise ValueError(f"checkpoint.best=true keeps the weights with the best val/{name}, which this run has not")
+        better = self.best is None or task.family.column(name).is_better(value, self.best)
         self.best = value if better else self.best
         return better
 

@@ -55,7 +55,7 @@ class EMAConf:
 
 @dataclass
 class EarlyStoppingConf:
-    """Stop when validation nll has not improved."""
+    """Stop when validation has not become better."""
 
     patience: int | None = None
 

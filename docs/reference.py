@@ -17,6 +17,7 @@ GROUPS = {
     "task": "what its loss brings: how a family trains and is judged",
     "optimizer": "how a step is taken",
     "scheduler": "how the learning rate changes",
+    "callbacks": "what else is called while it trains",
     "trainer": "where and for how long",
     "speed": "presets of precision and compilation",
     "debug": "presets that look for mistakes",
@@ -50,7 +51,7 @@ def keys(text: str) -> Iterator[Key]:
             continue
         indent, name, default, comment = found.groups()
         sections[len(indent) // 2 :] = [name]
-        if sections[0] in ("defaults", "hydra", "_target_"):
+        if sections[0] in ("defaults", "hydra") or name == "_target_":
             continue
         if default or comment:
             yield Key(".".join(sections), default or "", comment or "")

@@ -5,6 +5,7 @@ import random
 import signal
 import time
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """A checkpoint is there whole or not at all, whenever the process dies."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        for key, state in checkpoint["callbacks"].items():
+            check_state(f"the state of the callback {key}", state)
         with written_whole(Path(path)) as file:
             torch.save(checkpoint, file)
 
@@ -56,6 +59,22 @@ def load(path: Path) -> dict[str, Any]:
             raise
         except Exception as error:  # whatever zipfile and torch make of other bytes
             raise DamagedError(path, f"no checkpoint of xent ({first_line(error)[:100]})") from error
+
+
+def check_state(name: str, state: Any) -> None:
+    """Raise TypeError where a callback's state holds what ``load`` would refuse to read."""
+    if type(state) in (dict, OrderedDict):
+        for key, value in state.items():
+            check_state(f"{name}.{key}", value)
+        state = list(state)
+    if type(state) in (list, tuple):
+        for item in state:
+            check_state(name, item)
+    elif type(state) not in (type(None), bool, int, float, str, bytes, torch.Tensor):
+        raise TypeError(
+            f"{name} is of the type {type(state).__name__}; a checkpoint takes numbers, texts, tensors, and lists and"
+            " dictionaries of these"
+        )
 
 
 class Interrupted(BaseException):

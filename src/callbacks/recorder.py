@@ -4,8 +4,10 @@ import csv
 import hashlib
 import io
 import os
+import re
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +21,7 @@ from ..system.files import DamagedError, opened
 from .plan import Plan, steps_taken
 from .utilisation import Utilisation
 
+TAG = re.compile(r"(train|val)/\w+")
 TIDY = ("step", "epoch", "samples_seen", "tag", "value")
 Values = dict[str, float | None]
 
@@ -170,3 +173,15 @@ class Recorder(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.loaded = state_dict
+
+
+def record(trainer: Any, values: Mapping[str, Any]) -> None:
+    """Write what a callback of the user's measures to metrics.csv and the loggers, as of the step that was taken last.
+
+    ``values``: tag -> number, such as "val/weight_norm". Raises ValueError for another tag.
+    """
+    for tag in values:
+        if not TAG.fullmatch(tag):
+            raise ValueError(f"a value is recorded as train/NAME or val/NAME, got {tag!r}")
+    recorder = next(callback for callback in trainer.callbacks if isinstance(callback, Recorder))
+    recorder.record(trainer, trainer.global_step, {tag: float(value) for tag, value in values.items()})

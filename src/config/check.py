@@ -35,6 +35,8 @@ def check(cfg: Plain) -> None:
     check_keys(Config, cfg)
     for group, provided in PROVIDED.items():
         check_target(group, cfg[group], provided)
+    for place, node in callbacks_of(cfg).items():
+        check_target(place, node, frozenset())
     try:
         check_values(cfg)
     except ValueError as error:
@@ -103,6 +105,19 @@ def wanted(cfg: Plain, path: list[str], name: str) -> ast.expr | None:
         if not dataclasses.is_dataclass(kind):
             return None
     return next((type_of(field) for field in dataclasses.fields(kind) if field.name == name), None)
+
+
+def callbacks_of(cfg: Plain) -> Plain:
+    """The user's callbacks by their places, callbacks.NAME. Raises UserError where they are no callbacks with names."""
+    found = cfg.get("callbacks")
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or "_target_" in found:
+        raise UserError("callbacks must be null, or a mapping from a name to a callback: NAME: {_target_: ...}")
+    for name, node in found.items():
+        if not isinstance(node, dict) or "_target_" not in node:
+            raise UserError(f"callbacks.{name} must be a mapping with a _target_, its class, got {node!r:.100}")
+    return {f"callbacks.{name}": node for name, node in found.items()}
 
 
 def check_target(group: str, node: Any, provided: frozenset[str]) -> None:

@@ -98,6 +98,7 @@ class Config:
     task: Any = None  # the loss's option file brings it
     optimizer: Any = None
     scheduler: Any = None
+    callbacks: Any = None
     trainer: TrainerConf = field(default_factory=TrainerConf)
     experiment: str | None = None
     ablation: AblationConf | None = None

@@ -1,6 +1,7 @@
 """The signature of a ``_target_`` read from its source: importing torch to tell of a wrong key would take seconds."""
 
 import ast
+import contextlib
 import functools
 import importlib.util
 import tokenize
@@ -124,6 +125,9 @@ def _find(path: Path, name: str) -> Definition:
             for alias in node.names:
                 if (alias.asname or alias.name) == name and not _is_module(path.parent, name):
                     return _find(_imported_file(node, path), alias.name)
+                if alias.name == "*":
+                    with contextlib.suppress(TargetNotFoundError):
+                        return _find(_imported_file(node, path), name)
     listing = f" (there: {', '.join(names[:8])})" if names else ""
     if path.name == "__init__.py" and _is_module(path.parent, name):
         raise TargetNotFoundError(f"'{name}' is a module; name a class in it")
@@ -198,7 +202,7 @@ def accepts(annotation: ast.expr | None, value: Any) -> bool:
             return isinstance(value, bool)
         case ast.Name(id="str"):
             return isinstance(value, str)
-        case ast.Name(id="Tensor"):
+        case ast.Name(id="Tensor" | "timedelta"):
             return False  # no YAML holds one
         case ast.Constant(value=None):
             return value is None
@@ -210,6 +214,8 @@ def accepts(annotation: ast.expr | None, value: Any) -> bool:
             return any(accepts(member, value) for member in members)
         case ast.Subscript(value=ast.Name(id="list" | "Sequence"), slice=inner):
             return isinstance(value, list) and all(accepts(inner, item) for item in value)
+        case ast.Name(id="dict") | ast.Subscript(value=ast.Name(id="dict" | "Mapping")):
+            return isinstance(value, dict)
         case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=members)):
             return isinstance(value, list) and len(value) == len(members) and all(map(accepts, members, value))
         case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
@@ -218,7 +224,8 @@ def accepts(annotation: ast.expr | None, value: Any) -> bool:
     return True
 
 
-WORDS = {"float": "a number", "int": "an integer", "bool": "true or false", "str": "a text", "Tensor": ""}
+WORDS = {"float": "a number", "int": "an integer", "bool": "true or false", "str": "a text", "dict": "a mapping"}
+WORDS |= {"Tensor": "", "timedelta": ""}  # no YAML holds one
 
 
 def describe(annotation: ast.expr) -> str:
@@ -228,6 +235,12 @@ def describe(annotation: ast.expr) -> str:
             return " or ".join(filter(None, (describe(left), describe(right))))
         case ast.Subscript(value=ast.Name(id="list" | "Sequence")):
             return "a list"
+        case ast.Subscript(value=ast.Name(id="dict" | "Mapping")):
+            return "a mapping"
+        case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
+            return f"{describe(inner)} or null"
+        case ast.Subscript(value=ast.Name(id="Union"), slice=ast.Tuple(elts=members)):
+            return " or ".join(filter(None, map(describe, members)))
         case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=members)):
             return f"a list of {len(members)}: {', '.join(map(describe, members))}"
         case ast.Constant(value=None):

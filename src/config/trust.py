@@ -1,7 +1,8 @@
 """Which classes may be imported. A run's folder is data: what its config.yaml names is code only if it is known.
 
-Known are, for each group, this tree's own modules of it, torch.optim for the optimizer, and the targets that this
-process's own command line names, by words (``loss._target_=own.Loss``) or by the option files of ``--config-dir``.
+Known are, for each group, this tree's own modules of it, torch.optim for the optimizer, the callbacks of this tree's
+option files, and the targets that this process's own command line names, by words (``loss._target_=own.Loss``) or by
+the option files of ``--config-dir``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,9 +13,9 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ..package import FOLDER
+from ..package import CONF, FOLDER
 from ..plain import Plain
-from .check import PROVIDED, check_keys, check_target, check_values
+from .check import PROVIDED, callbacks_of, check_keys, check_target, check_values
 from .errors import UserError
 from .schema import Config, keys_of
 
@@ -45,25 +46,29 @@ def forget() -> None:
 
 
 def targets_of(cfg: Plain) -> list[object]:
-    """The target of each group of a configuration."""
-    return [cfg[group].get("_target_") for group in PACKAGES if isinstance(cfg.get(group), dict)]
+    """The target of each group of a configuration, and of each callback."""
+    found = [cfg.get(group) for group in PACKAGES]
+    callbacks = cfg.get("callbacks")
+    found += callbacks.values() if isinstance(callbacks, dict) else []
+    return [node.get("_target_") for node in found if isinstance(node, dict)]
 
 
 def targets_below(folder: Path) -> list[object]:
     """The targets that the option files of a folder of ``--config-dir`` name."""
     found: list[object] = []
-    for group in PACKAGES:
+    for group in (*PACKAGES, "callbacks"):
         for path in sorted((folder / group).glob("*.yaml")):
             try:
                 option = yaml.safe_load(path.read_text(encoding="utf-8"))
             except (OSError, ValueError, yaml.YAMLError):
                 continue  # Hydra says what is wrong with it where it is chosen
-            found += [option.get("_target_")] if isinstance(option, dict) else []
+            found += targets_of({group: option})
     return found
 
 
 def check_trusted(group: str, target: object) -> None:
     """Raise UserError, before anything is imported, where a group names a class that is not known."""
+    group = group.partition(".")[0]  # callbacks.NAME
     if not (is_own(group, target) or (isinstance(target, str) and target in _named)):
         raise UserError(
             f"{group}._target_={str(target)[:200]} is neither the project's own for {group} nor named by this command:"
@@ -73,7 +78,12 @@ def check_trusted(group: str, target: object) -> None:
 
 
 def is_own(group: str, target: object) -> bool:
-    """Whether ``target`` is in a module of this tree's package for the group, or in torch.optim for the optimizer."""
+    """Whether ``target`` is in a module of this tree's package for the group, or in torch.optim for the optimizer.
+
+    A callback is, if an option file of this tree names it: others may write anywhere.
+    """
+    if group == "callbacks":
+        return target in targets_below(CONF)
     if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")):
         return False
     module, _, _ = target.rpartition(".")
@@ -83,7 +93,7 @@ def is_own(group: str, target: object) -> bool:
     return group == "optimizer" and (module == "torch.optim" or module.rpartition(".")[0] == "torch.optim")
 
 
-def check_stored(place: Path, config: Plain, groups: Iterable[str] = tuple(PACKAGES)) -> None:
+def check_stored(place: Path, config: Plain, groups: Iterable[str] = (*PACKAGES, "callbacks")) -> None:
     """Check the configuration that a run's folder ``place`` holds, and that its ``groups`` name known classes.
 
     Nothing is imported. Raises UserError.
@@ -95,14 +105,15 @@ def check_stored(place: Path, config: Plain, groups: Iterable[str] = tuple(PACKA
             raise UserError("it says no task: an earlier version of xent wrote it. Use that version, or train anew")
         if not isinstance(facts := config.get("facts"), dict) or not isinstance(facts.get("kind"), str):
             raise UserError("facts, the sizes of the data, are missing or damaged")
+        callbacks = callbacks_of(config)
         for path, key in special_keys(config):
-            if key != "_target_" or path not in PACKAGES:
+            if key != "_target_" or path not in (*PACKAGES, *callbacks):
                 raise UserError(f"{f'{path}.' if path else ''}{key} makes an object there, which no run of xent writes")
-        for group in groups:
-            node = config.get(group)
+        nodes = {group: config.get(group) for group in groups if group != "callbacks"}
+        for group, node in (nodes | (callbacks if "callbacks" in groups else {})).items():
             if isinstance(node, dict) and "_target_" in node:
                 check_trusted(group, node["_target_"])
-            check_target(group, node, PROVIDED[group])
+            check_target(group, node, PROVIDED.get(group, frozenset()))
         typed = {key: value for key, value in config.items() if key not in (*BESIDE, *PACKAGES)}
         full: Any = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(keys_of(Config)), typed))
         check_keys(Config, full)
@@ -132,6 +143,11 @@ def agrees(word: str, config: Plain) -> bool:
     """
     key, _, value = word.lstrip("+").partition("=")
     group, _, below = key.partition(".")
-    if group not in PACKAGES or below not in ("", "_target_"):
+    if group not in (*PACKAGES, "callbacks"):
         return False
-    return value == (config[group].get("_target_") if below else config["choices"].get(group))
+    if not below:
+        return value == config["choices"].get(group)
+    node: Any = config
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return part == "_target_" and value == node

@@ -19,12 +19,10 @@ from hydra.errors import HydraException
 from ..names import called
 from .errors import UserError
 
-GROUPS = (
-    *("data", "model", "loss", "task", "optimizer", "scheduler"),
-    *("trainer", "speed", "experiment", "ablation", "debug"),
-)
-OPTIONAL = ("speed", "experiment", "ablation", "debug")  # groups of which none need be chosen
-FREE = ("data", "model", "loss", "task", "optimizer", "scheduler")  # groups whose keys are a constructor's
+# groups whose keys are those of constructors
+FREE = ("data", "model", "loss", "task", "optimizer", "scheduler", "callbacks")
+GROUPS = (*FREE, "trainer", "speed", "experiment", "ablation", "debug")
+OPTIONAL = ("callbacks", "speed", "experiment", "ablation", "debug")  # groups of which none need be chosen
 # Hydra's own keys that mean something here; others would move its folders, write its logs or change the directory
 HYDRAS = ("hydra/launcher", "hydra.launcher", "hydra.mode", "hydra.searchpath")
 LONGEST = 200  # characters of a key, or of an option's name
@@ -147,8 +145,6 @@ def given(override: Override) -> Iterator[Any]:
 def check_option(group: str, value: Any) -> None:
     """Raise UserError where ``value`` is not the plain name of an option."""
     text = value.text if isinstance(value, QuotedString) else value
-    if text is None and group in OPTIONAL:
-        return
     if isinstance(text, list):
         names = ",".join(map(str, text))
         raise UserError(
@@ -158,7 +154,8 @@ def check_option(group: str, value: Any) -> None:
         keys = " ".join(f"{group}.{key}=..." for key in text)
         raise UserError(f"{group} takes the name of an option; its keys are words of their own: {keys}")
     if text is None:
-        raise UserError(f"a group takes the name of an option, not null: {group}=NAME")
+        way = "; for none, leave the word out" if group in OPTIONAL else ""
+        raise UserError(f"a group takes the name of an option, not null: {group}=NAME{way}")
     if not isinstance(text, str):
         raise UserError(f"{group} takes the name of an option, got {str(text).lower()}")
     if len(text) > LONGEST:

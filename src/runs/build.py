@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from pytorch_lightning.callbacks import Callback
 
 from ..config.errors import UserError
 from ..config.signature import signature
@@ -14,7 +15,7 @@ from ..config.trust import check_trusted
 from ..data.base import Data, DataError, Spec, generator
 from ..losses.base import Loss, UnseenClassError
 from ..models.base import Network
-from ..names import actual
+from ..names import NAME, actual
 from ..optim.parameters import parameter_groups
 from ..optim.schedules import Schedule
 from ..tasks.base import Task
@@ -30,6 +31,7 @@ BASES: dict[str, tuple[type, str]] = {
     "task": (Task, "task"),
     "optimizer": (torch.optim.Optimizer, "optimizer"),
     "scheduler": (Schedule, "schedule"),
+    "callbacks": (Callback, "callback"),
 }
 
 
@@ -43,7 +45,7 @@ def class_of(cfg: Plain, group: str) -> type[Any]:
     except Exception as error:  # whatever a module of the user's own raises
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"{group}._target_={target} cannot be imported: {reason}") from error
-    base, what = BASES[group]
+    base, what = BASES[group.partition(".")[0]]
     if not (isinstance(found, type) and issubclass(found, base)):
         raise UserError(
             f"{group}._target_={target} is no {what} (a sub-class of {base.__module__}.{base.__qualname__})"
@@ -52,17 +54,24 @@ def class_of(cfg: Plain, group: str) -> type[Any]:
 
 
 def construct(cfg: Plain, group: str, **provided: Any) -> Any:
-    """Call the ``_target_`` of a group with its keys and with those of ``provided`` that its constructor has."""
+    """Call the ``_target_`` of a group with its keys and with those of ``provided`` that its constructor has.
+
+    Raises UserError for what the constructor raises, unless that is a fault of this project.
+    """
     keys = {key: value for key, value in cfg[group].items() if key != "_target_"}
     constructor, taken = class_of(cfg, group), signature(cfg[group]["_target_"])
     try:
         return constructor(**keys, **{key: value for key, value in provided.items() if key in taken})
-    except (ValueError, TypeError) as error:
+    except Exception as error:
+        refused = isinstance(error, ValueError | TypeError)
+        if not refused and constructor.__module__.startswith(f"{NAME}."):
+            raise
         if str(error).split(" ")[0] in keys:
             raise UserError(f"{group}.{error}") from error
+        text = str(error) if refused else f"{type(error).__name__}: {error} (XENT_DEBUG=1 shows where)"
         # torch's own: "Invalid beta parameter at index 1: 2" is of betas
         key = next((key for key in keys if re.search(rf"\b{key.removesuffix('s')}", str(error))), None)
-        raise UserError(f"{group}.{key}={keys[key]}: {error}" if key else f"{group}: {error}") from error
+        raise UserError(f"{group}.{key}={keys[key]}: {text}" if key else f"{group}: {text}") from error
 
 
 def build_data(cfg: Plain) -> Data:

@@ -33,6 +33,7 @@ from ..system.files import written_whole
 from ..tasks.base import Task
 from ..tasks.stepping import STEP, Stepping
 from . import build, testing
+from .callbacks import build_callbacks
 from .loggers import loggers
 from .rebuild import Rebuilt, weights_of
 from .resume import about, read_checkpoint
@@ -57,6 +58,7 @@ class Fit:
         self.task = self._task()
         self.samples = self._samples()
         self.profiler = self._profiler()
+        self.own_callbacks = build_callbacks(cfg)
         self.checkpoint: Plain | None = None
 
     def resume(self) -> None:
@@ -112,6 +114,8 @@ class Fit:
                     ckpt_path=None if checkpoint is None else str(self.folder.last),
                     weights_only=True,
                 )
+                if not keeper.finished:
+                    raise RuntimeError("a callback stopped the training before its first step")
                 self.measured["training_seconds"] = time.perf_counter() - start
                 if trainer.strategy.root_device.type == "cuda":
                     self.measured["peak_gpu_bytes"] = torch.cuda.max_memory_allocated()
@@ -175,6 +179,7 @@ class Fit:
             self.recorder,
             *([self.samples] if self.samples else []),
             *([EarlyStopping(cfg["early_stopping"]["patience"])] if cfg["early_stopping"]["patience"] else []),
+            *self.own_callbacks,
             Validations(self.plan),
             SharedBuffers(),
             self._progress(),

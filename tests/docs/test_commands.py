@@ -41,7 +41,7 @@ EXTRAS = PINNED["optional-dependencies"]
 PLACES = ("RUN_FOLDER", "TEXT_RUN", "FOLDER", "FILE", "DATA", "HOST", "NAME")
 SHELL = [("source", [".venv/bin/activate"]), ("alias", ["seeds=python benchmarks/repeat.py"])]
 # options of the reader's, and keys of other scripts
-MINE = {"NAME", "margin", "margins", "convnet", "digits8"}
+MINE = {"NAME", "margin", "margins", "convnet", "digits8", "norms"}
 OTHER_KEYS = {*evaluation.OWN, *report.KEYS, *DEFAULTS, "key", "group", "loss.OPTION", "array_parallelism"}
 # a run that ends soon
 SHORT = ("trainer.max_steps=2", "scheduler.warmup_steps=0", "figures=false", "samples.count=0", "trainer.threads=1")

@@ -33,7 +33,7 @@ def test_no_key_of_the_default_run_is_missing() -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = OmegaConf.to_container(compose("config"))
     assert isinstance(cfg, dict)
-    for group in ("ablation", "experiment"):
+    for group in ("ablation", "experiment", "callbacks"):
         cfg.pop(group, None)
     page_text = page()
 

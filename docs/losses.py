@@ -129,6 +129,8 @@ def entry(path: Path) -> Entry:
 def plain(value: str) -> Any:
     if value == "null":
         return None
+    if value.startswith("["):
+        return [plain(one) for one in value[1:-1].split(",")]
     return float(value) if re.fullmatch(r"[-+.\de]+", value) else value
 
 

@@ -18,6 +18,8 @@ COLUMNS |= {name for family in FAMILIES.values() for column in family.columns fo
 # what has the name of a column and is none
 OTHERS = {
     ("callbacks/samples.py", "temperature"),  # of the sampling of text
+    ("report/report.html", "width"),  # of the screen
+    ("report/report.html", "quantile"),  # of Student's t
     ("runs/trained.py", "temperature"),  # by which a classifier's probabilities are calibrated
 }
 NOT_YET = ("callbacks/predictions.py", "runs/testing.py")

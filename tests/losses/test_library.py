@@ -51,7 +51,7 @@ def test_what_is_given_wins_and_what_is_wrong_is_told() -> None:
         LogitAdjustedLoss()
     with pytest.raises(ValueError, match="gamma must be a number >= 0, got -1"):
         FocalLoss(gamma=-1)
-    with pytest.raises(AttributeError, match="has no FokalLoss; there are BinaryCrossEntropyLoss, "):
+    with pytest.raises(AttributeError, match="has no FokalLoss; there are AbsoluteErrorLoss, "):
         _ = src.losses.FokalLoss
 
 

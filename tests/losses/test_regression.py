@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from scipy.stats import norm
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
@@ -15,6 +16,7 @@ from src.losses.beta_nll import BetaNLLLoss
 from src.losses.gaussian_nll import GaussianNLLLoss
 from src.losses.quantile import QuantileLoss, weights_at
 from src.losses.regression import Normal, PointLoss, RegressionLoss, Steps, step_weights
+from tests.conftest import ROOT
 from tests.losses.regression_rows import ROWS, Row
 
 EXAMPLES = 12
@@ -26,6 +28,16 @@ def batch(loss: RegressionLoss, dtype: torch.dtype = torch.float64, scale: float
     g = torch.Generator().manual_seed(0)
     p = scale * torch.randn(EXAMPLES, loss.outputs(), generator=g, dtype=torch.float64)
     return p.to(dtype), torch.randn(EXAMPLES, generator=g, dtype=torch.float64).to(dtype)
+
+
+@each
+def test_option_builds_the_row_at_its_defaults(row: Row) -> None:
+    option = OmegaConf.to_container(OmegaConf.load(ROOT / f"conf/loss/{row.name}.yaml"))
+    assert isinstance(option, dict)
+    assert option.pop("defaults") == [{"/task@_global_.task": "regression"}, "_self_"]
+    assert option.pop("_target_") == f"{row.cls.__module__}.{row.cls.__qualname__}"
+    assert option == dict(row.kwargs)
+    row.cls()  # which takes them from there
 
 
 @each

@@ -42,6 +42,10 @@ class Task(SteppingTask):
         self.train_scores = self.measure(whole=False)
         self.val_scores, self.test_scores = (self.measure(whole=True) for _ in range(2))
 
+    def forward(self, inputs: Tensor) -> Any:
+        """What the network answers."""
+        return self.model(inputs)
+
     def prepare(self, batch: Batch) -> Named:
         """The tensors that ``judge`` reads, a row an example: what chance decides is drawn here, outside of graphs."""
         return {"inputs": batch.inputs, "targets": batch.targets}

@@ -41,7 +41,7 @@ EXTRAS = PINNED["optional-dependencies"]
 PLACES = ("RUN_FOLDER", "TEXT_RUN", "FOLDER", "FILE", "DATA", "HOST", "NAME")
 SHELL = [("source", [".venv/bin/activate"]), ("alias", ["seeds=python benchmarks/repeat.py"])]
 # options of the reader's, and keys of other scripts
-MINE = {"NAME", "margin", "margins", "convnet", "digits8", "norms"}
+MINE = {"NAME", "margin", "margins", "convnet", "digits8", "norms", "queries", "scorer", "pairwise", "listwise"}
 OTHER_KEYS = {*evaluation.OWN, *report.KEYS, *DEFAULTS, "key", "group", "loss.OPTION", "array_parallelism"}
 # a run that ends soon
 SHORT = ("trainer.max_steps=2", "scheduler.warmup_steps=0", "figures=false", "samples.count=0", "trainer.threads=1")
@@ -202,9 +202,10 @@ def run(one: Command, places: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A reader's folder with the files that docs/own.md shows."""
+    """A reader's folder with the files that docs/own.md and docs/family.md show."""
     folder = tmp_path_factory.mktemp("own")
-    write_files(ROOT / "docs/own.md", folder)
+    for page in ("own", "family"):
+        write_files(ROOT / f"docs/{page}.md", folder)
     return folder
 
 

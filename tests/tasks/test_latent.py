@@ -256,4 +256,4 @@ def test_bad_number_of_samples(name: str, value: object) -> None:
 
 def test_another_loss_is_refused() -> None:
     with pytest.raises(ValueError, match="CrossEntropyLoss is no LatentLoss, which this task minimises"):
-        task_of(model_of(), CrossEntropyLoss(class_weights=None, beta=0.0))
+        task_of(model_of(), CrossEntropyLoss(class_weights=None, effective_number_beta=None, class_counts=None))

@@ -22,7 +22,6 @@ OTHERS = {
     ("report/report.html", "quantile"),  # of Student's t
     ("runs/trained.py", "temperature"),  # by which a classifier's probabilities are calibrated
 }
-NOT_YET = ("callbacks/predictions.py", "runs/testing.py")
 FILES = [path for folder in READERS for path in sorted((ROOT / "src" / folder).rglob("*.*"))]
 
 
@@ -47,8 +46,7 @@ def named(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", [p for p in FILES if p.suffix in (".py", ".html", ".md", ".js")], ids=lambda p: p.name)
 def test_no_column_and_no_loss_is_named(path: Path) -> None:
     place = str(path.relative_to(ROOT / "src"))
-    if place not in NOT_YET:
-        assert not {(place, name) for name in named(path)} - OTHERS
+    assert not {(place, name) for name in named(path)} - OTHERS
 
 
 def test_a_name_is_found(tmp_path: Path) -> None:

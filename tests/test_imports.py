@@ -87,7 +87,6 @@ RULES = {
             "src.losses.base",
             "src.metrics",
             "src.models.base",
-            "src.models.transformer",
             "src.names",
             "src.optim",
             "src.package",

@@ -32,7 +32,7 @@ WRITTEN = {
     "evaluations": ("*.json", "*.csv", "*.png"),
     "export": ("model.onnx", "model.onnx.json", "model.pt2", "model.pt2.json"),
     "figures": (
-        *("confusion.png", "reliability.png", "confidence.png", "mistakes.png", "nll_by_position.png"),
+        "*.png",
         "events.out.tfevents.*",
     ),
     "profile": ("hooks.txt", "operators.txt", "trace.json.gz"),

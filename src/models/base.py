@@ -28,6 +28,10 @@ class Network(nn.Module):
         return []
 
 
+class RepeatedBlock(nn.Module):
+    """One of the many equal blocks of a transformer. FSDP cuts a network into these."""
+
+
 class LatentNetwork(Network):
     """A network with latents z: an encoder q(z | x) = N(mu, sigma^2) and a decoder p(x | z).
 

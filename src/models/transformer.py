@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..checks import integer
+from .base import RepeatedBlock
 
 
 class Attention(nn.Module):
@@ -39,7 +40,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float, causal: bool) -> Ten
     return y.to(q.dtype)
 
 
-class PreNorm(nn.Module):
+class PreNorm(RepeatedBlock):
     """Pre-norm block of a transformer: x + attention(norm1(x)), then x + mlp(norm2(x)); (B, T, D) -> (B, T, D).
 
     FSDP shards a network block by block. A sub-class has ``norm1``, ``attention`` and ``norm2``.

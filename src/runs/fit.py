@@ -59,6 +59,7 @@ class Fit:
         self.samples = self._samples()
         self.profiler = self._profiler()
         self.own_callbacks = build_callbacks(cfg)
+        self.predictions = Predictions()
         self.checkpoint: Plain | None = None
 
     def resume(self) -> None:
@@ -95,16 +96,15 @@ class Fit:
         """Train to the end and test. Raises Interrupted on a signal."""
         cfg, checkpoint = self.cfg, self.checkpoint
         used = Utilisation(self.task.model, self.data.spec, cfg["trainer"]["precision"])
-        self.recorder = Recorder(self.folder, self.plan, self.data.batch_size, used)
-        self.predictions = Predictions()
+        recorder = Recorder(self.folder, self.plan, self.data.batch_size, used)
         keeper = ExactCheckpoint(self.folder, about(cfg), self.plan, cfg["checkpoint"]["best"])
-        trainer = self._trainer(keeper)
+        trainer = self._trainer(recorder, keeper)
         self.data.to(trainer.strategy.root_device)
         self.task.compile(cfg["compile"])
         self._introduce()
         own = ("rank", ranks.rank()) if ranks.rank() else ()  # or all ranks would drop the same units
         pl.seed_everything(generator("training", cfg["seed"], *own).initial_seed() % 2**32, verbose=False)
-        with keeper.signals(), contextlib.closing(self.recorder):
+        with keeper.signals(), contextlib.closing(recorder):
             if checkpoint is None or not checkpoint["callbacks"]["ExactCheckpoint"]["finished"]:
                 start = time.perf_counter()
                 trainer.fit(
@@ -120,9 +120,9 @@ class Fit:
                 if trainer.strategy.root_device.type == "cuda":
                     self.measured["peak_gpu_bytes"] = torch.cuda.max_memory_allocated()
             else:
-                self.recorder.load_state_dict(checkpoint["callbacks"]["Recorder"])
-                self.recorder.restore(self.task)
-            result = self._test(trainer)
+                recorder.load_state_dict(checkpoint["callbacks"]["Recorder"])
+                recorder.restore(self.task)
+            result = self._test(trainer, recorder)
             if ranks.rank() > 0:
                 return {}
             boards = [logger for logger in trainer.loggers if isinstance(logger, EventFiles)]
@@ -142,7 +142,7 @@ class Fit:
         shared = {"rank": ranks.rank(), "world": ranks.world()}
         return self.data.train_loader(self.cfg["seed"], plan.batches, repeat=repeat, many=many, **shared)
 
-    def _trainer(self, keeper: ExactCheckpoint) -> pl.Trainer:
+    def _trainer(self, recorder: Recorder, keeper: ExactCheckpoint) -> pl.Trainer:
         settings, automatic = self.cfg["trainer"], self.task.automatic_optimization
         return pl.Trainer(
             **spread(settings, self.device),
@@ -154,7 +154,7 @@ class Fit:
             accumulate_grad_batches=self.plan.accumulate if automatic else 1,
             num_sanity_val_steps=0,
             logger=self._loggers(),
-            callbacks=self._callbacks(keeper),
+            callbacks=self._callbacks(recorder, keeper),
             default_root_dir=self.folder.path,
             profiler=self.profiler,
             enable_progress_bar=False,
@@ -169,29 +169,29 @@ class Fit:
         step = None if self.checkpoint is None else self.checkpoint["global_step"]
         return loggers(self.cfg, self.folder, self.task.family, step, self.data.step_size)
 
-    def _callbacks(self, keeper: ExactCheckpoint) -> list[Callback]:
+    def _callbacks(self, recorder: Recorder, keeper: ExactCheckpoint) -> list[Callback]:
         """In the order in which Lightning calls them; the checkpoint last."""
         cfg = self.cfg
         name = f"loss={cfg['choices']['loss']}"
         callbacks: list[Callback] = [
             *([EMAWeightAveraging(decay=cfg["ema"]["decay"])] if cfg["ema"]["decay"] is not None else []),
             FiniteGuard(self.plan, name),
-            self.recorder,
+            recorder,
             *([self.samples] if self.samples else []),
             *([EarlyStopping(cfg["early_stopping"]["patience"])] if cfg["early_stopping"]["patience"] else []),
             *self.own_callbacks,
             Validations(self.plan),
             SharedBuffers(),
-            self._progress(),
+            self._progress(recorder),
             self.predictions,
             RandomState(),
             keeper,
         ]
         return callbacks
 
-    def _progress(self) -> Callback:
+    def _progress(self, recorder: Recorder) -> Callback:
         bar = sys.stdout.isatty() and ranks.rank() == 0
-        return ProgressBar(self.plan, self.recorder) if bar else ProgressLines(self.plan, self.recorder)
+        return ProgressBar(self.plan, recorder) if bar else ProgressLines(self.plan, recorder)
 
     def _profiler(self) -> RunProfiler | None:
         if not self.cfg["profiler"] or ranks.rank() > 0:
@@ -222,7 +222,7 @@ class Fit:
         if self.checkpoint is not None:
             log.info("going on after step %d", self.checkpoint["global_step"])
 
-    def _test(self, trainer: pl.Trainer) -> Plain:
+    def _test(self, trainer: pl.Trainer, recorder: Recorder) -> Plain:
         """Test the last weights (the average where there is one; the best where asked), and write them.
 
         Every rank tests; rank 0 writes and has the result.
@@ -244,12 +244,12 @@ class Fit:
         if ranks.rank() > 0:
             return {}
         self.predictions.write(self.folder.predictions)
-        self.recorder.record(trainer, steps, {f"test/{name}": value for name, value in tested["metrics"].items()})
-        self.recorder.sync()
+        recorder.record(trainer, steps, {f"test/{name}": value for name, value in tested["metrics"].items()})
+        recorder.sync()
         if self.samples:
             self.samples.write(self.task, steps)
         stopped = [f"stopped early, at step {steps} of {self.plan.steps}"] if steps < self.plan.steps else []
-        latest = self.recorder.latest
+        latest = recorder.latest
         return {
             "metrics": {
                 split: {tag.partition("/")[2]: value for tag, value in latest.items() if tag.startswith(f"{split}/")}

@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, Strategy
 
 from ..callbacks.checkpoint import AtomicCheckpointIO
-from ..models.transformer import PreNorm
+from ..models.base import RepeatedBlock
 from ..plain import Plain
 from ..ranks import ranks
 
@@ -22,7 +22,7 @@ def spread(settings: Plain, device: str) -> Plain:
         # Lightning evaluates through the wrapper, which would wait for every rank at every batch to share buffers
         strategy = DDPStrategy(broadcast_buffers=False)
     elif name == "fsdp":
-        strategy = FSDPStrategy(auto_wrap_policy={PreNorm}, state_dict_type="full")
+        strategy = FSDPStrategy(auto_wrap_policy={RepeatedBlock}, state_dict_type="full")
     return {
         "accelerator": device,
         "devices": settings["devices"],

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..data.base import Batch, Data
 from ..data.cache import first_locked, folders
-from ..models.transformer import PreNorm
+from ..models.base import RepeatedBlock
 from ..system.files import DamagedError, read_json, write_json
 from . import build, machine
 from .rebuild import Rebuilt
@@ -106,7 +106,7 @@ def kind_of(model: nn.Module) -> str:
     modules = list(model.modules())
     if any(isinstance(module, nn.Conv2d) for module in modules):
         return "convolution"
-    return "attention" if any(isinstance(module, PreNorm) for module in modules) else "other"
+    return "attention" if any(isinstance(module, RepeatedBlock) for module in modules) else "other"
 
 
 def first_batch(cfg: Plain, data: Data, device: torch.device) -> Batch:

@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from src.callbacks.predictions import Predictions
+from src.data.base import Spec
+from src.losses.ce import CrossEntropyLoss
 from src.metrics.columns import CLASSIFICATION, LANGUAGE, Column, Family
 from src.metrics.scores import Scores
 from src.report.examples import read_examples, windows
 from src.system.files import DamagedError
+from src.tasks.supervised import SupervisedTask
 
 
 def confident(
@@ -39,10 +43,12 @@ def ece(log_probs: NDArray[np.float32], targets: NDArray[np.int64]) -> float:
 
 def write(path: Path, arrays: dict[str, NDArray[np.float32]], temperature: float) -> Path:
     """predictions.npz as a run's test writes it."""
-    predictions = Predictions(text=False)
-    predictions.temperature = temperature
-    outputs = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    predictions.on_test_batch_end(None, None, outputs)  # type: ignore[arg-type]
+    classes = arrays["log_probs"].shape[1]
+    spec = Spec("image", (1,), tuple(map(str, range(classes))), (1,) * classes)
+    predictions, task = Predictions(), SupervisedTask(model=nn.Identity(), loss=CrossEntropyLoss(), spec=spec)
+    task.adjusted = temperature
+    answer = {"logits": torch.from_numpy(arrays["log_probs"]), "targets": torch.from_numpy(arrays["targets"])}
+    predictions.on_test_batch_end(None, task, answer)  # type: ignore[arg-type]
     predictions.write(path / "predictions.npz")
     return path / "predictions.npz"
 

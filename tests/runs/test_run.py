@@ -302,7 +302,7 @@ def first_seen(words: tuple[str, ...], patch: pytest.MonkeyPatch) -> tuple[dict[
     def batch_loss(self: SupervisedTask, batch: Any) -> Any:
         if not batches:
             weights.update({name: value.clone() for name, value in self.model.state_dict().items()})
-        batches.extend(batch)
+        batches.extend(batch.values())
         return step(self, batch)
 
     with patch.context() as inner:

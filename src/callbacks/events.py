@@ -26,6 +26,8 @@ PICTURES = "visuals"
 SETTINGS: dict[str, tuple[type[str] | type[float], str]] = {
     "loss": (str, "choices.loss"),
     "loss_parameters": (str, "loss"),
+    "task": (str, "choices.task"),
+    "task_parameters": (str, "task"),
     "seed": (str, "seed"),
     "data": (str, "choices.data"),
     "data_parameters": (str, "data"),

@@ -18,7 +18,7 @@ USAGE = f"""Search hyper-parameters: the words of training, some of them with se
     choice(a,b) or a,b   one of these, options of groups as well
 
     trials=20            in all; the same command again, with more if need be, continues where it stopped
-    metric=val/nll       of the validation split; or val/accuracy, val/ece, ...
+    metric=val/ece       of the validation split; without it, what chooses among runs of the task, such as val/nll
     jobs=1               trials at a time
     prune=true           stop what is worse than the median of the trials before, after as many validations
     study=NAME           a folder beside those of other runs; without it, one that the words above give

@@ -24,7 +24,7 @@ from ..config.words import check_once, key_of
 from ..folder.debugging import debugging
 from ..folder.folder import home_of
 from ..folder.lock import held
-from ..metrics.columns import CLASSIFICATION
+from ..metrics.columns import CLASSIFICATION, FAMILIES
 from ..names import called
 from ..package import CONF
 from ..sweep.jobs import Composer, Job
@@ -32,8 +32,7 @@ from ..sweep.screen import say
 from .search import ALL_FAIL, METRICS, Search
 from .space import Dimension, checked_space, split
 
-METRIC = f"val/{CLASSIFICATION.chooses[0]}"
-DEFAULTS = {"trials": "20", "metric": METRIC, "study": "", "jobs": "1", "prune": "true"}
+DEFAULTS = {"trials": "20", "metric": "", "study": "", "jobs": "1", "prune": "true"}
 REFUSED = {
     "seed": f"a seed is nothing to tune; {called('train')} -m seed=0,1,2 repeats the best trial",
     "ablation": f"an ablation compares losses as they are: {called('train')} ablation=NAME",
@@ -48,7 +47,7 @@ class Asked:
     """What a command line says."""
 
     trials: int
-    metric: str
+    metric: str  # "" for that of the task
     study: str
     jobs: int
     prune: bool
@@ -74,7 +73,7 @@ def read(arguments: Sequence[str]) -> Asked:
     for key, value in numbers.items():
         if not value.isdigit() or int(value) < 1:
             raise UserError(f"{key} must be an integer >= 1, got '{value}'")
-    if own["metric"] not in METRICS:
+    if own["metric"] and own["metric"] not in METRICS:
         raise UserError(
             f"metric must be one of the validation's, got '{own['metric']}'."
             f"{suggestion(own['metric'], METRICS)} There are {', '.join(METRICS)}"
@@ -94,7 +93,10 @@ def tune(asked: Asked) -> int:
         if key in map(key_of, [dimension.key for dimension in space] + (fixed if key != "seed" else [])):
             raise UserError(f"{key} cannot be searched or set here: {reason}")
     space = checked_space(fixed, space, composer)
-    home = place(asked, fixed, space, composer)
+    first = Job([*fixed, *(dimension.ends()[0] for dimension in space)])
+    composer.compose(first)
+    asked = dataclasses.replace(asked, metric=asked.metric or metric_of(first))
+    home = place(asked, fixed, space, first)
     with held(home, f"{home}: another process is at this very search"):
         study = study_in(home, asked, fixed, space)
         search = Search(study, [*(word for word in fixed if key_of(word) != "runs"), f"runs={home}"], space, composer)
@@ -114,10 +116,13 @@ def make_composer() -> Composer:
         return Composer(master, hydra.config_loader, 1)
 
 
-def place(asked: Asked, fixed: list[str], space: list[Dimension], composer: Composer) -> Path:
-    """The study's folder, beside those of other runs; without a name it has that of its runs and of its words."""
-    job = Job([*fixed, *(dimension.ends()[0] for dimension in space)])
-    composer.compose(job)
+def metric_of(job: Job) -> str:
+    """What chooses among runs of the job's task: the option of a task is called as its family, if that is of xent."""
+    return f"val/{FAMILIES.get(job.choices['task'], CLASSIFICATION).chooses[0]}"
+
+
+def place(asked: Asked, fixed: list[str], space: list[Dimension], job: Job) -> Path:
+    """The study's folder, beside those of other runs like ``job``; without a name it has that of its runs and words."""
     if why := debugging(job.cfg, job.choices):
         raise UserError(f"{why}: such runs are for debugging, and there is no best one among them to search for")
     if asked.study and Path(asked.study).name != asked.study:

@@ -18,7 +18,9 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the import root, where this runs as a script
 
-from src.losses.base import DistillationLoss, LogitLoss  # noqa: E402
+from src.losses.base import DistillationLoss, LogitLoss, Loss  # noqa: E402
+from src.losses.latent import LatentLoss  # noqa: E402
+from src.losses.regression import RegressionLoss  # noqa: E402
 
 PAGE = ROOT / "docs/losses.md"
 PICTURES = ROOT / "docs/losses"
@@ -70,15 +72,28 @@ wrongly. The options are the defaults; cross-entropy is dashed. `logit_adjusted`
 is the rare class. The teacher of `distillation` says (2, 0, -1). `mmce` sees this one example as its batch.
 """
 
+LATENT = """# Losses of latents
+
+For `model=vae`, a density of images ([vae.md](vae.md)). x is an image, z its D latents, p(z) = N(0, 1) the prior of each;
+the encoder gives q(z | x) = N(mu, sigma²), the decoder p(x | z). A loss gives one number per image, in nats, summed over
+pixels and latents. Compare them by `nll`, never by their own values.
+"""
+REGRESSION = """# Losses of numbers
+
+For data whose targets are numbers. The letters: y is the target of an example, in standard deviations of the training
+targets, e = y - m its error. Compare them by `crps`, never by their own values.
+"""
+OTHER: dict[type[Loss], str] = {RegressionLoss: REGRESSION, LatentLoss: LATENT}  # not over classes
+
 
 @dataclass(frozen=True)
 class Entry:
     """One loss: its name, class, options as (name, default, comment), and a built one for three classes."""
 
     name: str
-    cls: type[LogitLoss]
+    cls: type[Any]
     options: list[tuple[str, str, str]]
-    loss: LogitLoss
+    loss: Any
 
     def part(self, start: str, end: str) -> str:
         """The docstring's text from one mark to the next, on one line."""
@@ -108,10 +123,11 @@ class Entry:
         return "yes" if any(option == "class_weights" for option, _, _ in self.options) else ""
 
 
-def entries() -> list[Entry]:
+def entries(family: type[Loss] = Loss) -> list[Entry]:
+    """The losses of a family, or all."""
     paths = sorted((ROOT / "conf/loss").glob("*.yaml"))
     options = [path for path in paths if "\n_target_: " in path.read_text()]  # not those that build on others
-    return [one for one in map(entry, options) if isinstance(one.loss, LogitLoss)]
+    return [one for one in map(entry, options) if isinstance(one.loss, family)]
 
 
 def entry(path: Path) -> Entry:
@@ -122,23 +138,15 @@ def entry(path: Path) -> Entry:
     assert all(options), f"{path}: each option needs a default and a comment"
     texts = [(str(option[1]), str(option[2]), str(option[3])) for option in options if option]
     needed = inspect.signature(cls).parameters.keys() & FACTS.keys()
-    loss = cls(**{k: plain(v) for k, v, _ in texts}, **{k: FACTS[k] for k in needed})
-    return Entry(path.stem, cls, texts, loss)
-
-
-def plain(value: str) -> Any:
-    if value == "null":
-        return None
-    if value.startswith("["):
-        return [plain(one) for one in value[1:-1].split(",")]
-    return float(value) if re.fullmatch(r"[-+.\de]+", value) else value
+    return Entry(path.stem, cls, texts, cls(**{k: FACTS[k] for k in needed}))
 
 
 def page() -> str:
-    every = entries()
+    every = entries(LogitLoss)
     rows = [f"| [{e.name}](#{e.name}) | {e.targets} | {e.probabilities} | {e.weights} | {e.when} |" for e in every]
     table = ["| loss | targets | probabilities | weights | when |", "| --- | --- | --- | --- | --- |", *rows]
-    return "\n".join([INTRO, *table, "", DRAWN, *(section(e) for e in every)])
+    others = [part for family, intro in OTHER.items() for part in (intro, *map(section, entries(family)))]
+    return "\n".join([INTRO, *table, "", DRAWN, *map(section, every), *others])
 
 
 def section(e: Entry) -> str:
@@ -146,12 +154,16 @@ def section(e: Entry) -> str:
     lines = [f"## {e.name}", "", f"**{title}**", "", "```text", formula.replace("`", ""), "```", ""]
     lines += [e.part(r"\n\n", r"\n?Use it "), "", e.when, ""]
     lines += ["Limits: " + e.part(r"Limits:", r"\nSource:"), ""]
-    if e.cls.batch_statistic:
-        lines += ["A statistic of the batch: refused with accumulation, several ranks and text.", ""]
+    statistic = e.cls.batch_statistic
+    if statistic:
+        when = "" if statistic is True else f" if `{statistic}` is above 0"
+        lines += [f"A statistic of the batch{when}: refused with accumulation, several ranks and text.", ""]
     if e.options:
         lines += ["| option | default | range, source |", "| --- | --- | --- |"]
         lines += [f"| `{name}` | `{default}` | {comment} |" for name, default, comment in e.options] + [""]
-    lines += ["Source: " + e.part(r"\nSource:", r"\Z"), "", f"![loss and gradient](losses/{e.name}.png)", ""]
+    lines += ["Source: " + e.part(r"\nSource:", r"\Z"), ""]
+    if isinstance(e.loss, LogitLoss):
+        lines += [f"![loss and gradient](losses/{e.name}.png)", ""]
     return "\n".join(lines)
 
 
@@ -188,7 +200,7 @@ def draw(e: Entry, reference: LogitLoss) -> None:
 def main() -> None:
     PAGE.write_text(page())
     PICTURES.mkdir(exist_ok=True)
-    every = entries()
+    every = entries(LogitLoss)
     for e in every:
         draw(e, next(other.loss for other in every if other.name == "ce"))
 

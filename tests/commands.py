@@ -15,11 +15,15 @@ from omegaconf import OmegaConf, open_dict
 from src.callbacks import checkpoint
 from src.config import schema
 from src.config.entry import Command, chosen, resolve
+from src.config.fit import options
 from src.config.words import key_of
 from src.runs.run import execute
 from tests.conftest import ROOT
 
 checkpoint.LEAST = 0.0  # each validation writes a checkpoint in a run of this process, whose whole training is shorter
+# The losses that learn from classes; those of other families need other data or another network.
+OTHERS = {word.removeprefix("loss=") for word in (*options("loss", reads="latents"), *options("loss", targets="value"))}
+CLASSIFYING = sorted({path.stem for path in (ROOT / "conf/loss").glob("*.yaml")} - OTHERS)
 QUIET = ("logger=csv", "figures=false", "trainer=cpu", "trainer.threads=1")
 
 

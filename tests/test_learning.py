@@ -10,11 +10,9 @@ import pytest
 from src.config.entry import resolve
 from src.data.base import Data
 from src.runs import build
-from tests.commands import QUIET, composed, only_run, train
-from tests.conftest import ROOT
+from tests.commands import CLASSIFYING, QUIET, composed, only_run, train
 
 pytestmark = pytest.mark.slow
-LOSSES = sorted(path.stem for path in (ROOT / "conf/loss").glob("*.yaml"))
 TEXT = (*QUIET, "data=python_docs", "model=gpt", "model.n_layer=2", "model.n_embd=64", "optimizer=adamw_gpt")
 STEPS = ("trainer.max_steps=400", "trainer.limit_eval_batches=20", "samples.count=0")
 
@@ -62,7 +60,7 @@ def test_fast_cifar10(real_data: Path, tmp_path: Path) -> None:
     assert finished("experiment=cifar10_fast", *same, *few, *short, runs=tmp_path)["val"]["accuracy"] >= 0.3
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", CLASSIFYING)
 def test_one_epoch_of_digits(loss: str, image_teacher: Path, tmp_path: Path) -> None:
     teacher = [f"teacher={image_teacher}"] if loss.startswith("distillation") else []
     assert train(*QUIET, f"loss={loss}", "trainer.max_epochs=1", *teacher, f"runs={tmp_path}") == 0

@@ -89,11 +89,12 @@ def soft_losses() -> list[str]:
 
 
 def options(group: str, **wanted: Any) -> list[str]:
-    """The words that choose an option of the group whose class gives each name that value: "loss=ce"."""
+    """The words that choose an option of the group whose class gives each name that value, or "that or another"."""
     found = []
     for path in sorted((CONF / group).glob("*.yaml")):
         target = str(yaml.safe_load(path.read_text(encoding="utf-8")).get("_target_"))
-        if all(constant(target, name) == value for name, value in wanted.items()):
+        said = {name: constant(target, name) for name in wanted}
+        if all(value in (said[name], *str(said[name]).split(" or ")) for name, value in wanted.items()):
             found.append(f"{group}={path.stem}")
     return found
 

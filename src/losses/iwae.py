@@ -7,10 +7,10 @@ from .latent import LatentLoss, log_mean, log_weights
 
 
 class ImportanceWeightedLoss(LatentLoss):
-    """IWAE: -log(1/k sum_i w_i), with w_i = p(x | z_i) p(z_i) / q(z_i | x) for k latents z_i drawn from q(z | x).
+    """Importance-weighted bound (IWAE): -log(1/k sum_i w_i), w_i = p(x | z_i) p(z_i) / q(z_i | x), i = 1, ..., k.
 
-    A bound of -log p(x) that tightens as k grows. k = 1 is the negative ELBO with a sampled KL. If q is the true
-    posterior it is -log p(x) itself for any k.
+    The latents z_i are drawn from q(z | x). A bound of -log p(x) that tightens as k grows. k = 1 is the negative ELBO
+    with a sampled KL. If q is the true posterior it is -log p(x) itself for any k.
     Use it for a better likelihood and more latents in use, at k times the decoder's cost. Limits: as k grows, the
     encoder's gradient loses its signal (Rainforth et al. 2018, arXiv:1802.04537).
     Source: Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519, eq. 8.

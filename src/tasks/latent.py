@@ -54,27 +54,32 @@ class LatentTask(Task):
         return self.model(inputs)
 
     def prepare(self, batch: Batch) -> Named:
-        samples = self.loss.samples
-        if not self.training:
-            split, _ = batch.chance.key
-            samples = max(samples, self.test_samples if split == "test" else self.val_samples)
-        noise = batch.chance.normal("latents", samples, self.model.latents)
-        return {"inputs": batch.inputs, "targets": batch.targets, "noise": noise.to(batch.inputs)}
+        """ "noise" (N, S, D) is for the S latents that the loss wants, "judged" (N, K, D) for those of nll."""
+        kept, samples = {"inputs": batch.inputs, "targets": batch.targets}, self.loss.samples
+        if self.training:
+            return kept | {"noise": self._draws(batch, samples)}
+        split, _ = batch.chance.key
+        judged = self._draws(batch, self.test_samples if split == "test" else self.val_samples)
+        noise = judged[:, :samples] if samples <= judged.shape[1] else self._draws(batch, samples)
+        return kept | {"noise": noise, "judged": judged}
+
+    def _draws(self, batch: Batch, samples: int) -> Tensor:
+        return batch.chance.normal("latents", samples, self.model.latents).to(batch.inputs)
 
     def judge(self, given: Named) -> Seen:
         x, noise = given["inputs"], given["noise"]
         mu, log_var = self.model.encode(x)  # (N, D), (N, D)
         log_p = self.log_likelihood(x, mu, log_var, noise)  # (N, S)
-        return self._seen(given, log_p, mu, log_var, noise)
+        return self._seen(given, log_p, mu, log_var)
 
     def examine(self, given: Named) -> Seen:
-        x, noise = given["inputs"], given["noise"]
+        x, noise, judged = given["inputs"], given["noise"], given["judged"]
+        samples, rows = noise.shape[1], len(given["targets"])
         mu, log_var = self.model.encode(x)  # (N, D), (N, D)
-        log_p = self._in_parts(x, mu, log_var, noise)  # (N, K)
-        k = self.loss.samples
-        terms, answer = self._seen(given, log_p[:, :k], mu, log_var, noise[:, :k])
-        log_w = log_weights(log_p.double(), mu, log_var, noise)
-        rows = len(given["targets"])
+        log_p = self._in_parts(x, mu, log_var, judged)  # (N, K)
+        of_loss = log_p[:, :samples] if samples <= log_p.shape[1] else self._in_parts(x, mu, log_var, noise)  # (N, S)
+        terms, answer = self._seen(given, of_loss, mu, log_var)
+        log_w = log_weights(log_p.double(), mu, log_var, judged)  # (N, K)
         return terms, answer | {"reconstruction": -log_p.mean(1)[:rows], "nll": -log_mean(log_w)[:rows]}
 
     def log_likelihood(self, x: Tensor, mu: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
@@ -87,12 +92,12 @@ class LatentTask(Task):
         parts = torch.split(noise, max(1, AT_ONCE // len(x)), 1)
         return torch.cat([self.log_likelihood(x, mu, log_var, part) for part in parts], 1)
 
-    def _seen(self, given: Named, log_p: Tensor, mu: Tensor, log_var: Tensor, noise: Tensor) -> Seen:
+    def _seen(self, given: Named, log_p: Tensor, mu: Tensor, log_var: Tensor) -> Seen:
         targets = given["targets"]
         rows = slice(len(targets))  # none, where a rank only computes along with the others
-        log_p, mu, log_var, noise = log_p[rows], mu[rows], log_var[rows], noise[rows]
+        log_p, mu, log_var = log_p[rows], mu[rows], log_var[rows]
         answer = {"mu": mu, "log_var": log_var, "reconstruction": -log_p.mean(1), "targets": targets}
-        return {"loss": self.loss(log_p, mu, log_var, noise)}, answer
+        return {"loss": self.loss(log_p, mu, log_var, given["noise"][rows])}, answer
 
     def examples(self, answer: Named) -> Named:
         """nll, reconstruction, kl and negative_elbo, in nats, and the posterior's mu and log_var, (N, latents)."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.commands import CLASSIFYING
 from tests.conftest import ROOT
 
 # what is put into the loss, by its name in whole.py, and what is said of it
@@ -24,6 +25,7 @@ PLANTED = {
 }
 TEXT = "data=python_docs data.block_size=16 model=gpt model.n_layer=1"
 SMALL = "model=resnet model.depth=8"
+LATENT = "model=vae model.widths=[8] model.latents=2 data.binarise=dynamic task.val_samples=3 task.test_samples=3"
 AUGMENTED = "data.pad=2 data.flip=true data.cutout=4"
 QUICK = (
     f"loss=bce {AUGMENTED} optimizer=muon trainer.accumulate_grad_batches=2 trainer.gradient_clip_val=1",
@@ -32,16 +34,16 @@ QUICK = (
     "loss=ce loss.class_weights=balanced data.mixup=cutmix model=vit model.layers=1",
     f"{TEXT} optimizer=adamw_gpt",
 )
-LOSSES = sorted(path.stem for path in (ROOT / "conf/loss").glob("*.yaml"))
 SLOW = (
-    *(f"loss={name} model.widths=[8]" for name in LOSSES),
-    *(f"loss={name} data.binary=odd_even model.widths=[8]" for name in LOSSES),
-    *(f"loss={name} {TEXT}" for name in LOSSES if name != "mmce"),
+    *(f"loss={name} model.widths=[8]" for name in CLASSIFYING),
+    *(f"loss={name} data.binary=odd_even model.widths=[8]" for name in CLASSIFYING),
+    *(f"loss={name} {TEXT}" for name in CLASSIFYING if name != "mmce"),
     *(f"loss={name} loss.class_weights=effective_number" for name in ("ce", "smoothed_ce", "bce", "focal")),
     *("model=resnet", "model=resnet9", "model=vit", "model=mlp model.batch_norm=true", "data.mixup=mixup loss=kl"),
     # AdamW that is not fused looks at its count of steps, which is the host's, and has no value here
     *(f"{TEXT} optimizer=muon", f"{SMALL} optimizer=sgd", "optimizer=sgd optimizer.fused=false"),
     "model=vit data.resident=host",
+    *(f"loss=iwae {LATENT}", f"loss=elbo {LATENT} loss.free_bits=0.5", f"loss=elbo {LATENT} data.resident=host"),
     *("scheduler=wsd", "scheduler=step", "data.label_noise=0.4", "data.imbalance=10", "data.without=[3]"),
 )
 

@@ -5,13 +5,22 @@ import re
 import pytest
 import torch
 
-from docs.losses import INTRO, PAGE, PICTURES, Entry, curve, entries, page
+from docs.losses import INTRO, OTHER, PAGE, PICTURES, Entry, curve, entries, page
+from src.losses.base import LogitLoss
 
 ENTRIES = entries()
 
 
 def test_page_is_up_to_date() -> None:
     assert PAGE.read_text() == page(), "run 'python docs/losses.py'"
+
+
+def test_every_loss_is_on_it() -> None:
+    assert {entry.name for entry in ENTRIES} == {
+        entry.name for family in (LogitLoss, *OTHER) for entry in entries(family)
+    }
+    headings = re.findall(r"^## (\w+)$", PAGE.read_text(), re.MULTILINE)
+    assert {*headings} >= {entry.name for entry in ENTRIES}
 
 
 def test_figures_of_the_chooser_are_those_of_the_page_that_it_names() -> None:
@@ -26,7 +35,7 @@ def test_figures_of_the_chooser_are_those_of_the_page_that_it_names() -> None:
 
 def test_one_small_picture_a_loss() -> None:
     pictures = {path.stem: path.stat().st_size for path in PICTURES.iterdir()}
-    assert pictures.keys() == {entry.name for entry in ENTRIES}
+    assert pictures.keys() == {entry.name for entry in entries(LogitLoss)}
     assert max(pictures.values()) < 40_000
 
 

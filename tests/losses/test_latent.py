@@ -7,11 +7,14 @@ import math
 import numpy as np
 import pytest
 import torch
+import yaml
 from scipy.stats import norm
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
+import src.losses
 from src.losses.latent import LatentLoss, divergence, latents, log_prior_ratio
+from tests.conftest import ROOT
 from tests.losses.latent_rows import ROWS, Row
 
 N, S, D, PIXELS = 6, 5, 3, (1, 2, 4)
@@ -156,6 +159,17 @@ def test_every_argument_is_an_option_and_has_bad_values(row: Row) -> None:
     assert parameters.keys() == row.kwargs.keys() == row.bad.keys()
     assert {parameter.kind for parameter in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
     assert not row.build().state_dict() and not list(row.build().parameters())
+
+
+@each
+def test_option_builds_the_row_at_its_defaults(row: Row) -> None:
+    """In a run, and in a loop of one's own."""
+    option = yaml.safe_load((ROOT / f"conf/loss/{row.name}.yaml").read_text())
+    assert option.pop("defaults") == [{"/task@_global_.task": "latent"}, "_self_"]
+    assert option.pop("_target_") == f"{row.cls.__module__}.{row.cls.__qualname__}"
+    assert option == dict(row.kwargs)
+    offered = getattr(src.losses, row.cls.__name__)
+    assert offered is row.cls and vars(offered()).get("reconstruction") == "bernoulli"
 
 
 @each

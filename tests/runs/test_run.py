@@ -17,11 +17,10 @@ from src.folder.folder import RunFolder
 from src.losses.base import ClassificationLoss
 from src.metrics.columns import CLASSIFICATION, family_of
 from src.models.base import Network
-from src.package import CONF
 from src.runs import build, testing
 from src.runs.fit import Fit
 from src.tasks.supervised import SupervisedTask
-from tests.commands import QUIET, only_run, result_of, train
+from tests.commands import CLASSIFYING, QUIET, only_run, result_of, train
 from tests.data.batches import pairs
 
 MLP = (
@@ -39,7 +38,6 @@ GPT = (
     *("data=python_docs", "data.block_size=8", "model=gpt", "model.n_layer=1", "model.n_head=2", "model.n_embd=8"),
     *("trainer.max_steps=2", "trainer.limit_eval_batches=2", "samples.length=5"),
 )
-LOSSES = sorted(path.stem for path in CONF.glob("loss/*.yaml"))
 
 
 def times(run: Path) -> dict[Path, int]:
@@ -320,7 +318,7 @@ def test_all_losses_of_a_seed_share_initial_weights_and_batches(
         "text": (*GPT, "data.batch_size=2", "samples.count=0", "trainer.limit_eval_batches=1"),
     }[family]
     common = (*QUIET, "debug=fast", *words, "trainer.max_steps=2")
-    losses = [loss for loss in LOSSES if not loss.startswith("distillation")]  # they need a teacher
+    losses = [loss for loss in CLASSIFYING if not loss.startswith("distillation")]  # they need a teacher
     shown = losses if family == "image" else ["ce", "focal", "bce", "confidence_penalty"]
     weights, batches = first_seen((*common, f"runs={tmp_path}"), monkeypatch)
     assert len(batches) == 4

@@ -150,23 +150,34 @@ def test_parts_of_any_size_give_the_same(at_once: int, monkeypatch: pytest.Monke
 
 
 def test_what_is_drawn() -> None:
-    """By split and batch in evaluation, val_samples or test_samples, or those of the loss if these are more; by step
-    in training."""
+    """By split and batch in evaluation, val_samples or test_samples; by step in training, as the loss wants."""
     iwae = ImportanceWeightedLoss(reconstruction="bernoulli", k=9)
     task = task_of(model_of(), iwae, shape=(1, 4, 4)).eval()
-    shapes = {split: task.prepare(batch_of(images(), split))["noise"].shape for split in ("val", "test", "train")}
-    assert shapes == {"val": (12, 9, 3), "test": (12, 16, 3), "train": (12, 9, 3)}
+    for split, judged in (("val", 8), ("test", 16), ("train", 8)):  # the last where a few batches are learnt by heart
+        given = task.prepare(batch_of(images(), split))
+        assert (given["noise"].shape, given["judged"].shape) == ((12, 9, 3), (12, judged, 3))
+        assert torch.equal(given["noise"], given["judged"][:, :9]) == (judged > 9)
     one, other = (task_of(model_of(), shape=(1, 4, 4)).eval() for _ in range(2))
-    first = one.prepare(batch_of(images()))["noise"]
+    first = one.prepare(batch_of(images()))["judged"]
     torch.rand(5)
-    assert torch.equal(other.prepare(batch_of(images()))["noise"], first)
+    assert torch.equal(other.prepare(batch_of(images()))["judged"], first)
     for split, number in (("val", 0), ("test", 1)):
-        assert not torch.equal(one.prepare(batch_of(images(), split, number))["noise"][:, :8], first[:, :8])
+        assert not torch.equal(one.prepare(batch_of(images(), split, number))["judged"][:, :8], first[:, :8])
     task.train()
-    whole = task.prepare(Batch(images(), torch.zeros(12), Chance(3, 7, size=12)))["noise"]
-    assert whole.shape == (12, 9, 3)
-    part = task.prepare(Batch(images(4), torch.zeros(4), Chance(3, 7, size=12, rows=slice(1, 12, 3))))["noise"]
-    assert torch.equal(part, whole[1::3])
+    whole = task.prepare(Batch(images(), torch.zeros(12), Chance(3, 7, size=12)))
+    assert whole.keys() == {"inputs", "targets", "noise"} and whole["noise"].shape == (12, 9, 3)
+    part = task.prepare(Batch(images(4), torch.zeros(4), Chance(3, 7, size=12, rows=slice(1, 12, 3))))
+    assert torch.equal(part["noise"], whole["noise"][1::3])
+
+
+@pytest.mark.parametrize("k", [1, 5, 40])
+def test_all_losses_are_judged_by_the_same_latents(k: int) -> None:
+    """Also one that draws more of them itself, whose estimate would be better otherwise."""
+    batch = batch_of(images())
+    expected = measured(task_of(model_of(), shape=(1, 4, 4)), batch)
+    task = task_of(model_of(), ImportanceWeightedLoss(reconstruction="bernoulli", k=k), shape=(1, 4, 4))
+    for name, value in measured(task, batch).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-6, atol=1e-5)
 
 
 def test_in_training_the_loss_is_minimised_and_no_likelihood_estimated() -> None:
@@ -256,4 +267,4 @@ def test_bad_number_of_samples(name: str, value: object) -> None:
 
 def test_another_loss_is_refused() -> None:
     with pytest.raises(ValueError, match="CrossEntropyLoss is no LatentLoss, which this task minimises"):
-        task_of(model_of(), CrossEntropyLoss(class_weights=None, effective_number_beta=None, class_counts=None))
+        task_of(model_of(), CrossEntropyLoss())

@@ -1,0 +1,67 @@
+"""What does not fit together is refused, with the way out, before torch is imported."""
+
+import pytest
+
+from src.config.entry import resolve
+from src.config.errors import UserError
+from src.config.fit import check_fit, options
+from tests.commands import composed
+
+VAE = "model=vae data.binarise=dynamic"
+
+
+def check(words: str) -> None:
+    command = composed(*words.split())
+    check_fit(resolve(command.cfg), command.choices)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("model=vae", "loss=ce reads logits, model=vae gives latents: take model=mlp, or loss=elbo"),
+        ("loss=iwae", "loss=iwae reads latents, model=mlp gives logits: take model=vae, or loss=ce"),
+        (
+            "loss=elbo data=python_docs model=gpt",
+            "loss=elbo reads latents, model=gpt gives logits: take loss=ce",  # no network has latents of text
+        ),
+        (
+            "loss=elbo model=vae",
+            "loss=elbo with reconstruction=bernoulli is a likelihood of pixels that are 0 or 1, data=mnist_5k gives"
+            " grey ones: take data.binarise=dynamic, or loss.reconstruction=gaussian",
+        ),
+        (
+            f"loss=iwae {VAE} loss.reconstruction=gaussian",
+            "loss=iwae with reconstruction=gaussian is a density of grey pixels, data.binarise=dynamic makes them 0 or"
+            " 1: take data.binarise=null, or loss.reconstruction=bernoulli",
+        ),
+        (
+            f"loss=elbo {VAE} loss.free_bits=0.5 trainer.accumulate_grad_batches=2",
+            "loss=elbo with loss.free_bits above 0 is a statistic of the whole batch,"
+            " trainer.accumulate_grad_batches=2 cuts it: take trainer.accumulate_grad_batches=1",
+        ),
+    ],
+)
+def test_what_does_not_fit(words: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        check(words)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("loss=ce", f"loss=elbo {VAE}", f"loss=iwae {VAE}"),
+        "loss=elbo model=vae_iwae loss.reconstruction=gaussian data=cifar10",
+        f"loss=elbo {VAE} trainer.accumulate_grad_batches=2",
+        f"loss=elbo {VAE} loss.free_bits=0.5",
+    ],
+)
+def test_what_fits(words: str) -> None:
+    check(words)
+
+
+def test_options_by_what_their_classes_say() -> None:
+    """Of the files that name a class: presets build on another file."""
+    assert options("model", gives="latents") == ["model=vae"]
+    assert {"loss=elbo", "loss=iwae"} == {*options("loss", reads="latents")}
+    assert "loss=ce" in options("loss", soft_targets=True) and "loss=hinge" not in options("loss", soft_targets=True)

@@ -127,7 +127,9 @@ def check_target(group: str, node: Any, provided: frozenset[str]) -> None:
             "the loss says no task: its option file begins with the line"
             " `defaults: [/task@_global_.task: classification, _self_]` (docs/own.md)"
         )
-    if not isinstance(node, dict) or "_target_" not in node:
+    if isinstance(node, dict) and node and "_target_" not in node:
+        raise UserError(f"{group} has no _target_, which names its class: _target_: package.module.Class")
+    if not isinstance(node, dict) or not node:
         raise UserError(f"no {group} is chosen: {group}=OPTION takes a file of conf/{group}/")
     target = node["_target_"]
     try:

@@ -68,6 +68,10 @@ def check_line(arguments: Sequence[str]) -> None:
     if folder is not None and not Path(folder).is_dir():
         what = "is a file, not a folder" if Path(folder).exists() else "is not found"
         raise UserError(f"--config-dir={folder} {what}")
+    if folder is not None and not any((Path(folder) / group).is_dir() for group in (*GROUPS, "hydra")):
+        raise UserError(
+            f"--config-dir={folder} holds no options: they are files GROUP/NAME.yaml in it, such as loss/own.yaml"
+        )
     check_words(given.overrides)
     modes = [raw_of(word) for word in given.overrides if key_of(word) == "hydra.mode"]
     if modes and (given.multirun or modes != ["RUN"]):

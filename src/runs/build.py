@@ -1,8 +1,10 @@
 """From a checked configuration to objects. What a constructor refuses becomes a UserError that names the key."""
 
+import contextlib
 import importlib
 import logging
 import re
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -86,19 +88,28 @@ def build_data(cfg: Plain) -> Data:
 
 def load(data: Data) -> Spec:
     """Read the data; its sizes."""
-    try:
+    with faults_of(data):
         data.load()
-    except DataError as error:
-        raise UserError(str(error)) from error
     return data.spec
 
 
 def fingerprint(data: Data) -> str:
     """What the data are, read if need be."""
-    try:
+    with faults_of(data):
         return data.fingerprint()
+
+
+@contextlib.contextmanager
+def faults_of(data: Data) -> Iterator[None]:
+    """Raise UserError for a DataError, and for whatever else a data set of the user's own raises."""
+    try:
+        yield
     except DataError as error:
         raise UserError(str(error)) from error
+    except Exception as error:
+        if type(data).__module__.startswith(f"{NAME}."):
+            raise
+        raise UserError(f"data: {type(error).__name__}: {error} (XENT_DEBUG=1 shows where)") from error
 
 
 def build_loss(cfg: Plain, spec: Spec) -> Loss:

@@ -35,6 +35,7 @@ from ..tasks.stepping import STEP, Stepping
 from . import build, testing
 from .callbacks import build_callbacks
 from .loggers import loggers
+from .own import try_out
 from .rebuild import Rebuilt, weights_of
 from .resume import about, read_checkpoint
 from .strategy import SharedBuffers, spread
@@ -59,6 +60,7 @@ class Fit:
         self.samples = self._samples()
         self.profiler = self._profiler()
         self.own_callbacks = build_callbacks(cfg)
+        try_out(cfg, self.task, data)
         self.predictions = Predictions()
         self.checkpoint: Plain | None = None
 

@@ -144,7 +144,8 @@ def short(words: list[str]) -> list[str]:
     """Words of train.py for runs of two steps. The small default data are tested whole, so that they give results."""
     if {"-c", "--cfg", "--help"} & set(words) or any(word.startswith("resume=") for word in words):
         return words
-    large = any(word.startswith(("data=", "experiment=")) and word != "data=image_folder" for word in words)
+    small = ("data=image_folder", "data=queries")
+    large = any(word.startswith(("data=", "experiment=")) and word not in small for word in words)
     seeds = ["seed=0"] if is_sweep(words) else []
     # the folder that the command itself, without these words, would have
     names = [word.replace("ablation=", "name=") for word in words if word.startswith("ablation=")]

@@ -14,7 +14,7 @@ from src.config.guard import guarded
 from src.losses.base import ClassificationLoss
 from src.package import CONF
 from src.runs.trained import load
-from tests.commands import QUIET, only_run, result_of
+from tests.commands import QUIET, laid_over, only_run, result_of
 
 SETTINGS = (*QUIET, "data.train_examples=60", "data.eval_batch_size=500", "model.widths=[8]", "trainer.max_steps=2")
 LOSS = """
@@ -28,11 +28,45 @@ class OwnLoss(ClassificationLoss):
     def forward(self, logits, targets):
         return -self.power * logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
 
+class Mean(ClassificationLoss):
+    def forward(self, logits, targets):
+        return logits.mean()
+
+class Raises(ClassificationLoss):
+    def forward(self, logits, targets):
+        return self.nothing
+
 class NoLoss: ...
 
 def made(): ...
 """
-DATA = "from xent.data.mnist import MNIST5k\nclass OwnData(MNIST5k): pass\n"
+DATA = """
+from xent.data.mnist import MNIST5k
+
+class OwnData(MNIST5k): ...
+
+class Broken(MNIST5k):
+    def read(self):
+        return {}["nothing"]
+"""
+MODEL = """
+from torch import nn
+from xent.models.base import Network
+
+class Linear(Network):
+    inputs = "image"
+    def __init__(self, *, classes: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(784, classes)
+
+    def forward(self, x):
+        return self.layer(x.flatten(1))
+
+class Raises(Network):
+    inputs = "image"
+    def __init__(self) -> None:
+        self.layer = nn.Linear(784, 10)
+"""
 Run = Callable[..., int]
 
 BRINGS = "defaults: [/task@_global_.task: classification, _self_]\n"  # a task of xent's
@@ -44,7 +78,7 @@ def here(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     tmp_path = tmp_path_factory.mktemp("own")
     package = tmp_path / "path" / tmp_path.name
     package.mkdir(parents=True)
-    for name, text in {"__init__": "", "loss": LOSS, "data": DATA}.items():
+    for name, text in {"__init__": "", "loss": LOSS, "data": DATA, "model": MODEL}.items():
         (package / f"{name}.py").write_text(text)
     (tmp_path / "conf/loss").mkdir(parents=True)
     (tmp_path / "conf/loss/own.yaml").write_text(f"{BRINGS}_target_: {tmp_path.name}.loss.OwnLoss\npower: 2.0\n")
@@ -137,7 +171,7 @@ def test_own_data_in_every_command(here: Path, command: Run, capfd: pytest.Captu
         ("loss.NoLoss", "is no loss (a sub-class of src.losses.base.Loss)"),
         ("loss.made", "'made' in loss.py is a function, and a class is wanted"),
         ("loss", "'loss' is a module; name a class in it"),
-        ("loss.Other", "no 'Other' in loss.py (there: OwnLoss, NoLoss)"),
+        ("loss.Other", "no 'Other' in loss.py (there: OwnLoss, Mean, Raises, NoLoss)"),
         ("broken.OwnLoss", "cannot be imported: ZeroDivisionError: division by zero"),
         ("syntax.OwnLoss", "syntax.py cannot be read as Python"),
     ],
@@ -153,3 +187,47 @@ def test_a_class_that_does_not_fit(
     errors = capfd.readouterr().err
     assert message in errors and "Traceback" not in errors
     assert not (here / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "message"),
+    [
+        (
+            "loss",
+            "Mean",
+            "loss=odd must give one number for each example, (34,) here, got (): leave the mean to the task",
+        ),
+        ("loss", "Raises", "AttributeError: 'Raises' object has no attribute 'nothing' (XENT_DEBUG=1 shows where)"),
+        (
+            "model",
+            "Linear",
+            "could not be computed: RuntimeError: index 3 is out of bounds",
+        ),
+        ("model", "Raises", "model: AttributeError: cannot assign module before Module.__init__() call (XENT_DEBUG=1"),
+        ("data", "Broken", "data: KeyError: 'nothing' (XENT_DEBUG=1 shows where)"),
+    ],
+)
+def test_a_class_that_does_not_work(
+    group: str, name: str, message: str, here: Path, command: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What would fail in the first step, or before it, is told before anything is written."""
+    (here / f"conf/{group}").mkdir(exist_ok=True)
+    option = here / f"conf/{group}/odd.yaml"
+    keys = (here / "conf/data/own.yaml").read_text().partition("_target_:")[0] if group == "data" else ""
+    keys += "defaults: [/task@_global_.task: classification, _self_]\n\n" if group == "loss" else ""
+    rest = {"Linear": "classes: 3\n", "Broken": "batch_size: 20\n"}.get(name, "")
+    option.write_text(f"{keys}_target_: {here.name}.{group}.{name}\n{rest}")
+    settings = SETTINGS[:-2] if group == "model" else SETTINGS
+    words = ("--config-dir", here / "conf", f"{group}=odd", *settings, "trainer.max_steps=2", f"runs={here / 'runs'}")
+    assert command("train.py", *laid_over(map(str, words))) == 2
+    errors = capfd.readouterr().err
+    assert message in errors and "Traceback" not in errors
+    assert not (here / "runs").exists()
+
+
+def test_a_folder_that_holds_no_options(here: Path, command: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    assert command("train.py", "--config-dir", here / "conf/loss", "loss=own") == 2
+    assert "holds no options: they are files GROUP/NAME.yaml in it" in capfd.readouterr().err
+    (here / "conf/loss/typo.yaml").write_text(f"target: {here.name}.loss.OwnLoss\n")
+    assert command("train.py", "--config-dir", here / "conf", "loss=typo") == 2
+    assert "loss has no _target_, which names its class" in capfd.readouterr().err

@@ -32,7 +32,9 @@ WRITTEN = {
     "evaluations": ("*.json", "*.csv", "*.png"),
     "export": ("model.onnx", "model.onnx.json", "model.pt2", "model.pt2.json"),
     "figures": (
-        "*.png",
+        *("confusion.png", "reliability.png", "confidence.png", "mistakes.png", "nll_by_position.png"),
+        *("reconstructions.png", "samples.png", "latents.png", "traversal.png", "map.png"),
+        *("predicted_against_true.png", "error_by_target.png", "ranks.png", "interval_coverage.png"),
         "events.out.tfevents.*",
     ),
     "profile": ("hooks.txt", "operators.txt", "trace.json.gz"),

@@ -15,8 +15,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams
 
 from ..metrics.columns import Family
-
-Plain = dict[str, Any]
+from ..plain import Plain
 
 # TensorBoard orders groups of tags by name, and pictures are to come after train/ and val/.
 PICTURES = "visuals"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import checks
+from ..plain import Plain
 from .errors import UserError, suggestion
 from .schema import Config
 from .signature import TargetNotFoundError, accepts, describe, signature
@@ -26,8 +27,6 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "auto")
 
 OPTIONAL = ("ablation", "needs", "name", "label", "note", "tags")  # keys that a configuration may lack
 ANY = ast.Name(id="Any")
-
-Plain = dict[str, Any]
 
 
 def check(cfg: Plain) -> None:

@@ -12,8 +12,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ..package import CONF
+from ..plain import Plain
 from . import trust
-from .check import Plain, check, check_homes, take_as_typed
+from .check import check, check_homes, take_as_typed
 from .composed import Composed
 from .fit import check_fit
 from .words import GROUPS, texts

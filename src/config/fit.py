@@ -5,10 +5,10 @@ from typing import Any
 import yaml
 
 from ..package import CONF
+from ..plain import Plain
 from .errors import UserError
 from .signature import constant
 
-Plain = dict[str, Any]
 COMMON = ("model=mlp", "model=gpt", "loss=ce", "loss=mse")  # of several options that fit, the one that a message names
 
 

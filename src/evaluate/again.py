@@ -1,5 +1,6 @@
 """A finished run tested again, from its folder alone."""
 
+from ..plain import Plain
 from ..system import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 
 # isort: split
@@ -8,7 +9,6 @@ import io
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 from ..config.evaluation import Asked
 from ..data.shift import shifted
@@ -19,8 +19,6 @@ from ..runs.bench import Bench
 from ..system.files import write_text
 from ..tasks.base import Task
 from .done import Done
-
-Plain = dict[str, Any]
 
 
 def test(bench: Bench, asked: Asked, result: Plain, notes: list[str]) -> Done:

@@ -4,13 +4,12 @@ import fcntl
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..config.errors import UserError
 from ..folder.folder import RunFolder
+from ..plain import Plain
 from ..system.files import write_json
-
-Plain = dict[str, Any]
 
 
 class Done(NamedTuple):

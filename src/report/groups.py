@@ -10,9 +10,9 @@ from typing import Any
 
 from ..folder.identity import NEUTRAL, same_data
 from ..metrics.columns import Family
+from ..plain import Plain
 from .read import Run
 
-Plain = dict[str, Any]
 LR = "optimizer.lr"
 
 

@@ -17,12 +17,12 @@ from ..folder.debugging import debugging
 from ..folder.lock import is_held
 from ..folder.sums import check_config, check_files, read_sealed
 from ..metrics.columns import Family, family_of
+from ..plain import Plain
 from ..system.files import DamagedError, parse_yaml, read_bytes, read_text, read_yaml
 from . import schema
 from .examples import Examples, read_examples
 from .find import search
 
-Plain = dict[str, Any]
 Curves = dict[str, tuple[list[int], list[float]]]
 LONGEST = 2**30  # bytes of a metrics.csv
 SPEED = "train/examples_per_second"

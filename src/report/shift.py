@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
 
 from ..folder.sums import sums_of
 from ..metrics.columns import Family
+from ..plain import Plain
 from ..system.files import DamagedError, read_json
 from . import schema
 from .compare import Comparison
@@ -15,7 +15,6 @@ from .read import Run, checked, reason
 from .table import Shown, Table
 from .words import DASH, number
 
-Plain = dict[str, Any]
 Condition = tuple[str, int]  # kind of shift and severity; 0 is the test set as it is
 MOST = 100  # files of a run
 CLEAN = "clean"

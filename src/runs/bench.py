@@ -1,5 +1,6 @@
 """A finished run set up to be tested: rebuilt, on its kind of device, with data that are in its terms."""
 
+from ..plain import Plain
 from ..system import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 
 # isort: split
@@ -15,8 +16,6 @@ from ..folder.identity import same_data
 from . import build, machine
 from .rebuild import Rebuilt
 from .teacher import build_task, find_teacher
-
-Plain = dict[str, Any]
 
 
 def settle(cfg: Plain, result: Plain) -> tuple[str, Plain]:

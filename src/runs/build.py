@@ -20,10 +20,10 @@ from ..models.base import Network
 from ..names import NAME, actual
 from ..optim.parameters import parameter_groups
 from ..optim.schedules import Schedule
+from ..plain import Plain
 from ..tasks.base import Task
 from .size import check_size
 
-Plain = dict[str, Any]
 log = logging.getLogger("xent")
 # group -> what its classes are
 BASES: dict[str, tuple[type, str]] = {

@@ -1,16 +1,13 @@
 """The user's own callbacks, built and checked before anything is written."""
 
-from typing import Any
-
 from pytorch_lightning.callbacks import Callback
 
 from ..callbacks.checkpoint import check_state
 from ..config.check import callbacks_of
 from ..config.errors import UserError
 from ..names import NAME
+from ..plain import Plain
 from . import build
-
-Plain = dict[str, Any]
 
 
 def build_callbacks(cfg: Plain) -> list[Callback]:

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import sys
 import time
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -28,6 +27,7 @@ from ..config.errors import UserError, printable
 from ..data.base import Data, TrainLoader, generator
 from ..figures.style import save as save_figure
 from ..folder.folder import RunFolder
+from ..plain import Plain
 from ..ranks import ranks
 from ..system.files import written_whole
 from ..tasks.base import Task
@@ -41,7 +41,6 @@ from .resume import about, read_checkpoint
 from .strategy import SharedBuffers, spread
 from .teacher import build_task
 
-Plain = dict[str, Any]
 log = logging.getLogger("xent")
 SUMMARY_DEPTH = 3  # of layers in layers
 MANY_BATCHES = 10_000  # of a validation, which is then told before it is waited for

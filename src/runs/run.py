@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from ..plain import Plain
 from ..system import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
 
 # isort: split
@@ -33,7 +34,6 @@ from .rebuild import Rebuilt
 from .resume import check_same_run
 from .teacher import find_teacher
 
-Plain = dict[str, Any]
 log = logging.getLogger("xent")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

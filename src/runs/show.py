@@ -8,8 +8,7 @@ from ..config.errors import printable
 from ..folder.folder import RunFolder
 from ..folder.links import how_to_look
 from ..metrics.columns import Family
-
-Plain = dict[str, Any]
+from ..plain import Plain
 
 
 def side_by_side(splits: Mapping[str, Plain], family: Family) -> str:

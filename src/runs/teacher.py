@@ -8,12 +8,11 @@ import torch
 from ..config.errors import UserError
 from ..config.signature import signature
 from ..data.base import Spec
+from ..plain import Plain
 from ..tasks.base import Task
 from ..tasks.distillation import Teacher
 from .build import construct
 from .rebuild import Rebuilt, check_classifies, rebuild
-
-Plain = dict[str, Any]
 
 
 def find_teacher(cfg: Plain) -> Rebuilt | None:

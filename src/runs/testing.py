@@ -7,10 +7,10 @@ import pytorch_lightning as pl
 
 from ..callbacks.predictions import Predictions
 from ..data.base import Data, EvalLoader
+from ..plain import Plain
 from ..ranks import ranks
 from ..tasks.base import Task
 
-Plain = dict[str, Any]
 SAME_EXAMPLES = (
     "the test examples are those to which the run was adjusted after training: what comes of that (temperature scaling,"
     " the residuals of a regression) is better on them than on new ones"

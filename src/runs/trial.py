@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from ..data.base import Batch, Data
 from ..data.cache import first_locked, folders
 from ..models.base import RepeatedBlock
+from ..plain import Plain
 from ..system.files import DamagedError, read_json, write_json
 from . import build, machine
 from .rebuild import Rebuilt
 from .teacher import build_task
 
-Plain = dict[str, Any]
 Step = Callable[[], None]
 log = logging.getLogger("xent")
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}

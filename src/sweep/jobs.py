@@ -25,8 +25,8 @@ from ..config.message import message
 from ..config.schema import AblationConf
 from ..config.words import check_words, is_below, key_of, parsed, variants
 from ..folder.identity import changes, joined
+from ..plain import Plain
 
-Plain = dict[str, Any]
 MANY, MOST = 100, 20_000  # jobs that are announced before they are composed, and the most that one command takes
 
 

@@ -3,16 +3,15 @@
 import functools
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..config.errors import UserError
 from ..folder.folder import BUSY, RunFolder, home_of
 from ..folder.identity import identity
 from ..metrics.columns import Family
+from ..plain import Plain
 from ..system.files import sha256_of
 from .jobs import Job
 
-Plain = dict[str, Any]
 SETTLED = ("threads", "precision", "compile", "speed")  # of a run's configuration, beside its facts
 
 

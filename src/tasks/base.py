@@ -11,9 +11,8 @@ from torch.utils._pytree import tree_map_only
 from ..data.base import Batch, EvalLoader, Spec
 from ..metrics.columns import Family
 from ..metrics.sums import Measure, Sums
+from ..plain import Plain
 from .stepping import Named, Seen, Stepping, SteppingTask
-
-Plain = dict[str, Any]
 
 
 class Task(SteppingTask):

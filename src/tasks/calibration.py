@@ -1,8 +1,6 @@
 """What all test examples of a classifier say together: how it ranks, how well its confidence is calibrated, and what
 they would say of one that learnt nothing."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -10,8 +8,8 @@ from ..data.base import Spec, generator
 from ..metrics.calibration import CONFIDENCE, COUNT, RIGHT, adaptive_ece, bin_table, ece, ece_interval
 from ..metrics.floors import floors
 from ..metrics.selective import aurc, auroc
+from ..plain import Plain
 
-Plain = dict[str, Any]
 Examples = dict[str, Tensor]
 
 

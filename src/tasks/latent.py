@@ -14,7 +14,8 @@ from ..figures import latent as figures
 from ..losses.latent import LatentLoss, divergence, latents, log_mean, log_weights
 from ..metrics.columns import LATENT
 from ..metrics.latent import ACTIVE, LatentScores, variances
-from .base import Plain, Task
+from ..plain import Plain
+from .base import Task
 from .stepping import Named, Seen
 
 AT_ONCE = 1024  # inputs times latents that are decoded at a time in evaluation: what fits a processor's cache

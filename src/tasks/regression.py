@@ -15,7 +15,8 @@ from ..metrics.columns import regression
 from ..metrics.distributions import Distribution, NormalDistribution, PointsDistribution, ResidualDistribution
 from ..metrics.errors import ErrorSums
 from ..metrics.sums import Measure
-from .base import Plain, Task, joined
+from ..plain import Plain
+from .base import Task, joined
 from .stepping import Named, Seen
 
 INTERVAL = 0.9  # of the central interval whose coverage and width are measured

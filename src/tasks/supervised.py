@@ -15,7 +15,8 @@ from ..metrics.columns import CLASSIFICATION, LANGUAGE
 from ..metrics.judged import judge, rightness
 from ..metrics.scores import Scores
 from ..metrics.temperature import NotFittedError, fit_temperature, scaled
-from .base import Plain, Task, joined
+from ..plain import Plain
+from .base import Task, joined
 from .calibration import concluded
 from .stepping import Named, Seen
 

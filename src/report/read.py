@@ -155,6 +155,8 @@ def _read(folder: Path, config: Plain, values: bool) -> Run:
     if result["status"] != "finished":
         note = result.get("error", "") if result["status"] == "failed" else ""
         return Run(folder, result["status"], note, seed, config, result)
+    if "family" not in result:
+        raise DamagedError(path, "it does not say what is measured: an earlier version of xent wrote it")
     checked(path, schema.finished, result)
     run = Run(folder, "finished", "", seed, config, result, ended=path.stat().st_mtime)
     checked(path, schema.metrics(run.family), result)

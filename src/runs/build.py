@@ -1,5 +1,8 @@
 """From a checked configuration to objects. What a constructor refuses becomes a UserError that names the key."""
 
+from ..system import torchvision_cpu  # noqa: F401  before Lightning, which imports torchvision
+
+# isort: split
 import contextlib
 import importlib
 import logging

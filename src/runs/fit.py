@@ -135,6 +135,8 @@ class Fit:
                 except Exception as error:  # the run itself is done
                     log.debug("", exc_info=True)
                     result["notes"].append(f"not all figures were drawn: {type(error).__name__}: {error}")
+            for board in boards:
+                board.save()  # or the last picture waits in the writer's queue
         return result
 
     def _train_loader(self) -> TrainLoader:

@@ -176,7 +176,10 @@ def serve(requests: socket.socket, launcher: int) -> tuple[list[str], Composed |
     """Fork a job for each request; returns in the jobs only, with their words and what these compose to."""
     pids, pid = os.pipe()
     while True:
-        request, files, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 1)
+        try:
+            request, files, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 1)
+        except ConnectionError:  # the launcher has ended before it read that this process is ready
+            os._exit(0)
         if not request:
             os._exit(0)
         between = os.fork()

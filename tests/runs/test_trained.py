@@ -1,5 +1,7 @@
 """``load``: a run's network from its folder alone."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from src.data.base import Data
 from src.runs import build
 from src.runs.trained import Trained
 from tests.commands import QUIET, only_run, result_of, train
+from tests.conftest import ROOT
 from tests.evaluate.runs import TEXT, WORDS
 
 SMALL = (*QUIET, "data.train_examples=500", "data.eval_batch_size=400", "model.widths=[16]", "trainer.max_steps=40")
@@ -117,3 +120,8 @@ def test_text(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_finished_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no run's folder"):
         xent.load(tmp_path)
+
+
+def test_it_is_there_without_anything_else_imported() -> None:
+    """Lightning brings torchvision, which a process without CUDA may import only after xent has made way for it."""
+    subprocess.run([sys.executable, "-c", "import src; src.load"], cwd=ROOT, check=True)

@@ -4,16 +4,18 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import IO, Any
 
 import pytest
 
 from src.sweep.launch import IMPORTS
-from src.sweep.start import Forked, Process, Warm
+from src.sweep.start import Forked, Process, Warm, serve
 from tests.conftest import ROOT
 from tests.processes import wait_for
 from tests.sweep.probe import WAYS
@@ -132,3 +134,19 @@ print(calls, threading.active_count())
 """
     done = subprocess.run([sys.executable, "-c", code, *IMPORTS], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "[] 1\n", done.stderr
+
+
+def test_a_launcher_that_ends_before_it_heard_is_no_fault() -> None:
+    """What it has not read, such as that all is imported, makes of its end a reset connection."""
+    launchers, own = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        launchers.close()
+        with contextlib.suppress(BaseException):
+            own.send(b"!")
+            serve(own, os.getppid())
+        os._exit(1)
+    own.close()
+    time.sleep(0.1)
+    launchers.close()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

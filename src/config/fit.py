@@ -9,6 +9,7 @@ from ..plain import Plain
 from .errors import UserError
 from .signature import constant
 
+TARGETS = {"class": "classes", "value": "numbers"}
 COMMON = ("model=mlp", "model=gpt", "loss=ce", "loss=mse")  # of several options that fit, the one that a message names
 
 
@@ -56,15 +57,19 @@ def check_pixels(cfg: Plain, choices: Plain) -> None:
 
 def check_numbers(cfg: Plain, choices: Plain) -> None:
     """Raise UserError if the loss learns from classes and the data give numbers, or the other way round."""
+    gives, wants = kinds_of_targets(cfg)
+    if gives != wants and None not in (gives, wants):
+        fitting = min(options("loss", targets=gives), key=lambda word: word not in COMMON)
+        raise UserError(
+            f"loss={choices['loss']} learns from {TARGETS[wants]}, data={choices['data']} gives {TARGETS[gives]}:"
+            f" take {fitting}"
+        )
+
+
+def kinds_of_targets(cfg: Plain) -> tuple[Any, Any]:
+    """Those that the data give and that the loss learns from; None if their classes do not say."""
     gives, wants = (constant(cfg[group]["_target_"], "targets") for group in ("data", "loss"))
-    if gives == wants or None in (gives, wants):
-        return
-    words = {"class": "classes", "value": "numbers"}
-    fitting = min(options("loss", targets=gives), key=lambda word: word not in COMMON)
-    raise UserError(
-        f"loss={choices['loss']} learns from {words[wants]}, data={choices['data']} gives {words[gives]}:"
-        f" take {fitting}"
-    )
+    return gives, wants
 
 
 def check_targets(cfg: Plain, choices: Plain) -> None:

@@ -41,7 +41,13 @@ def test_a_run_keeps_what_is_judged(loss: str, own: set[str], tmp_path: Path) ->
         assert len(result["adjusted"]) == 71 and result["adjusted"] == sorted(result["adjusted"])
 
 
-@pytest.mark.parametrize("words", [(*ANGLE, "loss=mse"), (*PATIENTS, "loss=quantile", "trainer.val_every_n_steps=7")])
+RESUMED = [
+    (*PATIENTS, "loss=quantile", "trainer.val_every_n_steps=7"),
+    pytest.param((*ANGLE, "loss=mse"), marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("words", RESUMED, ids=["patients", "angle"])
 def test_resume_from_every_checkpoint(words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resume_from_every_checkpoint((*QUIET, *words, "checkpoint.every_n_steps=6"), tmp_path, monkeypatch)
 

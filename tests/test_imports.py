@@ -33,7 +33,7 @@ RULES = {
         *("torch", "torchvision", "numpy", "PIL", "safetensors", "src.checks", "src.config.errors", "src.system"),
         *(f"src.data.{name}" for name in ("base", "cache", "content", "decoding", "digits", "encoded")),
         *(f"src.data.{name}" for name in ("images", "labels")),
-        *(f"src.data.{name}" for name in ("listing", "mixing", "official", "pixels", "resident", "values")),
+        *(f"src.data.{name}" for name in ("listing", "mixing", "official", "pixels", "resident", "splits", "values")),
     },
     "tasks": {
         "matplotlib",
@@ -126,7 +126,7 @@ SHARED = {
         "mixing",
         "official",
     ),
-    *("latent", "pixels", "regression", "resident", "shift", "transformer"),
+    *("latent", "pixels", "regression", "resident", "shift", "splits", "transformer"),
 }
 FILES = sorted((ROOT / "src").rglob("*.py"))
 RULED = [path for path in FILES if path.relative_to(ROOT / "src").parts[0] in RULES]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..checks import choice, integer, number, path
-from .base import Data, DataError, EvalLoader, Pair, Spec, TrainLoader, generator, quotas, stratified
+from .base import DataError, EvalLoader, Pair, Spec, TrainLoader, generator, quotas, stratified
 from .labels import (
     Groups,
     class_index,
@@ -26,11 +26,12 @@ from .mixing import MIXES, mixed
 from .official import Official
 from .pixels import augmented, binarised, channel_statistics, cut_out, drawn_once
 from .resident import RESIDENT, Ahead, Rows, on_host
+from .splits import SplitData
 
 log = logging.getLogger("xent")
 
 
-class ImageData(Data):
+class ImageData(SplitData):
     """Images of K classes. ``read`` gives the official sets; where validation is none of them it is split off training.
 
     batch_size: examples a training batch, over all devices. eval_batch_size: examples a batch in validation and test.
@@ -58,7 +59,6 @@ class ImageData(Data):
     kind = "image"
     name: str
     shape: tuple[int, ...] | None = None  # of an image; known before one is read, unless only its files tell
-    split_seed = 20_240_229  # of all that is drawn in loading; the same for every run, so that runs compare
 
     def __init__(
         self,
@@ -202,9 +202,6 @@ class ImageData(Data):
         elif device.type != "cpu":
             self.splits = {name: (x.to(device), y.to(device)) for name, (x, y) in self.splits.items()}
 
-    def batches_per_epoch(self) -> int:
-        return len(self.splits["train"][1]) // self.batch_size
-
     def train_batch(self, seed: int, number: int, rank: int = 0, world: int = 1) -> Pair:
         return self._finish(self._take(seed, number, rank, world), seed, number, rank, world)
 
@@ -222,8 +219,7 @@ class ImageData(Data):
         """Pixels and labels as they are stored: this rank's of a training batch; where images are mixed, its step's."""
         images, labels = self.splits["train"]
         step, own = self.part(number, rank, world)
-        epoch, index = divmod(step, self.steps_per_epoch())
-        rows = self._order(seed, epoch)[index * self.step_size : (index + 1) * self.step_size]
+        rows = self._rows_of_step(seed, step)
         if not self.mixup:
             rows = rows[own]
         return images[rows], labels[rows]
@@ -247,14 +243,6 @@ class ImageData(Data):
         x, targets = mixed(x, targets, self.spec.num_classes, self.mixup, self.mixup_alpha, rng)
         return x[own], targets[own]
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019  an epoch's order is asked for once a batch
-    def _order(self, seed: int, epoch: int) -> Tensor:
-        labels = self.splits["train"][1]
-        return torch.randperm(len(labels), generator=generator("order", seed, epoch)).to(labels.device)
-
-    def eval_batches(self, split: str) -> int:
-        return -(-len(self.splits[split][1]) // self.eval_batch_size)
-
     def eval_batch(self, split: str, index: int, limit: int | None = None) -> Pair:
         return self._finish_eval(self._take_eval(split, index, limit))
 
@@ -269,8 +257,7 @@ class ImageData(Data):
 
     def _take_eval(self, split: str, index: int, limit: int | None) -> Pair:
         images, labels = self.splits[split]
-        rows = slice(index * self.eval_batch_size, (index + 1) * self.eval_batch_size)
-        chosen = rows if limit is None else self._sample(split, limit * self.eval_batch_size)[rows]
+        chosen = self._rows_of_batch(split, index, limit)
         return images[chosen], labels[chosen]
 
     @functools.lru_cache(maxsize=4)  # noqa: B019  it is asked for once a batch

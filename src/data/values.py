@@ -1,14 +1,15 @@
 """Data sets with a number for each example, which is to be predicted: splits, standardised inputs and targets."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..checks import integer, number
-from .base import Data, DataError, Pair, Spec, generator, quotas, stratified
+from .base import DataError, Pair, Spec, generator, quotas, stratified
 from .content import described, tensor_digest
+from .splits import SplitData
 
 
 class Examples(NamedTuple):
@@ -38,7 +39,7 @@ def named(part: Examples) -> list[tuple[str, Tensor]]:
     return list(part._asdict().items())
 
 
-class ValueData(Data):
+class ValueData(SplitData):
     """Examples with a number each. ``read`` gives the official splits; validation is split off training.
 
     batch_size: examples a training batch, over all devices. eval_batch_size: examples a batch in validation and test.
@@ -57,7 +58,6 @@ class ValueData(Data):
     unit: str = ""  # of the target
     low: float  # of the target; None of the training split's values lies beyond
     high: float
-    split_seed = 20_240_229  # of all that is drawn in loading; the same for every run, so that runs compare
 
     def __init__(
         self,
@@ -168,29 +168,15 @@ class ValueData(Data):
         self.device = device
         self.splits = {name: (x.to(device), y.to(device)) for name, (x, y) in self.splits.items()}
 
-    def batches_per_epoch(self) -> int:
-        return len(self.splits["train"][1]) // self.batch_size
-
     def train_batch(self, seed: int, number: int, rank: int = 0, world: int = 1) -> Pair:
         inputs, values = self.splits["train"]
         step, own = self.part(number, rank, world)
-        epoch, index = divmod(step, self.steps_per_epoch())
-        rows = self._order(seed, epoch)[index * self.step_size : (index + 1) * self.step_size][own]
+        rows = self._rows_of_step(seed, step)[own]
         return inputs[rows], values[rows]
-
-    @functools.lru_cache(maxsize=2)  # noqa: B019  an epoch's order is asked for once a batch
-    def _order(self, seed: int, epoch: int) -> Tensor:
-        values = self.splits["train"][1]
-        return torch.randperm(len(values), generator=generator("order", seed, epoch)).to(values.device)
-
-    def eval_batches(self, split: str) -> int:
-        return -(-len(self.splits[split][1]) // self.eval_batch_size)
 
     def eval_batch(self, split: str, index: int, limit: int | None = None) -> Pair:
         inputs, values = self.splits[split]
-        rows: Any = slice(index * self.eval_batch_size, (index + 1) * self.eval_batch_size)
-        if limit is not None:
-            rows = self._sample(split, limit * self.eval_batch_size)[rows]
+        rows = self._rows_of_batch(split, index, limit)
         return inputs[rows], values[rows]
 
     @functools.lru_cache(maxsize=4)  # noqa: B019  it is asked for once a batch

@@ -155,7 +155,7 @@ def settings(cfg: Plain) -> dict[str, str | float | None]:
 
 
 def setting(cfg: Plain, path: str) -> Any:
-    """The value at a dotted path, a group's own keys as one text ("gamma=3 beta=0.999"); None if there is none."""
+    """The value at a dotted path, a group's own keys as one text ("gamma=3 alpha=0.5"); None if there is none."""
     *groups, last = path.split(".")
     for group in groups:
         cfg = cfg[group]

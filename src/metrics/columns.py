@@ -9,7 +9,7 @@ import math
 import re
 import types
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 NAME = re.compile(r"[\w.@+-]{1,40}", re.ASCII)  # part of a tag ("val/nll"), a heading, a line of a terminal
@@ -193,20 +193,15 @@ CLASSIFICATION = Family(
     undrawn=UNDRAWN,
     baseline="ce",
 )
-LANGUAGE = Family(
-    "language",
-    (
+LANGUAGE = replace(
+    CLASSIFICATION,
+    name="language",
+    columns=(
         *(ACCURACY, NLL, Column("perplexity", source="nll", exponential=True)),
         Column("bits_per_char", unit="bits", source="nll", factor=1 / math.log(2)),
         *CALIBRATION,
     ),
-    chooses=("nll", "accuracy"),
-    keeps="accuracy",
-    shown=("accuracy", "nll"),
     charts=("nll", "bits_per_char", "perplexity", "ece"),
-    against=("accuracy", "ece"),
-    undrawn=UNDRAWN,
-    baseline="ce",
 )
 LEAST = -1e9  # of what has no lower bound: JSON has no infinity
 LATENT = Family(

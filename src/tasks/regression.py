@@ -54,10 +54,6 @@ class RegressionTask(Task):
     def derived(self, means: dict[str, float]) -> dict[str, float | None]:
         return {**means, "rmse": math.sqrt(means["squared_error"])}
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Inputs -> (N, outputs)."""
-        return self.model(inputs)
-
     def judge(self, given: Named) -> Seen:
         targets = given["targets"]  # none, where a rank only computes along with the others
         prediction = self(given["inputs"])[: len(targets)]

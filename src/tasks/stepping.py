@@ -68,6 +68,14 @@ class SteppingTask(pl.LightningModule):
         """Score batches of one size: the same bits however they come in lists."""
         raise NotImplementedError
 
+    def stepped(self) -> None:
+        """Change the weights in place after an optimizer step, such as to keep a scale below a limit.
+
+        It is called without gradients, on every rank, before the moving average, the guard, validations and checkpoints
+        look at the weights. Under FSDP each rank sees its part of a weight only. If the loss scaler of 16-mixed skips a
+        step, it is called as well.
+        """
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         if not self.automatic_optimization:
             self._steps(batch)
@@ -114,12 +122,20 @@ class SteppingTask(pl.LightningModule):
         self.configure_gradient_clipping(optimizer)
         optimizer.step()
         optimizer.zero_grad()
+        with torch.no_grad():
+            self.stepped()
         scheduler.step()
         torch.clear_autocast_cache()  # of weights before this step: it lasts as long as the outermost autocast
 
     def _progress(self) -> Any:
         """Lightning's count of steps, where no wrapped optimizer counts them."""
         return self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Called by Lightning if it takes the steps."""
+        super().optimizer_step(*args, **kwargs)
+        with torch.no_grad():
+            self.stepped()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         assert self.stepping is not None

@@ -47,6 +47,7 @@ RULES = {
         "src.losses.regression",
         "src.metrics",
         "src.optim",
+        "src.ranks.gather",
         "src.tasks",
     },
     "optim": {"torch", "src.checks", "src.optim"},

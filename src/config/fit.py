@@ -114,7 +114,8 @@ def check_batch(cfg: Plain, choices: Plain, kind: str | None) -> None:
         name = f"{name} with loss.{statistic} above 0"
     if kind == "text":
         raise UserError(f"loss={name} {why} of examples, data={choices['data']} gives text: take images")
-    for key in ("accumulate_grad_batches", "devices", "num_nodes"):
+    gathers = constant(cfg["task"]["_target_"], "gathers")
+    for key in ("accumulate_grad_batches", *(() if gathers else ("devices", "num_nodes"))):
         value = cfg["trainer"][key]
         if value > 1:
             raise UserError(f"loss={name} {why}, trainer.{key}={value} cuts it: take trainer.{key}=1")

@@ -28,6 +28,7 @@ class Task(SteppingTask):
     takes: ClassVar[tuple[str, ...]] = ("class",)  # kinds of ``Spec.targets``
     columns: ClassVar[tuple[str, ...]] = ()  # names of what ``examples`` gives that is a mean over examples
     adjusts: ClassVar[bool] = False  # whether ``adjust`` does anything
+    gathers: ClassVar[bool] = False  # whether its losses see one batch of all ranks (src/ranks/gather.py)
 
     def __init__(self, *, model: nn.Module, loss: nn.Module, spec: Spec, stepping: Stepping | None = None) -> None:
         super().__init__(stepping)

@@ -236,6 +236,11 @@ examples'. The interval is mean ± t' √V with t' = (A t(n − 1) + C t(N − 1
 an accuracy is Wilson's, with the number of examples that would give this V (Korn and Graubard 1998). No interval leaves
 the metric's bounds.
 
+A ratio of two sums over examples, such as a character error rate R = Σ e / Σ n, is no mean. Example i says R + (e_i − R n_i) / n̄
+of it (the delta method; Cochran 1977): these numbers have the mean R, and the interval is made of them. Examples that add
+nothing to either sum are not counted in N. A test holds these intervals against the true ratio, against the bootstrap, and a
+mean over a part of the examples against a test of this part alone (tests/report/test_ratios.py).
+
 **ece is corrected for chance.** The ECE of a sample is positive even of a calibrated network ("of the sample" below:
 what result.json and TensorBoard show). The report's is the ECE of the population: the one whose samples would on
 average look like this one. Its interval holds every ECE whose samples could look like this one, and so it is 0 to

@@ -28,7 +28,9 @@ class Column:
     It is ``factor`` times the mean of ``source`` over seeds, and e raised to that if ``exponential``: then differences
     are ratios. ``root``: of each run it is the square root of ``source``. ``low`` and ``high`` bound it. ``share``: of
     examples, 0 or 1 each. ``gap``: it is the expected calibration error of two columns of predictions.npz, the
-    confidence and whether the guess is right.
+    confidence and whether the guess is right. ``ratio``: it is the sum over examples of one column of predictions.npz
+    divided by the sum of another, which is never negative: ("edits", "characters"). A mean over a part of the examples
+    is a ratio too, of 0 or the value, and 0 or 1.
     """
 
     name: str
@@ -45,14 +47,17 @@ class Column:
     high: float = math.inf
     share: bool = False
     gap: tuple[str, str] | None = None
+    ratio: tuple[str, str] | None = None
 
     def check(self) -> None:
         """Raise ValueError if no family can have this column."""
-        names = (self.name, self.source or self.name, self.after or self.name, *(self.gap or ()))
+        names = (self.name, self.source or self.name, self.after or self.name, *(self.gap or ()), *(self.ratio or ()))
         if not all(map(NAME.fullmatch, names)) or max(map(len, (self.unit, *(self.phrase or ())))) > WORDS:
             raise ValueError(f"no column has the name {shown(self.name)} and such words")
         if self.better not in (-1, 0, 1) or (self.judged and not self.better):
             raise ValueError(f"no column is judged={self.judged} and better={shown(self.better)}: {self.name}")
+        if self.ratio and (self.ratio[0] == self.ratio[1] or self.source or self.root or self.exponential or self.gap):
+            raise ValueError(f"no column is the ratio {shown(self.ratio)} and something else: {self.name}")
         ends = (abs(end) for end in (self.low, self.high) if end not in (-math.inf, math.inf))
         if not (self.low <= self.high and 0 < abs(self.factor) < LARGEST and all(end < LARGEST for end in ends)):
             raise ValueError(f"no column has such a factor, or such a lowest and highest value: {self.name}")
@@ -116,6 +121,20 @@ class Family:
         """The column that chooses among runs with ``values``, and its value; None if they have none."""
         known = ((name, values.get(name)) for name in self.chooses)
         return next(((self.column(name), value) for name, value in known if value is not None), None)
+
+    def ratios(self, means: Mapping[str, float]) -> dict[str, float | None]:
+        """The columns that are ratios of ``means`` over examples; None where that is a division by 0."""
+        pairs = {column.name: column.ratio for column in self.columns if column.ratio and {*column.ratio} <= {*means}}
+        return {name: means[above] / means[below] if means[below] else None for name, (above, below) in pairs.items()}
+
+    def undefined(self, metrics: Mapping[str, float | None]) -> list[str]:
+        """Of each ratio that ``metrics`` lack because it divides by 0, a sentence that says so."""
+        pairs = {column.name: column.ratio for column in self.columns if column.ratio}
+        return [
+            f"there is no {name}: it is the sum of {above} divided by the sum of {below}, and the latter is 0"
+            for name, (above, below) in pairs.items()
+            if metrics.get(below) == 0
+        ]
 
     def plain(self) -> dict[str, Any]:
         """As plain containers, for result.json; a column says only what is not the default."""

@@ -1,8 +1,10 @@
 """What each test example says of a metric, from predictions.npz: a metric is the mean of the numbers in its column.
 
-An expected calibration error is no such mean: of it the bins and gaps are kept (calibration.py). For text, examples are
-windows of consecutive tokens, since neighbours depend on each other: a window's number is its sum over the mean number
-of tokens in a window.
+An expected calibration error is no such mean: of it the bins and gaps are kept (calibration.py). Nor is a ratio of two
+sums, R = sum e_i / sum n_i: example i says R + (e_i - R n_i) / mean n, as far as the ratio is straight near its value
+(the delta method). The mean of these numbers is R. Source: Cochran 1977, Sampling Techniques, section 2.11. For text,
+examples are windows of consecutive tokens, since neighbours depend on each other: a window's number is its sum over the
+mean number of tokens in a window.
 """
 
 import hashlib
@@ -10,7 +12,7 @@ import io
 import math
 import zipfile
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +34,17 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True)
 class Examples:
     """``values`` of each metric, (examples,) float32 each; ``gaps`` of each ECE; ``test_set`` names what was tested on:
-    the targets' hash, and how many of them depend on each other."""
+    the targets' hash, and how many of them depend on each other. ``counted``: of each ratio, how many examples add
+    anything to its sums; a mean over a part of the examples is as sure as the part is large."""
 
     values: dict[str, NDArray[np.float32]]
     gaps: dict[str, Gaps]
     test_set: str
+    counted: dict[str, int] = field(default_factory=dict)
+
+    def count(self, metric: str) -> int:
+        """How many examples say anything of one of ``values``."""
+        return self.counted.get(metric, len(self.values[metric]))
 
 
 def read_examples(path: Path, family: Family, block: int | None) -> Examples:
@@ -44,12 +52,14 @@ def read_examples(path: Path, family: Family, block: int | None) -> Examples:
 
     Raises FileNotFoundError where there is none, DamagedError where it is not what a test writes.
     """
-    sources = {column.source or column.name for column in family.columns if not column.gap}
+    ratios = {column.name: column.ratio for column in family.columns if column.ratio}
+    sources = {column.source or column.name for column in family.columns if not column.gap} - ratios.keys()
+    summed = sources.union(*ratios.values())
     calibrated = {column.name: column.gap for column in family.columns if column.gap}
-    arrays = read_arrays(path, {TARGETS, *sources, *(name for pair in calibrated.values() for name in pair)})
+    arrays = read_arrays(path, {TARGETS, *summed, *(name for pair in calibrated.values() for name in pair)})
     try:
         test_set, count = _named(arrays[TARGETS])
-        values = {name: _column(arrays, name, count, *bounds(family.column(name))) for name in sources & arrays.keys()}
+        columns = {name: _column(arrays, name, count, *_ends(family, name)) for name in summed & arrays.keys()}
         wanted = {name for pair in calibrated.values() for name in pair}
         shares = {name: _column(arrays, name, count, *bounds(SHARE)) for name in wanted & arrays.keys()}
         gaps = {
@@ -60,9 +70,13 @@ def read_examples(path: Path, family: Family, block: int | None) -> Examples:
     except (ValueError, KeyError) as error:
         raise DamagedError(path, f"it has no {error}" if isinstance(error, KeyError) else str(error)) from None
     if block:
-        values = {name: windows(value, block) for name, value in values.items()}
+        columns = {name: windows(column, block) for name, column in columns.items()}
+    known = {name: (columns[a], columns[b]) for name, (a, b) in ratios.items() if {a, b} <= columns.keys()}
+    values = {name: columns[name] for name in sources & columns.keys()}
+    values |= {name: straightened(above, below) for name, (above, below) in known.items() if below.any()}
     single = {name: value.astype(np.float32) for name, value in values.items()}
-    return Examples(single, gaps, f"{test_set}/{block or 1}")
+    counted = {name: int(np.count_nonzero((above != 0) | (below != 0))) for name, (above, below) in known.items()}
+    return Examples(single, gaps, f"{test_set}/{block or 1}", counted)
 
 
 def read_arrays(path: Path, wanted: Collection[str]) -> dict[str, NDArray[Any]]:
@@ -97,6 +111,13 @@ def _named(targets: NDArray[Any]) -> tuple[str, int]:
     return hashlib.sha256(repr(exact.shape).encode() + exact.tobytes()).hexdigest()[:8], len(targets)
 
 
+def _ends(family: Family, name: str) -> tuple[float, float]:
+    """Between what a column's numbers must be. One that a ratio divides by is never negative."""
+    low, high = bounds(family.column(name))
+    divides = any(column.ratio and column.ratio[1] == name for column in family.columns)
+    return (max(low, 0.0), high) if divides else (low, high)
+
+
 def _column(arrays: dict[str, NDArray[Any]], name: str, count: int, low: float, high: float) -> Floats:
     """A number for each example, within bounds. Raises KeyError and ValueError."""
     values = arrays[name]
@@ -112,6 +133,13 @@ def gaps_of(confidence: Floats, right: Floats, block: int) -> Gaps:
     """Bins are right-closed, (a, b], as everywhere."""
     inside = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1)
     return Gaps(inside.astype(np.uint8), (right - confidence).astype(np.float32), block)
+
+
+def straightened(above: Floats, below: Floats) -> Floats:
+    """What each example says of the ratio of the sums of ``above`` and ``below``, (N,) each; not all below may be 0."""
+    with np.errstate(invalid="ignore", over="ignore"):  # a file may hold infinities: then they are no numbers
+        ratio = above.sum() / below.sum()
+        return ratio + (above - ratio * below) / below.mean()
 
 
 def windows(values: Floats, block: int) -> Floats:

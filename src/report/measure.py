@@ -88,15 +88,23 @@ class Measurements:
 
     @functools.cache  # noqa: B019
     def covariance(self, metric: Column) -> tuple[Floats, int] | None:
-        """(runs, runs), NaN where a run has no numbers of examples, and how many examples; None where none has."""
-        rows = [read.values.get(metric.source or metric.name) if read else None for read in self.examples]
-        have = {i: row for i, row in enumerate(rows) if row is not None and len(row) > 1 and np.isfinite(row).all()}
+        """(runs, runs), NaN where a run has no numbers of examples, and how many examples; None where none has.
+
+        Examples that add nothing to the sums of a ratio are not counted, and the covariance is that of the others: of
+        a mean over a part of the examples both are those of the part.
+        """
+        name = metric.source or metric.name
+        known = [(i, read) for i, read in enumerate(self.examples) if read and name in read.values]
+        have = {i: read for i, read in known if read.count(name) > 1 and np.isfinite(read.values[name]).all()}
         if not have:
             return None
-        values = np.stack([_by_root(row) if metric.root else row for row in have.values()])
-        full = np.full((len(rows), len(rows)), np.nan)
-        full[np.ix_(list(have), list(have))] = metric.factor**2 * np.cov(values, dtype=np.float64)
-        return full, values.shape[1]
+        rows = [read.values[name] for read in have.values()]
+        values = np.stack([_by_root(row) if metric.root else row for row in rows])
+        n, counted = values.shape[1], min(read.count(name) for read in have.values())
+        scale = counted**2 * (n - 1) / ((counted - 1) * n**2)  # 1 if all are counted
+        full = np.full((len(self.runs), len(self.runs)), np.nan)
+        full[np.ix_(list(have), list(have))] = metric.factor**2 * scale * np.cov(values, dtype=np.float64)
+        return full, counted
 
     def spans(self, metric: Column, pairs: Sequence[tuple[Group, Group | None]]) -> list[Span]:
         """Of each group's mean, or of the paired difference of two on common seeds; a ratio's is its logarithm's."""

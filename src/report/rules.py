@@ -49,6 +49,12 @@ def how_sure(metrics: Sequence[Column]) -> str:
         )
     if roots := _names(metric for metric in metrics if metric.root):
         told.append(f"The root in {roots} is taken as straight near its value (the delta method).")
+    for metric in dict.fromkeys(metric for metric in metrics if metric.ratio):
+        above, below = metric.ratio or ("", "")
+        told.append(
+            f"{metric.name} is the sum of {above} over the test examples divided by the sum of {below}; its interval"
+            " takes this ratio as straight near its value (the delta method)."
+        )
     for metric in dict.fromkeys(metric for metric in metrics if metric.exponential):
         told.append(f"{metric.name} is e to the mean {metric.source} over seeds, and its difference a ratio.")
     if any(metric.after for metric in metrics):

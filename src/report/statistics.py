@@ -27,6 +27,7 @@ from scipy.special import stdtr, stdtrit
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 LEVEL = 0.05
+ROUNDING = 1e-12  # of a variance, relative to one that is no rounding
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,10 @@ def estimate(means: Floats, covariance: Floats | None, examples: int) -> Estimat
     shared = (covariance.sum((-2, -1)) - n * own) / (n * (n - 1))
     with np.errstate(invalid="ignore"):  # a mean may be infinite
         seeds = means.var(-1, ddof=1) / n
-    # Accuracies are counts: few seeds may agree to the last digit. Then what the rest_si alone would give stands in.
-    seeds = np.where(seeds > 0, seeds, (own - shared).clip(0) / (n * examples))
+    # Accuracies are counts: few seeds, or their differences to a baseline, may agree but for what rounding adds. Then
+    # what the rest_si alone would give stands in.
+    rest = (own - shared).clip(0) / (n * examples)
+    seeds = np.where(seeds > ROUNDING * rest, seeds, rest)
     return _student(value, seeds, shared.clip(0) / examples, n - 1, examples - 1)
 
 

@@ -37,7 +37,8 @@ def test(trainer: pl.Trainer, task: Task, loader: EvalLoader, predictions: Predi
     if ranks.rank() > 0:
         return {}
     concluded = task.conclude(predictions.examples())
-    return concluded | {"metrics": metrics | concluded["metrics"]}
+    metrics |= concluded["metrics"]
+    return concluded | {"metrics": metrics, "notes": [*concluded.get("notes", []), *task.family.undefined(metrics)]}
 
 
 def scores(trainer: pl.Trainer, task: Task, loader: EvalLoader) -> Plain:

@@ -69,8 +69,8 @@ class Task(SteppingTask):
         return Sums(("loss", *self.loss.parts, *self.columns), self.derived)
 
     def derived(self, means: dict[str, float]) -> dict[str, float | None]:
-        """The metrics by name, in order, from the means over examples of terms and columns."""
-        return {**means}
+        """The metrics by name, in order, from the means over examples of terms and columns: these, and their ratios."""
+        return {**means, **self.family.ratios(means)}
 
     def score(self, measure: Any, terms: Named, answer: Named, batches: int = 1) -> None:
         """Add batches of one size, one behind the other, to a measure."""

@@ -95,6 +95,14 @@ def test_seeds_that_agree_by_chance_are_not_certain() -> None:
     assert got.high - got.low > 0.5
 
 
+def test_differences_that_agree_but_for_rounding_are_not_certain() -> None:
+    """0.98 - 0.95 and 0.97 - 0.94 are not the same float: that says nothing of how sure the difference is."""
+    a, b = np.array([0.98, 0.97, 0.96]), np.array([0.95, 0.94, 0.93])
+    assert 0 < (a - b).var() < 1e-30
+    got = estimate(a - b, 0.05 * np.eye(3), 100)
+    assert got.variance == pytest.approx(0.05 / 300) and got.p > 0.05
+
+
 def test_what_is_not_finite_is_not_told() -> None:
     got = estimate(np.array([1.0, np.inf, 2.0]), None, 0)
     assert np.isnan(got.p)

@@ -32,7 +32,7 @@ RULES = {
     "data": {
         *("torch", "torchvision", "numpy", "PIL", "safetensors", "src.checks", "src.config.errors", "src.system"),
         *(f"src.data.{name}" for name in ("base", "cache", "content", "decoding", "digits", "encoded")),
-        *(f"src.data.{name}" for name in ("images", "labels")),
+        *(f"src.data.{name}" for name in ("images", "labels", "lines")),
         *(f"src.data.{name}" for name in ("listing", "mixing", "official", "pixels", "resident", "splits", "values")),
     },
     "tasks": {
@@ -123,6 +123,7 @@ SHARED = {
         "encoded",
         "images",
         "labels",
+        "lines",
         "listing",
         "mixing",
         "official",

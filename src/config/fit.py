@@ -9,7 +9,12 @@ from ..plain import Plain
 from .errors import UserError
 from .signature import constant
 
-TARGETS = {"class": "classes", "value": "numbers"}
+TARGETS = {
+    "class": "classes",
+    "value": "numbers",
+    "sequence": "sequences",
+    "alignment": "sequences with the place of each member",
+}
 COMMON = ("model=mlp", "model=gpt", "loss=ce", "loss=mse")  # of several options that fit, the one that a message names
 
 
@@ -56,20 +61,23 @@ def check_pixels(cfg: Plain, choices: Plain) -> None:
 
 
 def check_numbers(cfg: Plain, choices: Plain) -> None:
-    """Raise UserError if the loss learns from classes and the data give numbers, or the other way round."""
-    gives, wants = kinds_of_targets(cfg)
-    if gives != wants and None not in (gives, wants):
-        fitting = min(options("loss", targets=gives), key=lambda word: word not in COMMON)
+    """Raise UserError if the loss learns from targets of another kind than those that the data give."""
+    if unfit := unfit_targets(cfg):
+        gives, wants = unfit
+        fitting = options("loss", targets=gives)
+        way = f": take {min(fitting, key=lambda word: word not in COMMON)}" if fitting else ""
         raise UserError(
-            f"loss={choices['loss']} learns from {TARGETS[wants]}, data={choices['data']} gives {TARGETS[gives]}:"
-            f" take {fitting}"
+            f"loss={choices['loss']} learns from {TARGETS[wants]}, data={choices['data']} gives {TARGETS[gives]}{way}"
         )
 
 
-def kinds_of_targets(cfg: Plain) -> tuple[Any, Any]:
-    """Those that the data give and that the loss learns from; None if their classes do not say."""
+def unfit_targets(cfg: Plain) -> tuple[str, str] | None:
+    """The kind of targets that the data give and, if it is another, the first of those from which the loss learns; None
+    if they fit, and if their classes do not say."""
     gives, wants = (constant(cfg[group]["_target_"], "targets") for group in ("data", "loss"))
-    return gives, wants
+    if None in (gives, wants) or gives in (kinds := str(wants).split(" or ")):
+        return None
+    return str(gives), kinds[0]
 
 
 def check_targets(cfg: Plain, choices: Plain) -> None:

@@ -13,12 +13,12 @@ from . import schema
 from .check import PROVIDED, check_target
 from .errors import UserError
 from .evaluation import Asked
-from .fit import TARGETS, check_pixels, kinds_of_targets
+from .fit import TARGETS, check_pixels, unfit_targets
 
 # Keys of data that shape training alone, and the value of each that leaves the data as they are.
 TRAINING: Plain = {
     **{"batch_size": 1, "train_examples": None, "pad": 0, "flip": False, "cutout": 0, "mixup": None},
-    **{"mixup_alpha": 1.0, "label_noise": 0.0, "target_noise": 0.0, "imbalance": None, "without": []},
+    **{"train_lines": 1, "mixup_alpha": 1.0, "label_noise": 0.0, "target_noise": 0.0, "imbalance": None, "without": []},
 }
 OWN_DATA = "of_the_run"  # the name under which Hydra knows the run's own data
 
@@ -58,8 +58,8 @@ def other_data(asked: Asked, cfg: Plain) -> tuple[Plain, str]:
         data |= {key: value for key, value in same.items() if key in data and key not in typed}
     check_target("data", data, PROVIDED["data"])
     check_pixels({"data": data, "loss": cfg["loss"]}, cfg["choices"] | {"data": option})
-    gives, wants = kinds_of_targets({"data": data, "loss": cfg["loss"]})
-    if gives != wants and None not in (gives, wants):
+    if unfit := unfit_targets({"data": data, "loss": cfg["loss"]}):
+        gives, wants = unfit
         raise UserError(f"data={option} gives {TARGETS[gives]}, this run predicts {TARGETS[wants]}")
     useless = sorted(typed & TRAINING.keys())
     if useless:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 SPLITS = ("train", "val", "test")
 Pair = tuple[Tensor, Tensor]  # inputs and targets, a row an example
-Targets = Literal["class", "distribution", "sequence", "value", "none"]
+Targets = Literal["class", "distribution", "sequence", "alignment", "value", "none"]
 
 
 class DataError(ValueError):
@@ -62,7 +62,8 @@ class Spec:
     """The sizes that flow from data to model and loss. Plain values: they are stored with the run.
 
     ``targets``, of validation and test: class, (N,) integers, of text (N, T); distribution, (N, K) floats over classes;
-    sequence, of classes; value, (N,) floats; none, inputs alone matter.
+    sequence, (N, U) classes, -1 behind the end; alignment, (N, U, 3), of each class of a sequence itself, the first
+    column of the input where it stands, and the first one behind it; value, (N,) floats; none, inputs alone matter.
     """
 
     kind: str  # image, text, table, or one that only your own networks read
@@ -75,6 +76,7 @@ class Spec:
     target_mean: float = 0.0  # of values, in the training split; they are standardised by both
     target_std: float = 1.0
     unit: str = ""  # of values, as they are reported
+    needed_frames: tuple[int, ...] = ()  # of sequences: how many need 0, 1, 2, ... frames of a network, at the least
 
     @property
     def num_classes(self) -> int:

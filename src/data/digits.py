@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .base import DataError
+from .base import DataError, generator, quotas, stratified
 from .official import Arrays, Official
 
 DIGITS = tuple("0123456789")
@@ -22,6 +22,16 @@ def official_digits() -> Official:
     for k in range(10):
         test[torch.nonzero(labels == k).flatten()[-100:]] = True
     return Official((images[~test], labels[~test]), (images[test], labels[test]), DIGITS)
+
+
+def digits_of_splits(found: Official, val_fraction: float, seed: int) -> dict[str, Arrays]:
+    """The digits of each split, none of them in two: validation has ``val_fraction`` of training's, stratified."""
+    images, labels = found.train
+    counts = quotas(torch.bincount(labels), round(val_fraction * len(labels)))
+    val = stratified(labels, counts, generator("validation split", seed))
+    rest = torch.ones(len(labels), dtype=torch.bool)
+    rest[val] = False
+    return {"train": (images[rest], labels[rest]), "val": (images[val], labels[val]), "test": found.test}
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from .signature import TargetNotFoundError, accepts, describe, signature
 PROVIDED = {
     "data": frozenset[str](),
     "loss": frozenset({"num_classes", "class_counts"}),
-    "model": frozenset({"input_shape", "num_classes", "outputs"}),
+    "model": frozenset({"input_shape", "num_classes", "outputs", "class_names", "scalars"}),
     "optimizer": frozenset({"params", "hidden"}),
     "scheduler": frozenset({"total"}),
     "task": frozenset({"model", "loss", "spec", "stepping", "teacher"}),

@@ -18,7 +18,15 @@ from .fit import TARGETS, check_pixels, unfit_targets
 # Keys of data that shape training alone, and the value of each that leaves the data as they are.
 TRAINING: Plain = {
     **{"batch_size": 1, "train_examples": None, "pad": 0, "flip": False, "cutout": 0, "mixup": None},
-    **{"train_lines": 1, "mixup_alpha": 1.0, "label_noise": 0.0, "target_noise": 0.0, "imbalance": None, "without": []},
+    **{
+        "train_lines": 1,
+        "train_strips": 1,
+        "mixup_alpha": 1.0,
+        "label_noise": 0.0,
+        "target_noise": 0.0,
+        "imbalance": None,
+        "without": [],
+    },
 }
 OWN_DATA = "of_the_run"  # the name under which Hydra knows the run's own data
 

@@ -8,7 +8,7 @@ are written without defaults: those of the option file, conf/loss/MODULE.yaml, b
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -96,6 +96,13 @@ def weights_of_classes(
     return torch.tensor([w * scale for w in raw], dtype=torch.float64)
 
 
+class Scalar(NamedTuple):
+    """A number that a network has for its loss: where it starts, and whether it is learnt."""
+
+    start: float
+    learnt: bool = True
+
+
 class Loss(nn.Module):
     """What every loss is, of whatever family: arguments whose defaults are those of its option file."""
 
@@ -117,6 +124,10 @@ class Loss(nn.Module):
     def outputs(self, num_classes: int) -> int:
         """How many numbers the model must give for ``num_classes`` classes."""
         return num_classes
+
+    def scalars(self, batch_size: int) -> dict[str, Scalar]:
+        """The numbers that a network has for this loss, by name, if training batches have this size."""
+        return {}
 
 
 class LogitLoss(Loss):

@@ -240,6 +240,36 @@ LATENT = Family(
     against=("kl", "reconstruction"),
     baseline="elbo",
 )
+RETRIEVAL = Family(
+    "retrieval",
+    (
+        Column(
+            "unseen_recall_at_1",
+            1,
+            judged=True,
+            high=1,
+            phrase=("find", "more of the unseen captions", "fewer of the unseen captions"),
+            ratio=("unseen_at_1", "unseen"),
+        ),
+        Column("seen_recall_at_1", 1, judged=True, high=1, ratio=("seen_at_1", "seen")),
+        Column("recall_at_1", 1, high=1, share=True),
+        Column("recall_at_5", 1, high=1, share=True),
+        Column("text_recall_at_1", 1, high=1),
+        Column("text_recall_at_5", 1, high=1),
+        Column("word_accuracy", 1, high=1),
+        Column("nll", judged=True, unit="nats", phrase=NLL.phrase),
+        Column("ece", judged=True, high=1, phrase=CALIBRATED, gap=("confidence", "recall_at_1")),
+        Column("scale", 0),
+        Column("bias", 0, low=LEAST),
+    ),
+    chooses=("recall_at_1",),  # of all captions: the unseen ones of a validation are few
+    keeps="recall_at_1",
+    shown=("unseen_recall_at_1", "seen_recall_at_1", "nll"),
+    charts=("unseen_recall_at_1", "seen_recall_at_1", "nll", "scale"),
+    against=("unseen_recall_at_1", "ece"),
+    undrawn=("confidence", "seen", "unseen", "seen_at_1", "unseen_at_1"),
+    baseline="clip",
+)
 
 
 def regression(unit: str = "") -> Family:
@@ -267,4 +297,4 @@ def regression(unit: str = "") -> Family:
     )
 
 
-FAMILIES = {family.name: family for family in (CLASSIFICATION, LANGUAGE, LATENT, regression())}
+FAMILIES = {family.name: family for family in (CLASSIFICATION, LANGUAGE, LATENT, RETRIEVAL, regression())}

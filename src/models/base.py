@@ -14,7 +14,8 @@ ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "silu": nn.SiL
 class Network(nn.Module):
     """A network: ``forward(inputs) -> logits``. The builder passes the data's sizes by name.
 
-    A constructor may take ``input_shape``, ``num_classes`` (of the data) and ``outputs`` (logits that the loss wants).
+    A constructor may take ``input_shape``, ``num_classes``, ``class_names`` (of the data), ``outputs`` (logits that the
+    loss wants) and ``scalars`` (numbers by name that are learnt for the loss, as its ``scalars`` has them).
     """
 
     inputs: ClassVar[str]  # image, text, table; several: "image or table"

@@ -103,3 +103,16 @@ def initialise(network: nn.Module, layers: int) -> None:
             nn.init.normal_(module.weight, std=0.02 / math.sqrt(2 * layers) if ends_branch else 0.02)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def glorot(network: nn.Module) -> None:
+    """Weights of linear layers by Glorot's uniform rule, query, key and value each on its own; their biases 0.
+
+    Source: Glorot & Bengio 2010, Understanding the Difficulty of Training Deep Feedforward Neural Networks, eq. 16.
+    """
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Linear):
+            for part in module.weight.chunk(3 if name.endswith(".qkv") else 1):
+                nn.init.xavier_uniform_(part)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

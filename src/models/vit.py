@@ -8,15 +8,14 @@ from torch.nn import functional as F
 
 from ..checks import integer, number
 from .base import Network, linear_weights
-from .transformer import Block
+from .transformer import Block, glorot
 
 
 class ViT(Network):
     """(B, C, H, W) -> (B, outputs): patches as tokens, pre-norm transformer, mean over tokens, linear head.
 
     patch: pixels a side of a patch; it must divide height and width. There is no class token.
-    Linear layers by Glorot's uniform rule (Glorot & Bengio 2010, Understanding the Difficulty of Training Deep
-    Feedforward Neural Networks, eq. 16), query, key and value each on its own; learned positions and the head from
+    Linear layers by Glorot's uniform rule, query, key and value each on its own; learned positions and the head from
     N(0, 0.02) (the paper's head is zero: no other weight would have a first gradient); biases 0.
     Source: Dosovitskiy et al. 2021, arXiv:2010.11929, section 3.1; the mean over tokens of Beyer et al. 2022,
     arXiv:2205.01580, without their fixed sines as positions.
@@ -55,11 +54,7 @@ class ViT(Network):
         self._initialise()
 
     def _initialise(self) -> None:
-        for name, module in self.named_modules():
-            if isinstance(module, nn.Linear):
-                for part in module.weight.chunk(3 if name.endswith(".qkv") else 1):
-                    nn.init.xavier_uniform_(part)
-                nn.init.zeros_(module.bias)
+        glorot(self)
         for weight in (self.places, self.head.weight):
             nn.init.normal_(weight, std=0.02)
 

@@ -134,6 +134,8 @@ def build_model(cfg: Plain, spec: Spec, loss: Loss) -> Network:
         "input_shape": spec.input_shape,
         "num_classes": spec.num_classes,
         "outputs": loss.outputs(spec.num_classes),
+        "class_names": spec.class_names,
+        "scalars": loss.scalars(cfg["data"].get("batch_size", 1)),
     }
     check_size(lambda: construct(cfg, "model", **sizes), cfg["model"])
     with torch.random.fork_rng(devices=[]):  # of the CPU, where weights are drawn; by default, of every GPU there is

@@ -13,13 +13,13 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 from src.losses.base import ClassificationLoss
 from tests.conftest import ROOT
-from tests.losses import latent_rows, regression_rows
+from tests.losses import latent_rows, regression_rows, tower_rows
 from tests.losses.references import binary_cross_entropy, cross_entropy, softmax
 from tests.losses.rows import ROWS, Row
 
 CLASSES = 5
 EXAMPLES = 12
-BASES = {"__init__", "base", "latent", "regression"}  # modules in src/losses without a loss of their own
+BASES = {"__init__", "base", "latent", "regression", "towers"}  # modules in src/losses without a loss of their own
 ETA = np.array([0.5, 0.25, 0.15, 0.07, 0.03])
 each = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 each_soft = pytest.mark.parametrize("row", [row for row in ROWS if row.soft], ids=lambda row: row.name)
@@ -44,7 +44,7 @@ def test_files_options_and_rows_are_one_list() -> None:
     """An option that builds on another (``defaults:``) is the same loss with other values, and has no row."""
     files = {path.stem for path in (ROOT / "src/losses").glob("*.py")} - BASES
     options = {path.stem for path in (ROOT / "conf/loss").glob("*.yaml") if "\n_target_: " in path.read_text()}
-    assert options <= files == {row.name for row in (*ROWS, *latent_rows.ROWS, *regression_rows.ROWS)}
+    assert options <= files == {row.name for row in (*ROWS, *latent_rows.ROWS, *regression_rows.ROWS, *tower_rows.ROWS)}
 
 
 @each

@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the import root, where this runs as a script
 
+from src.config.signature import constant  # noqa: E402
 from src.losses.base import DistillationLoss, LogitLoss, Loss  # noqa: E402
 from src.losses.latent import LatentLoss  # noqa: E402
 from src.losses.regression import RegressionLoss  # noqa: E402
+from src.losses.towers import TowerLoss  # noqa: E402
 
 PAGE = ROOT / "docs/losses.md"
 PICTURES = ROOT / "docs/losses"
@@ -83,7 +86,13 @@ REGRESSION = """# Losses of numbers
 For data whose targets are numbers. The letters: y is the target of an example, in standard deviations of the training
 targets, e = y - m its error. Compare them by `crps`, never by their own values.
 """
-OTHER: dict[type[Loss], str] = {RegressionLoss: REGRESSION, LatentLoss: LATENT}  # not over classes
+TOWERS = """# Losses of images and captions
+
+For `model=two_towers`, which embeds both in one space ([clip.md](clip.md)). a are the embeddings of the N images of a batch,
+b those of their captions, all of length 1. A loss gives one number per pair. Compare them by `unseen_recall_at_1`, never by
+their own values.
+"""
+OTHER: dict[type[Loss], str] = {RegressionLoss: REGRESSION, LatentLoss: LATENT, TowerLoss: TOWERS}  # not over classes
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,14 @@ class Entry:
         if log_p is None:
             return "none"
         return "softmax" if torch.allclose(log_p, z.log_softmax(-1)) else "its own link"
+
+    @property
+    def gathered(self) -> bool:
+        """Whether its task gives it the batches of all ranks as one."""
+        option = yaml.safe_load((ROOT / f"conf/loss/{self.name}.yaml").read_text())
+        (task,) = (use["/task@_global_.task"] for use in option["defaults"] if isinstance(use, dict))
+        target = yaml.safe_load((ROOT / f"conf/task/{task}.yaml").read_text())["_target_"]
+        return bool(constant(target, "gathers"))
 
     @property
     def weights(self) -> str:
@@ -157,7 +174,8 @@ def section(e: Entry) -> str:
     statistic = e.cls.batch_statistic
     if statistic:
         when = "" if statistic is True else f" if `{statistic}` is above 0"
-        lines += [f"A statistic of the batch{when}: refused with accumulation, several ranks and text.", ""]
+        cut = "accumulation and text" if e.gathered else "accumulation, several ranks and text"
+        lines += [f"A statistic of the batch{when}: refused with {cut}.", ""]
     if e.options:
         lines += ["| option | default | range, source |", "| --- | --- | --- |"]
         lines += [f"| `{name}` | `{default}` | {comment} |" for name, default, comment in e.options] + [""]

@@ -45,6 +45,7 @@ RULES = {
         "src.losses.base",
         "src.losses.latent",
         "src.losses.regression",
+        "src.losses.towers",
         "src.metrics",
         "src.optim",
         "src.ranks.gather",
@@ -129,6 +130,7 @@ SHARED = {
         "official",
     ),
     *("latent", "pixels", "regression", "resident", "shift", "splits", "transformer"),
+    "towers",
 }
 FILES = sorted((ROOT / "src").rglob("*.py"))
 RULED = [path for path in FILES if path.relative_to(ROOT / "src").parts[0] in RULES]

@@ -17,7 +17,7 @@ from .style import BLUE, CARD, GREY, INK, TITLE, VERMILION, axes_at, fitted, sty
 
 Array = npt.NDArray[Any]
 SHOWN = 10  # pairs of the similarity matrix, and images whose captions are shown
-FIRST = 3  # captions of each
+FIRST = 3  # captions of each, and the right one
 
 
 def pictures(
@@ -39,13 +39,14 @@ def pictures(
     below = "the first captions and their probability; the right one is blue"
     for name, some in (("captions", chosen), ("mistakes", worst(examples, SHOWN))):
         if some:
-            p, first = (scale * embedding[some] @ texts.T).softmax(-1).topk(min(FIRST, len(texts)))
+            truth = targets[some].tolist()
+            p = (scale * embedding[some] @ texts.T).softmax(-1)
+            first = p.topk(min(FIRST, len(texts))).indices.tolist()
             found = [
-                [(names[k], value) for k, value in zip(*row, strict=True)]
-                for row in zip(first.tolist(), p.tolist(), strict=True)
+                [(names[k], row[k].item()) for k in dict.fromkeys([*best, right])]
+                for row, best, right in zip(p, first, truth, strict=True)
             ]
-            truth = [names[k] for k in targets[some].tolist()]
-            yield name, first_captions(shown(loader, some, spec), truth, found, title, below)
+            yield name, first_captions(shown(loader, some, spec), [names[k] for k in truth], found, title, below)
     yield "reliability", reliability(result["bins"]["test"], None, title)
 
 
@@ -74,7 +75,7 @@ def similarity(images: Array, captions: Sequence[str], seen: Sequence[bool], cos
 
     A caption that no training image has is red. The pairs are on the diagonal.
     """
-    shown, left, above, below = len(images), 0.86, 0.2, 1.3
+    shown, left, above, below = len(images), 0.86, 0.2, 1.2
     cell = (CARD - left - 0.08) / shown
     side, height = cell * shown, cell * shown + above + below + TITLE
     figure = Figure(figsize=(CARD, height))
@@ -106,7 +107,7 @@ def first_captions(
     images: Array, truth: Sequence[str], found: Sequence[Sequence[tuple[str, float]]], title: str, below: str
 ) -> Figure:
     """Images (M, H, W) or (M, H, W, 3) from 0 to 1; the caption of each, and those that it finds first, with their
-    probability."""
+    probability, the last of which may be the right one out of its place."""
     line, wide = 0.15, 1.25
     high = max(wide * images.shape[1] / images.shape[2], line * max(map(len, found))) + 0.1
     height = high * len(images) + 0.24 + TITLE

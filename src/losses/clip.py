@@ -23,6 +23,9 @@ class ContrastiveLanguageImageLoss(TowerLoss):
 
     scale = 1 / 0.07
 
+    def __init__(self, *, duplicates: str, fixed_scale: float | None) -> None:
+        super().__init__(duplicates=duplicates, fixed_scale=fixed_scale)
+
     def forward(
         self, images: Tensor, texts: Tensor, captions: Tensor, *, log_scale: Tensor, rows: slice = EVERY
     ) -> Tensor:

@@ -25,6 +25,9 @@ class SigmoidLanguageImageLoss(TowerLoss):
 
     scale = 10.0
 
+    def __init__(self, *, duplicates: str, fixed_scale: float | None) -> None:
+        super().__init__(duplicates=duplicates, fixed_scale=fixed_scale)
+
     def scalars(self, batch_size: int) -> dict[str, Scalar]:
         return super().scalars(batch_size) | {"bias": Scalar(-math.log(max(1, batch_size - 1)))}
 

@@ -11,8 +11,6 @@ from ..checks import integer
 from .base import Network, linear_weights, widths_of
 from .transformer import Block, checked_sizes, glorot
 
-EMBEDDING_STD = 0.3
-
 
 class ImageTower(nn.Module):
     """(B, C, H, W) -> (B, outputs): 3x3 convolutions of stride 2 with ``widths`` channels, then a linear layer.
@@ -38,7 +36,7 @@ class TextTower(nn.Module):
     """(B, T) characters, 0 behind a text's end -> (B, outputs): GPT's blocks, which see both ways, and a linear layer.
 
     The mean is over the characters of the text. All texts are padded to one length, so that a text has the same
-    embedding whatever others share its batch. Linear layers by Glorot's uniform rule, embeddings from N(0, 0.3): with
+    embedding whatever others share its batch. Linear layers by Glorot's uniform rule, embeddings from N(0, 1): with
     GPT's small weights all texts begin alike, and a narrow tower takes hundreds of steps to tell them apart.
     """
 
@@ -50,8 +48,6 @@ class TextTower(nn.Module):
         self.norm = nn.LayerNorm(width, bias=False)
         self.head = nn.Linear(width, outputs, bias=False)
         glorot(self)
-        for embedding in (self.tokens, self.places):
-            nn.init.normal_(embedding.weight, std=EMBEDDING_STD)
 
     def forward(self, ids: Tensor) -> Tensor:
         x = self.tokens(ids) + self.places.weight  # (B, T, D)

@@ -45,10 +45,12 @@ def test(bench: Bench, asked: Asked, result: Plain, notes: list[str]) -> Done:
 def again(bench: Bench, result: Plain, other: bool) -> Plain:
     """The test of result.json once more, or on other data adjusted as the run was."""
     notes: list[str] = []
+    trainer, task, cfg, data, below = bench.trainer, bench.task, bench.cfg, bench.data, {}
     if not other:
-        notes = testing.adjust(bench.trainer, bench.task, bench.cfg, bench.data)
-    loader = testing.eval_loader(bench.cfg, bench.data, "test")
-    tested = testing.test(bench.trainer, bench.task, loader, bench.predictions)
+        below = testing.floors(trainer, bench.fresh, task.floors, cfg, data)
+        testing.learn(trainer, task, cfg, data)
+        notes = testing.adjust(trainer, task, cfg, data)
+    tested = testing.test(trainer, task, testing.eval_loader(cfg, data, "test"), bench.predictions, below)
     report = {"metrics": {"test": tested["metrics"]}, **testing.beside(tested)}
     report["notes"] = [*notes, *tested.get("notes", [])]
     return report if other else report | compared(report, result)
@@ -66,6 +68,8 @@ def compared(report: Plain, result: Plain) -> Plain:
 
 def shift(bench: Bench, asked: Asked) -> Plain:
     """What a report judges of each kind of corruption and severity, the clean images first."""
+    if not asked.data:  # other data have no training split of the run's
+        testing.learn(bench.trainer, bench.task, bench.cfg, bench.data)
     clean = testing.eval_loader(bench.cfg, bench.data, "test")
     seed, predictions = bench.cfg["seed"], bench.predictions
     names = [column.name for column in bench.task.family.columns if column.judged]

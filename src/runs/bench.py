@@ -13,6 +13,8 @@ from ..config.errors import UserError
 from ..data.base import Data, DataError
 from ..folder.folder import RunFolder
 from ..folder.identity import same_data
+from ..models.base import Network
+from ..tasks.base import Task
 from . import build, machine
 from .rebuild import Rebuilt
 from .teacher import build_task, find_teacher
@@ -34,10 +36,9 @@ class Bench:
     """A rebuilt run and data to test it on; the test split alone where the data are not the run's own."""
 
     def __init__(self, folder: RunFolder, cfg: Plain, run: Rebuilt, other: bool, device: str) -> None:
-        self.cfg = cfg
-        teacher = find_teacher(cfg)
+        self.cfg, self.run, self.teacher = cfg, run, find_teacher(cfg)
         self.data = read_other(cfg, run) if other else read_own(cfg, run)
-        self.task = build_task(cfg, run.spec, teacher, model=run.model, loss=run.loss)
+        self.task = self._task(run.model)
         self.predictions = Predictions()
         self.trainer = pl.Trainer(
             accelerator=device,
@@ -53,6 +54,13 @@ class Bench:
         )
         self.data.to(self.trainer.strategy.root_device)
         self.task.compile(cfg["compile"])
+
+    def _task(self, model: Network) -> Task:
+        return build_task(self.cfg, self.run.spec, self.teacher, model=model, loss=self.run.loss)
+
+    def fresh(self) -> Task:
+        """The task with the weights with which the run started."""
+        return self._task(build.build_model(self.cfg, self.run.spec, self.run.loss))
 
 
 def read_own(cfg: Plain, run: Rebuilt) -> Data:

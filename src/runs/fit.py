@@ -9,7 +9,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities.model_summary.model_summary import ModelSummary
 
 from ..callbacks.average import EMAWeightAveraging
 from ..callbacks.checkpoint import ExactCheckpoint, RandomState, load
@@ -39,10 +38,10 @@ from .own import try_out
 from .rebuild import Rebuilt, weights_of
 from .resume import about, read_checkpoint
 from .strategy import SharedBuffers, spread
+from .summary import summary
 from .teacher import build_task
 
 log = logging.getLogger("xent")
-SUMMARY_DEPTH = 3  # of layers in layers
 MANY_BATCHES = 10_000  # of a validation, which is then told before it is waited for
 
 
@@ -230,6 +229,7 @@ class Fit:
 
         Every rank tests; rank 0 writes and has the result.
         """
+        below = testing.floors(trainer, self._task, self.task.floors, self.cfg, self.data)
         last = load(self.folder.last)
         best = self.cfg["checkpoint"]["best"]
         chosen = load(self.folder.best) if best else last
@@ -238,12 +238,12 @@ class Fit:
         if ranks.rank() == 0:
             with written_whole(self.folder.weights) as file:
                 file.write(weights_of(self.task.model))
-        notes = testing.adjust(trainer, self.task, self.cfg, self.data)
-        adjusted = self.task.adjusted
+        testing.learn(trainer, self.task, self.cfg, self.data)
         self._set_weights(chosen)
-        self.task.adjusted = adjusted  # FSDP has made the task anew
+        notes = testing.adjust(trainer, self.task, self.cfg, self.data)
+        self._set_weights(chosen)
         loader = testing.eval_loader(self.cfg, self.data, "test")
-        tested = testing.test(trainer, self.task, loader, self.predictions)
+        tested = testing.test(trainer, self.task, loader, self.predictions, below)
         if ranks.rank() > 0:
             return {}
         self.predictions.write(self.folder.predictions)
@@ -259,7 +259,7 @@ class Fit:
                 for split in ("test", "val", "train")
             },
             **testing.beside(tested),
-            "adjusted": adjusted,
+            "adjusted": self.task.adjusted,
             "steps": steps,
             "epochs": self.plan.epoch(steps) + 1,
             "tested_at_step": chosen["global_step"],
@@ -269,8 +269,10 @@ class Fit:
 
     def _set_weights(self, checkpoint: Plain) -> None:
         """Of a model as it was built: FSDP leaves each rank with a piece of one that it has cut up."""
+        taught = self.task.learnt, self.task.adjusted
         if self.cfg["trainer"]["strategy"] == "fsdp":
             self.task = self._task()
+        self.task.learnt, self.task.adjusted = taught
         self.task.load_state_dict(checkpoint["state_dict"])
 
     def _draw(self, boards: list[EventFiles], result: Plain) -> None:
@@ -282,18 +284,3 @@ class Fit:
             picture = save_figure(figure, self.folder.figures / f"{name}.png")
             for board in boards:
                 board.image(name, picture, result["steps"])
-
-
-def summary(task: Task, data: Data) -> str:
-    """The network's layers: types, parameters, and the shapes that one example has in and out of them."""
-    inputs, _ = data.eval_batch("val", 0)
-    task.example_input_array = inputs[:1]
-    modes = [(module, module.training) for module in task.modules()]
-    try:
-        return str(ModelSummary(task, max_depth=SUMMARY_DEPTH))
-    except Exception as error:  # a network of the user's own may not be one for it
-        return f"no summary: {type(error).__name__}: {error}"
-    finally:
-        task.example_input_array = None
-        for module, training in modes:  # which Lightning leaves in evaluation if the network raises: without dropout
-            module.training = training

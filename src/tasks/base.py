@@ -28,6 +28,8 @@ class Task(SteppingTask):
     takes: ClassVar[tuple[str, ...]] = ("class",)  # kinds of ``Spec.targets``
     columns: ClassVar[tuple[str, ...]] = ()  # names of what ``examples`` gives that is a mean over examples
     adjusts: ClassVar[bool] = False  # whether ``adjust`` does anything
+    learns: int = 0  # training examples, at most, of which ``learn`` is told; 0: it does nothing
+    floors: ClassVar[tuple[str, ...]] = ()  # names of networks that learnt nothing, tested for comparison
     gathers: ClassVar[bool] = False  # whether its losses see one batch of all ranks (src/ranks/gather.py)
 
     def __init__(self, *, model: nn.Module, loss: nn.Module, spec: Spec, stepping: Stepping | None = None) -> None:
@@ -38,7 +40,8 @@ class Task(SteppingTask):
             raise ValueError(f"the targets of the data are of the kind {spec.targets}, not {' or '.join(self.takes)}")
         self.model, self.spec = model, spec
         self.loss: Any = loss
-        self.adjusted: Any = None  # what the validation split taught it for the test: a temperature
+        self.adjusted: Any = None  # what the validation split taught it for the test, as plain values: a temperature
+        self.learnt: Named = {}  # what it keeps of the training split for the test, on the CPU
         self.train_scores = self.measure(whole=False)
         self.val_scores, self.test_scores = (self.measure(whole=True) for _ in range(2))
 
@@ -75,6 +78,17 @@ class Task(SteppingTask):
     def score(self, measure: Any, terms: Named, answer: Named, batches: int = 1) -> None:
         """Add batches of one size, one behind the other, to a measure."""
         measure.update(terms | self.examples(answer), batches)
+
+    def learn(self, answers: Iterator[Named]) -> None:
+        """Keep in ``learnt`` what ``adjust`` and the test need of the answers on training examples, in batches: of all,
+        or of ``learns`` drawn evenly, the same for all runs, unaugmented. Rank 0 alone does; then all ranks have it."""
+
+    def floor(self, name: str) -> nn.Module:
+        """The network of this name, of ``floors``, for a task of its own, whose model still has its starting weights.
+
+        It learns, is adjusted and answers on the test split by ``predict_step`` as the trained one does.
+        """
+        raise NotImplementedError
 
     def adjust(self, answers: Iterator[Named]) -> list[str]:
         """Learn from the answers on the validation split, in batches, what the test needs, into ``adjusted``; what a

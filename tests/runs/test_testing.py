@@ -174,6 +174,32 @@ def test_a_large_validation_split_is_taken_evenly(monkeypatch: pytest.MonkeyPatc
     assert taken == [0, 3, 6, 9]
 
 
+@pytest.mark.parametrize(("learns", "limit", "told"), [(0, None, []), (120, 10, [10]), (59, 10, [4]), (5, 10, [1])])
+def test_a_task_learns_from_so_many_training_examples(learns: int, limit: int, told: list[int]) -> None:
+    """Of ten batches of 12: all, or the even sample that the data draw for all runs."""
+    asked: list[str] = []
+
+    class Trained:
+        def eval_loader(self, split: str, limit: int) -> EvalLoader:
+            asked.append(split)
+            return EvalLoader(lambda i: (torch.zeros(12, 2), torch.zeros(12)), range(limit), split)
+
+    class Predicts:
+        def predict(self, task: Any, loader: EvalLoader) -> list[dict[str, torch.Tensor]]:
+            return [{"features": batch.inputs} for batch in loader]
+
+    class Learns:
+        def __init__(self) -> None:
+            self.learns, self.learnt = learns, dict[str, torch.Tensor]()
+
+        def learn(self, answers: Iterator[dict[str, torch.Tensor]]) -> None:
+            self.learnt = {"features": torch.cat([answer["features"] for answer in answers])}
+
+    task, cfg = Learns(), {"trainer": {"overfit_batches": None, "limit_eval_batches": limit}}
+    testing.learn(Predicts(), task, cfg, Trained())  # type: ignore[arg-type]
+    assert [len(kept) // 12 for kept in task.learnt.values()] == told and {*asked} <= {"train"}
+
+
 RANK = """
 import sys, json, yaml, torch, src.system.torchvision_cpu
 from pathlib import Path

@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))  # the import root, where this runs as a script
 from src.config.signature import constant  # noqa: E402
 from src.losses.base import DistillationLoss, LogitLoss, Loss  # noqa: E402
 from src.losses.latent import LatentLoss  # noqa: E402
+from src.losses.pairs import PairLoss  # noqa: E402
 from src.losses.regression import RegressionLoss  # noqa: E402
 from src.losses.towers import TowerLoss  # noqa: E402
 
@@ -92,7 +93,17 @@ For `model=two_towers`, which embeds both in one space ([clip.md](clip.md)). a a
 b those of their captions, all of length 1. A loss gives one number per pair. Compare them by `unseen_recall_at_1`, never by
 their own values.
 """
-OTHER: dict[type[Loss], str] = {RegressionLoss: REGRESSION, LatentLoss: LATENT, TowerLoss: TOWERS}  # not over classes
+PAIRS = """# Losses of pairs
+
+For two views of each image. a and b are the embeddings of the N examples of a batch, D numbers each, z the 2N of both views,
+s_ij the cosine of z_i and z_j. An example's number is the mean of both of its views where each is an anchor. Compare them by what a probe reads in the features, never by their own values.
+"""
+OTHER: dict[type[Loss], str] = {  # not over classes
+    RegressionLoss: REGRESSION,
+    LatentLoss: LATENT,
+    PairLoss: PAIRS,
+    TowerLoss: TOWERS,
+}
 
 
 @dataclass(frozen=True)

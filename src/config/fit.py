@@ -35,7 +35,7 @@ def check_fit(cfg: Plain, choices: Plain) -> None:
 def check_answer(cfg: Plain, choices: Plain, kind: str | None) -> None:
     """Raise UserError if the loss does not read what the model gives: logits, latents, ..."""
     gives, reads = constant(cfg["model"]["_target_"], "gives"), constant(cfg["loss"]["_target_"], "reads")
-    if gives == reads or None in (gives, reads):
+    if None in (gives, reads) or reads in gives.split(" or "):
         return
     fitting = options("model", gives=reads, inputs=kind), options("loss", reads=gives)
     ways = [min(words, key=lambda word: word not in COMMON) for words in fitting if words]
@@ -102,12 +102,12 @@ def soft_losses() -> list[str]:
 
 
 def options(group: str, **wanted: Any) -> list[str]:
-    """The words that choose an option of the group whose class gives each name that value, or "that or another"."""
+    """The words that choose an option of the group whose class gives each name that value, or one of "this or that"."""
     found = []
     for path in sorted((CONF / group).glob("*.yaml")):
         target = str(yaml.safe_load(path.read_text(encoding="utf-8")).get("_target_"))
         said = {name: constant(target, name) for name in wanted}
-        if all(value in (said[name], *str(said[name]).split(" or ")) for name, value in wanted.items()):
+        if all({*str(value).split(" or ")} & {*str(said[name]).split(" or ")} for name, value in wanted.items()):
             found.append(f"{group}={path.stem}")
     return found
 
@@ -123,6 +123,8 @@ def check_batch(cfg: Plain, choices: Plain, kind: str | None) -> None:
     if kind == "text":
         raise UserError(f"loss={name} {why} of examples, data={choices['data']} gives text: take images")
     gathers = constant(cfg["task"]["_target_"], "gathers")
+    if gathers and cfg["data"].get("batch_size") == 1:
+        raise UserError(f"loss={name} {why}, and one example has no others: take data.batch_size=2, or more")
     for key in ("accumulate_grad_batches", *(() if gathers else ("devices", "num_nodes"))):
         value = cfg["trainer"][key]
         if value > 1:

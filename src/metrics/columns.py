@@ -271,6 +271,19 @@ RETRIEVAL = Family(
     baseline="clip",
 )
 
+CONTRASTIVE = Family(
+    "contrastive",
+    (
+        Column("pair_accuracy", 1, judged=True, high=1),
+        Column("information_bound", 1, unit="nats", low=LEAST),
+    ),
+    chooses=("pair_accuracy",),
+    keeps="pair_accuracy",
+    shown=("pair_accuracy", "information_bound"),
+    charts=("pair_accuracy", "information_bound"),
+    baseline="nt_xent",
+)
+
 
 def regression(unit: str = "") -> Family:
     """The family of regression, for targets of this unit. nll is that of a density, which may be above 1."""
@@ -297,4 +310,4 @@ def regression(unit: str = "") -> Family:
     )
 
 
-FAMILIES = {family.name: family for family in (CLASSIFICATION, LANGUAGE, LATENT, RETRIEVAL, regression())}
+FAMILIES = {family.name: family for family in (CLASSIFICATION, LANGUAGE, LATENT, CONTRASTIVE, RETRIEVAL, regression())}

@@ -19,7 +19,7 @@ class Network(nn.Module):
     """
 
     inputs: ClassVar[str]  # image, text, table; several: "image or table"
-    gives: ClassVar[str] = "logits"  # what a loss reads
+    gives: ClassVar[str] = "logits"  # what a loss reads; "logits or features", if the last linear layer is its head
 
     def hidden_matrices(self) -> list[Tensor]:
         """The weights that ``optimizer=muon`` orthogonalises: matrices that map hidden units to hidden units.
@@ -27,6 +27,18 @@ class Network(nn.Module):
         Not those of the input layer, of an embedding or of the head. None unless a network says which.
         """
         return []
+
+    def headless(self) -> int:
+        """Take off the last linear layer: from now on the network gives what that layer read, (B, F). Returns F.
+
+        Raises ValueError if it has none.
+        """
+        layers = [(name, layer) for name, layer in self.named_modules() if isinstance(layer, nn.Linear)]
+        if not layers:
+            raise ValueError(f"{type(self).__name__} has no linear layer at its end, whose inputs would be features")
+        name, head = layers[-1]
+        self.set_submodule(name, nn.Identity())
+        return head.in_features
 
 
 class RepeatedBlock(nn.Module):

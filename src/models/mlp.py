@@ -20,6 +20,7 @@ class MLP(Network):
     """
 
     inputs = "image or table"
+    gives = "logits or features"
 
     def __init__(
         self,

@@ -60,6 +60,7 @@ class ResNet(Network):
     """
 
     inputs = "image"
+    gives = "logits or features"
 
     def __init__(self, *, input_shape: Sequence[int], outputs: int, depth: int) -> None:
         super().__init__()

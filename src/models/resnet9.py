@@ -47,6 +47,7 @@ class ResNet9(Network):
     """
 
     inputs = "image"
+    gives = "logits or features"
 
     def __init__(self, *, input_shape: Sequence[int], outputs: int) -> None:
         super().__init__()

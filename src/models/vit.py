@@ -22,6 +22,7 @@ class ViT(Network):
     """
 
     inputs = "image"
+    gives = "logits or features"
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ class Adapted(Network):
     """
 
     inputs = "image"
+    gives = "logits or features"
 
     def __init__(self, network: nn.Module, name: str, input_shape: Sequence[int], outputs: int, channels: int) -> None:
         super().__init__()

@@ -137,10 +137,18 @@ def build_model(cfg: Plain, spec: Spec, loss: Loss) -> Network:
         "class_names": spec.class_names,
         "scalars": loss.scalars(cfg["data"].get("batch_size", 1)),
     }
-    check_size(lambda: construct(cfg, "model", **sizes), cfg["model"])
+
+    def make() -> Network:
+        network, task = construct(cfg, "model", **sizes), class_of(cfg, "task")
+        try:
+            return task.completed(network, cfg["task"])
+        except ValueError as error:
+            raise UserError(f"task.{error}") from error
+
+    check_size(make, cfg["model"])
     with torch.random.fork_rng(devices=[]):  # of the CPU, where weights are drawn; by default, of every GPU there is
         torch.manual_seed(generator("weights", cfg["seed"]).initial_seed())
-        return construct(cfg, "model", **sizes)
+        return make()
 
 
 def check_batches(cfg: Plain, data: Data) -> None:

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map_only
 from ..data.base import Batch, EvalLoader, Spec
 from ..metrics.columns import Family
 from ..metrics.sums import Measure, Sums
+from ..models.base import Network
 from ..plain import Plain
 from .stepping import Named, Seen, Stepping, SteppingTask
 
@@ -44,6 +45,11 @@ class Task(SteppingTask):
         self.learnt: Named = {}  # what it keeps of the training split for the test, on the CPU
         self.train_scores = self.measure(whole=False)
         self.val_scores, self.test_scores = (self.measure(whole=True) for _ in range(2))
+
+    @classmethod
+    def completed(cls, network: Network, settings: Plain) -> Network:
+        """The network as this task trains it, such as one with a projector; ``settings`` are the task's own."""
+        return network
 
     def forward(self, inputs: Tensor) -> Any:
         """What the network answers."""

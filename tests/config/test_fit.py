@@ -19,7 +19,7 @@ def check(words: str) -> None:
     ("words", "message"),
     [
         ("model=vae", "loss=ce reads logits, model=vae gives latents: take model=mlp, or loss=elbo"),
-        ("loss=iwae", "loss=iwae reads latents, model=mlp gives logits: take model=vae, or loss=ce"),
+        ("loss=iwae", "loss=iwae reads latents, model=mlp gives logits or features: take model=vae, or loss=ce"),
         (
             "loss=elbo data=python_docs model=gpt",
             "loss=elbo reads latents, model=gpt gives logits: take loss=ce",  # no network has latents of text
@@ -39,12 +39,35 @@ def check(words: str) -> None:
             "loss=elbo with loss.free_bits above 0 is a statistic of the whole batch,"
             " trainer.accumulate_grad_batches=2 cuts it: take trainer.accumulate_grad_batches=1",
         ),
+        (
+            "loss=nt_xent trainer.accumulate_grad_batches=2",
+            "loss=nt_xent is a statistic of the whole batch, trainer.accumulate_grad_batches=2 cuts it: take"
+            " trainer.accumulate_grad_batches=1",
+        ),
+        (
+            "loss=nt_xent data=python_docs model=gpt",
+            "loss=nt_xent reads features, model=gpt gives logits: take loss=ce",
+        ),
+        (
+            "loss=supcon data=diabetes",
+            "loss=supcon learns from classes, data=diabetes gives numbers: take loss=mse",
+        ),
+        (
+            "loss=nt_xent data.batch_size=1",
+            "loss=nt_xent is a statistic of the whole batch, and one example has no others: take data.batch_size=2, or"
+            " more",
+        ),
     ],
 )
 def test_what_does_not_fit(words: str, message: str) -> None:
     with pytest.raises(UserError) as error:
         check(words)
     assert str(error.value) == message
+
+
+def test_mixed_images_do_not_fit_losses_of_pairs() -> None:
+    with pytest.raises(UserError, match=r"loss=nt_xent learns from classes, data.mixup=mixup gives distributions"):
+        check("loss=nt_xent data.mixup=mixup")
 
 
 @pytest.mark.parametrize(
@@ -54,6 +77,7 @@ def test_what_does_not_fit(words: str, message: str) -> None:
         "loss=elbo model=vae_iwae loss.reconstruction=gaussian data=cifar10",
         f"loss=elbo {VAE} trainer.accumulate_grad_batches=2",
         f"loss=elbo {VAE} loss.free_bits=0.5",
+        "loss=nt_xent trainer=ddp trainer.devices=2",
     ],
 )
 def test_what_fits(words: str) -> None:

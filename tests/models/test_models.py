@@ -156,7 +156,10 @@ def batch(row: Row, shape: tuple[int, ...], examples: int = 8, classes: int = 5)
 
 
 def test_rows_options_and_files_are_one_list() -> None:
-    shared, latent = {"base", "transformer"}, {"vae"}  # what networks share; those without logits have their own tests
+    shared, latent = (
+        {"base", "projected", "transformer"},
+        {"vae"},
+    )  # what networks share; those without logits have their own tests
     files = {path.stem for path in (ROOT / "src/models").glob("*.py")} - shared - latent
     targets = {yaml.safe_load(path.read_text()).get("_target_") for path in CONF.glob("model/*.yaml")}
     targets -= {None, "src.models.vae.VAE"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from src.metrics.columns import FAMILIES
+from src.metrics.families import FAMILIES
 from tests.conftest import ROOT
 
 READERS = ("callbacks", "folder", "report", "runs", "sweep", "tune")

@@ -22,7 +22,15 @@ RULES = {
         "src.package",
         "src.system",
     },
-    "folder": {"yaml", "src.config.errors", "src.folder", "src.metrics.columns", "src.names", "src.system"},
+    "folder": {
+        "yaml",
+        "src.config.errors",
+        "src.folder",
+        "src.metrics.columns",
+        "src.metrics.families",
+        "src.names",
+        "src.system",
+    },
     "losses": {"torch", "yaml", "src.checks", "src.losses", "src.losses.base", "src.names", "src.package"},
     "models": {
         *("torch", "torchvision"),
@@ -108,7 +116,8 @@ RULES = {
     },
     "tune": {
         *("hydra", "omegaconf", "optuna", "sqlalchemy"),
-        *("src.config", "src.folder", "src.metrics.columns", "src.names", "src.package", "src.sweep"),
+        *("src.config", "src.folder", "src.metrics.columns", "src.metrics.families", "src.names", "src.package"),
+        "src.sweep",
         *("src.system.files", "src.tune"),
     },
     "sweep": {

@@ -29,7 +29,7 @@ from docs.screenshots import (
     visit,
 )
 from src.callbacks.events import PICTURES, EventFiles, curves, ticked
-from src.metrics.columns import CLASSIFICATION
+from src.metrics.families import CLASSIFICATION
 from tests.callbacks.test_events import png
 from tests.commands import train
 

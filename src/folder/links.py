@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from urllib.parse import urlencode
 
-from ..metrics.columns import CLASSIFICATION, Family, family_of
+from ..metrics.columns import Family, family_of
+from ..metrics.families import CLASSIFICATION
 from ..system.files import DamagedError
 from .sums import read_sealed
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ..data.base import Batch
 from ..data.views import Views
 from ..losses.pairs import PairLoss
-from ..metrics.columns import CONTRASTIVE
+from ..metrics.families import CONTRASTIVE
 from ..metrics.pairs import pair_scores
 from ..models.base import Network
 from ..models.projected import Projected

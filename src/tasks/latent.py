@@ -12,7 +12,7 @@ from ..checks import integer
 from ..data.base import Batch, EvalLoader, generator
 from ..figures import latent as figures
 from ..losses.latent import LatentLoss, divergence, latents, log_mean, log_weights
-from ..metrics.columns import LATENT
+from ..metrics.families import LATENT
 from ..metrics.latent import ACTIVE, LatentScores, variances
 from ..plain import Plain
 from .base import Task

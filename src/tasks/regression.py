@@ -11,9 +11,9 @@ from torch import Tensor
 from ..data.base import EvalLoader
 from ..figures.values import value_pictures
 from ..losses.regression import Normal, RegressionLoss, Steps
-from ..metrics.columns import regression
 from ..metrics.distributions import Distribution, NormalDistribution, PointsDistribution, ResidualDistribution
 from ..metrics.errors import ErrorSums
+from ..metrics.families import regression
 from ..metrics.sums import Measure
 from ..plain import Plain
 from .base import Task, joined

@@ -12,7 +12,7 @@ from ..data.base import Batch, EvalLoader
 from ..figures.retrieval import pictures
 from ..losses.towers import HIGHEST_SCALE, TowerLoss
 from ..metrics.calibration import bin_table, ece
-from ..metrics.columns import RETRIEVAL
+from ..metrics.families import RETRIEVAL
 from ..metrics.retrieval import best_places, places, same_words, spelled
 from ..metrics.sums import Measure, Sums
 from ..plain import Plain

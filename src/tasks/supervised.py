@@ -11,7 +11,7 @@ from torch import Tensor
 from ..data.base import EvalLoader
 from ..figures.pictures import pictures
 from ..losses.base import ClassificationLoss, LogitLoss
-from ..metrics.columns import CLASSIFICATION, LANGUAGE
+from ..metrics.families import CLASSIFICATION, LANGUAGE
 from ..metrics.judged import judge, rightness
 from ..metrics.scores import Scores
 from ..metrics.temperature import NotFittedError, fit_temperature, scaled

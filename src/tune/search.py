@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from ..metrics.columns import FAMILIES
+from ..metrics.families import FAMILIES
 from ..sweep.jobs import Composer, Job
 from ..sweep.launch import Child, Processes, visible_gpus
 from ..sweep.outcome import Outcome, find

@@ -24,7 +24,7 @@ from ..config.words import check_once, key_of
 from ..folder.debugging import debugging
 from ..folder.folder import home_of
 from ..folder.lock import held
-from ..metrics.columns import CLASSIFICATION, FAMILIES
+from ..metrics.families import CLASSIFICATION, FAMILIES
 from ..names import called
 from ..package import CONF
 from ..sweep.jobs import Composer, Job

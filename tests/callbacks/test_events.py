@@ -16,7 +16,8 @@ from tensorboard.plugins.hparams import metadata
 from src.callbacks.events import SETTINGS, EventFiles, cells, curves, of_test, settings, ticked
 from src.config.entry import resolve
 from src.config.errors import UserError
-from src.metrics.columns import CLASSIFICATION, LANGUAGE, Column, Family
+from src.metrics.columns import Column, Family
+from src.metrics.families import CLASSIFICATION, LANGUAGE
 from tests.callbacks.test_recorder import events, fail_at, next_second, scalars
 from tests.commands import composed, only_run, train
 

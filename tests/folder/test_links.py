@@ -9,7 +9,8 @@ import pytest
 
 from src.folder.folder import RunFolder
 from src.folder.links import how_to_look, tensorboard_link
-from src.metrics.columns import CLASSIFICATION, LANGUAGE, Column, Family
+from src.metrics.columns import Column, Family
+from src.metrics.families import CLASSIFICATION, LANGUAGE
 
 
 def query(folder: Path) -> dict[str, str]:

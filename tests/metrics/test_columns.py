@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from src.metrics.columns import FAMILIES, Column, Family, family_of
+from src.metrics.columns import Column, Family, family_of
+from src.metrics.families import FAMILIES
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

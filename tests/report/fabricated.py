@@ -12,7 +12,7 @@ import yaml
 from numpy.typing import NDArray
 
 from src.figures.diagrams import ece
-from src.metrics.columns import CLASSIFICATION
+from src.metrics.families import CLASSIFICATION
 
 Plain = dict[str, Any]
 CLASSES = 5

@@ -11,7 +11,8 @@ from torch import nn
 from src.callbacks.predictions import Predictions
 from src.data.base import Spec
 from src.losses.ce import CrossEntropyLoss
-from src.metrics.columns import CLASSIFICATION, LANGUAGE, Column, Family
+from src.metrics.columns import Column, Family
+from src.metrics.families import CLASSIFICATION, LANGUAGE
 from src.metrics.scores import Scores
 from src.report.examples import read_examples, windows
 from src.system.files import DamagedError

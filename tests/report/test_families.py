@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from src.metrics.columns import CLASSIFICATION, Column, Family
+from src.metrics.columns import Column, Family
+from src.metrics.families import CLASSIFICATION
 from src.report import tables
 from src.report.compare import Comparison, compare
 from src.report.findings import findings

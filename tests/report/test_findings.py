@@ -13,7 +13,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from src.metrics.columns import CLASSIFICATION, Column
+from src.metrics.columns import Column
+from src.metrics.families import CLASSIFICATION
 from src.report import page
 from src.report.escape import line, markdown
 from src.report.findings import Finding, findings

@@ -11,7 +11,7 @@ import pytorch_lightning.loggers
 
 from src.config.errors import UserError
 from src.folder.folder import RunFolder
-from src.metrics.columns import CLASSIFICATION
+from src.metrics.families import CLASSIFICATION
 from src.runs.fit import Fit
 from src.runs.loggers import loggers
 from tests.commands import only_run, train

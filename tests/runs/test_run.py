@@ -15,7 +15,8 @@ from safetensors.torch import load_file, load_model
 from src.data.base import Data, Spec
 from src.folder.folder import RunFolder
 from src.losses.base import ClassificationLoss
-from src.metrics.columns import CLASSIFICATION, family_of
+from src.metrics.columns import family_of
+from src.metrics.families import CLASSIFICATION
 from src.models.base import Network
 from src.runs import build, testing
 from src.runs.fit import Fit

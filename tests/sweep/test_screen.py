@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from src.metrics.columns import CLASSIFICATION, Column, Family
+from src.metrics.columns import Column, Family
+from src.metrics.families import CLASSIFICATION
 from src.sweep.jobs import Job
 from src.sweep.outcome import Outcome
 from src.sweep.screen import duration, means_table, values_line

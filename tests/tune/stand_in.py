@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from src.folder.folder import RunFolder
-from src.metrics.columns import CLASSIFICATION
+from src.metrics.families import CLASSIFICATION
 from tests.sweep.composing import Composed, pass_gate, stand_in
 
 

@@ -1,0 +1,132 @@
+"""The families of tasks and their columns, without torch. A new family adds its own here."""
+
+import math
+from dataclasses import replace
+
+from .columns import BINNED, Column, Family
+
+CALIBRATED = ("be", "better calibrated", "worse calibrated")
+ACCURACY = Column("accuracy", 1, judged=True, high=1, share=True, phrase=("be", "more accurate", "less accurate"))
+NLL = Column("nll", judged=True, unit="nats", phrase=("have", "a lower nll", "a higher nll"))
+CALIBRATION = (
+    Column("brier", judged=True, high=2),
+    Column("ece", judged=True, high=1, phrase=CALIBRATED, gap=BINNED),
+    Column("classwise_ece", high=1),
+    Column("overconfidence", 0, low=-1, high=1),
+    Column("temperature", 0),
+    Column("nll_ts", unit="nats"),
+    Column("brier_ts", high=2),
+    Column("ece_ts", judged=True, high=1, phrase=CALIBRATED, after="ece", gap=("confidence_ts", "accuracy")),
+)
+UNDRAWN = ("bits", "mce")  # bits is nll / ln 2; mce is mostly the noise of the bin with the fewest examples
+
+CLASSIFICATION = Family(
+    "classification",
+    (ACCURACY, NLL, Column("perplexity", source="nll", exponential=True), *CALIBRATION),
+    chooses=("nll", "accuracy"),
+    keeps="accuracy",
+    shown=("accuracy", "nll"),
+    charts=("nll", "accuracy", "ece", "brier"),
+    against=("accuracy", "ece"),
+    undrawn=UNDRAWN,
+    baseline="ce",
+)
+LANGUAGE = replace(
+    CLASSIFICATION,
+    name="language",
+    columns=(
+        *(ACCURACY, NLL, Column("perplexity", source="nll", exponential=True)),
+        Column("bits_per_char", unit="bits", source="nll", factor=1 / math.log(2)),
+        *CALIBRATION,
+    ),
+    charts=("nll", "bits_per_char", "perplexity", "ece"),
+)
+LEAST = -1e9  # of what has no lower bound: JSON has no infinity
+LATENT = Family(
+    "latent",
+    (
+        Column("nll", judged=True, unit="nats", phrase=NLL.phrase, low=LEAST),
+        Column("bits_per_dim", unit="bits", low=LEAST),
+        Column("negative_elbo", unit="nats", low=LEAST),
+        Column("reconstruction", 0, unit="nats", low=LEAST),
+        Column("kl", 0, unit="nats"),
+        Column("active_units", 0),
+    ),
+    chooses=("nll",),
+    keeps="nll",
+    shown=("nll", "kl"),
+    charts=("nll", "kl", "reconstruction", "negative_elbo"),
+    against=("kl", "reconstruction"),
+    baseline="elbo",
+)
+RETRIEVAL = Family(
+    "retrieval",
+    (
+        Column(
+            "unseen_recall_at_1",
+            1,
+            judged=True,
+            high=1,
+            phrase=("find", "more of the unseen captions", "fewer of the unseen captions"),
+            ratio=("unseen_at_1", "unseen"),
+        ),
+        Column("seen_recall_at_1", 1, judged=True, high=1, ratio=("seen_at_1", "seen")),
+        Column("recall_at_1", 1, high=1, share=True),
+        Column("recall_at_5", 1, high=1, share=True),
+        Column("text_recall_at_1", 1, high=1),
+        Column("text_recall_at_5", 1, high=1),
+        Column("word_accuracy", 1, high=1),
+        Column("nll", judged=True, unit="nats", phrase=NLL.phrase),
+        Column("ece", judged=True, high=1, phrase=CALIBRATED, gap=("confidence", "recall_at_1")),
+        Column("scale", 0),
+        Column("bias", 0, low=LEAST),
+    ),
+    chooses=("recall_at_1",),  # of all captions: the unseen ones of a validation are few
+    keeps="recall_at_1",
+    shown=("unseen_recall_at_1", "seen_recall_at_1", "nll"),
+    charts=("unseen_recall_at_1", "seen_recall_at_1", "nll", "scale"),
+    against=("unseen_recall_at_1", "ece"),
+    undrawn=("confidence", "seen", "unseen", "seen_at_1", "unseen_at_1"),
+    baseline="clip",
+)
+
+CONTRASTIVE = Family(
+    "contrastive",
+    (
+        Column("pair_accuracy", 1, judged=True, high=1),
+        Column("information_bound", 1, unit="nats", low=LEAST),
+    ),
+    chooses=("pair_accuracy",),
+    keeps="pair_accuracy",
+    shown=("pair_accuracy", "information_bound"),
+    charts=("pair_accuracy", "information_bound"),
+    baseline="nt_xent",
+)
+
+
+def regression(unit: str = "") -> Family:
+    """The family of regression, for targets of this unit. nll is that of a density, which may be above 1."""
+    return Family(
+        "regression",
+        (
+            Column("crps", judged=True, unit=unit, phrase=("have", "a lower crps", "a higher crps")),
+            Column("nll", unit="nats", low=LEAST),
+            Column("mae", judged=True, unit=unit),
+            Column("rmse", judged=True, unit=unit, source="squared_error", root=True),
+            Column("median_error", unit=unit),
+            Column("r2", 1, low=LEAST, high=1),
+            Column("coverage", 0, high=1, share=True),
+            Column("width", 0, unit=unit),
+            Column("squared_error", unit=f"{unit}²" if unit else ""),
+        ),
+        chooses=("crps",),
+        keeps="crps",
+        shown=("crps", "rmse"),
+        charts=("crps", "mae", "rmse", "coverage"),
+        against=("crps", "coverage"),
+        undrawn=("squared_error",),
+        baseline="mse",
+    )
+
+
+FAMILIES = {family.name: family for family in (CLASSIFICATION, LANGUAGE, LATENT, CONTRASTIVE, RETRIEVAL, regression())}

@@ -18,7 +18,7 @@ class MaximumMeanCalibrationErrorLoss(ClassificationLoss):
     Source: Kumar et al. 2018, Trainable Calibration Measures for Neural Networks from Kernel Mean Embeddings (ICML).
     """
 
-    batch_statistic = True
+    batch_statistic = "penalty"
 
     def __init__(self, *, penalty: float, width: float) -> None:
         super().__init__()

@@ -1,58 +1,60 @@
 """The table that proves each loss over latents: one row a loss, with an independent float64 reference in NumPy.
 
-To add such a loss, add a row to ROWS; the tests in test_latent.py then hold it to every property.
+To add such a loss, add a row to ROWS; test_contract.py and test_latent.py then hold it to every property.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.stats import bernoulli, norm
+from torch import Tensor
 
 from src.losses.elbo import NegativeELBOLoss
 from src.losses.iwae import ImportanceWeightedLoss
 from src.losses.latent import LatentLoss
+from tests.losses.contract import Array, Entry
 
-Array = np.ndarray
-Kwargs = Mapping[str, Any]
+N, S, D, PIXELS = 6, 5, 3, (1, 2, 4)
+BASES = {"latent"}
 RECONSTRUCTION = ["normal", None, 1, ["bernoulli"]]
 
 
-@dataclass(frozen=True)
-class Row:
+def drawn(samples: int = S, scale: float = 2.0) -> tuple[Tensor, ...]:
+    """Outputs, inputs of 0 and 1, mu, log_var and noise; the first latent's KL is below 0.5, the others' above."""
+    g = torch.Generator().manual_seed(0)
+    outputs = scale * torch.randn(N, samples, *PIXELS, generator=g, dtype=torch.float64)
+    x = torch.randint(2, (N, *PIXELS), generator=g).double()
+    mu = torch.randn(N, D, generator=g, dtype=torch.float64) * torch.tensor([0.1, 2.0, 2.0])
+    log_var = torch.randn(N, D, generator=g, dtype=torch.float64) * torch.tensor([0.1, 1.0, 1.0])
+    return outputs, x, mu, log_var, torch.randn(N, samples, D, generator=g, dtype=torch.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Entry):
     """What is known of one loss.
 
-    kwargs:    its defaults, as in its option file.
-    reference: float64 ``(outputs (N, S, P), x (N, P), mu (N, D), log_var (N, D), noise (N, S, D), **arguments)``.
+    reference: float64 ``(outputs (N, S, ...), x (N, ...), mu (N, D), log_var (N, D), noise (N, S, D), **arguments)``.
     at_zero:   the closed form at outputs 0, mu 0, log_var 0, for P pixels that are 0 or 1 and any noise.
-    bad:       argument name -> values that must be refused with that name in the message.
-    boundary:  legal arguments that must give the reference's values, and finite ones at extreme outputs.
-    statistic: of these, those that make it a statistic of the batch.
     """
 
-    name: str
-    cls: type[LatentLoss]
-    kwargs: Kwargs
-    reference: Callable[..., Array]
     at_zero: Callable[[int], float]
-    bad: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    boundary: Sequence[Kwargs] = ()
-    statistic: Sequence[Kwargs] = ()
+    task: str = "latent"
+    learned = (0, 2, 3)
 
-    def arguments(self, **changes: Any) -> dict[str, Any]:
-        return {**self.kwargs, **changes}
+    def given(self, loss: LatentLoss) -> tuple[Tensor, ...]:
+        return drawn()
 
-    def build(self, **changes: Any) -> LatentLoss:
-        return self.cls(**self.arguments(**changes))
-
-    @property
-    def cases(self) -> list[Kwargs]:
-        return [{}, *self.boundary, *self.statistic]
+    @staticmethod
+    def value(loss: LatentLoss, outputs: Tensor, x: Tensor, mu: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
+        """The loss, of a decoder's outputs."""
+        return loss(loss.log_likelihood(outputs, x), mu, log_var, noise)
 
 
 def log_likelihood(outputs: Array, x: Array, reconstruction: str) -> Array:
     """(N, S): by scipy's own distributions."""
+    outputs, x = outputs.reshape(*outputs.shape[:2], -1), x.reshape(len(x), -1)
     if reconstruction == "gaussian":
         return norm.logpdf(x[:, None], loc=outputs).sum(-1)
     return bernoulli.logpmf(x[:, None], 1 / (1 + np.exp(-outputs))).sum(-1)
@@ -99,8 +101,10 @@ ROWS = [
             "beta": [-0.01, "abc", float("nan"), float("inf"), True, None],
             "free_bits": [-0.01, "abc", float("nan"), float("inf"), None],
         },
-        boundary=[{"beta": 0}, {"beta": 4}, {"reconstruction": "gaussian"}, {"free_bits": 0}],
-        statistic=[{"free_bits": 0.5}, {"free_bits": 0.5, "beta": 4.0}],
+        boundary=[
+            *({"beta": 0}, {"beta": 4}, {"reconstruction": "gaussian"}, {"free_bits": 0}),
+            *({"free_bits": 0.5}, {"free_bits": 0.5, "beta": 4.0}),
+        ],
     ),
     Row(
         name="iwae",

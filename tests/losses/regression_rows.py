@@ -1,12 +1,15 @@
-"""The table of the regression losses, each with an independent reference in NumPy; test_regression.py asks it."""
+"""The table of the regression losses, each with an independent reference in NumPy; test_contract.py and
+test_regression.py ask it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
+import torch
 from scipy.optimize import brentq
 from scipy.stats import norm
+from torch import Tensor
 
 from src.losses.beta_nll import BetaNLLLoss
 from src.losses.gaussian_nll import GaussianNLLLoss
@@ -16,9 +19,10 @@ from src.losses.mae import AbsoluteErrorLoss
 from src.losses.mse import SquaredErrorLoss
 from src.losses.quantile import QuantileLoss
 from src.losses.regression import RegressionLoss
+from tests.losses.contract import Array, Entry, Kwargs
 
-Array = np.ndarray
-Kwargs = Mapping[str, Any]
+BASES = {"regression"}
+EXAMPLES = 12
 TAUS = [k / 20 for k in range(1, 20)]
 HALF_LOG_2PI = 0.9189385332046727
 
@@ -41,35 +45,30 @@ def huber_location(y: Array, delta: float) -> float:
     return brentq(lambda m: np.clip(y - m, -delta, delta).sum(), y.min(), y.max(), xtol=1e-13)
 
 
-@dataclass(frozen=True)
-class Row:
+def batch(loss: RegressionLoss, dtype: torch.dtype = torch.float64, scale: float = 1.5) -> tuple[Tensor, Tensor]:
+    g = torch.Generator().manual_seed(0)
+    p = scale * torch.randn(EXAMPLES, loss.outputs(), generator=g, dtype=torch.float64)
+    return p.to(dtype), torch.randn(EXAMPLES, generator=g, dtype=torch.float64).to(dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Entry):
     """What is known of one loss.
 
-    kwargs:     its defaults, as in its option file.
     reference:  float64 ``(prediction (N, outputs), y (N,), **arguments) -> (N,)``.
     closed:     (arguments, outputs of one example, its target, the value worked out by hand).
     identities: name -> (own arguments, factor, offset, another loss): own = factor * other + offset.
-    bad:        argument name -> values that must be refused with that name in the message.
-    boundary:   other legal arguments that must give the reference's values.
     minimiser:  y (M,) -> the outputs that minimise the mean loss over targets y of one input.
     """
 
-    name: str
-    cls: type[RegressionLoss]
-    reference: Callable[..., Array]
     closed: Sequence[tuple[Kwargs, Sequence[float], float, float]]
     minimiser: Callable[[Array], Sequence[float]]
-    kwargs: Kwargs = field(default_factory=dict)
     outputs: int = 1
     identities: Mapping[str, tuple[Kwargs, float, float, RegressionLoss]] = field(default_factory=dict)
-    bad: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    boundary: Sequence[Kwargs] = ()
+    task: str = "regression"
 
-    def arguments(self, **changes: Any) -> dict[str, Any]:
-        return {**self.kwargs, **changes}
-
-    def build(self, **changes: Any) -> RegressionLoss:
-        return self.cls(**self.arguments(**changes))
+    def given(self, loss: RegressionLoss) -> tuple[Tensor, Tensor]:
+        return batch(loss)
 
 
 ROWS = [
@@ -149,6 +148,7 @@ ROWS = [
     ),
     Row(
         name="beta_nll",
+        constant=True,
         cls=BetaNLLLoss,
         kwargs={"beta": 0.5},
         outputs=2,

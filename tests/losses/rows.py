@@ -1,10 +1,10 @@
-"""The contract test's table: one row a loss, each with an independent reference from references.py.
+"""The table of the losses of classification, each with an independent reference from references.py.
 
-To add a loss, add a row to ROWS; the tests in test_contract.py then hold it to every property.
+To add a loss, add a row to ROWS; test_contract.py and test_classification.py then hold it to every property.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,8 +33,8 @@ from src.losses.squared_scores import SquaredScoresLoss
 from src.losses.squentropy import SquentropyLoss
 from src.losses.symmetric_ce import SymmetricCrossEntropyLoss
 from src.losses.z_loss import ZLoss
+from tests.losses.contract import Array, Entry, Kwargs
 from tests.losses.references import (
-    Array,
     binary_cross_entropy,
     calibration_error,
     confidence_penalty_minimiser,
@@ -57,7 +57,9 @@ from tests.losses.references import (
     z_loss,
 )
 
-Kwargs = Mapping[str, Any]
+CLASSES = 5
+EXAMPLES = 12
+BASES = {"base"}
 
 
 def class_counts(classes: int) -> Kwargs:
@@ -96,41 +98,59 @@ class Taught(ClassificationLoss):
         return self.loss(logits, teacher.expand_as(logits), targets)
 
 
-@dataclass(frozen=True)
-class Row:
+def batch(scale: float = 2.0, dtype: torch.dtype = torch.float64, seed: int = 0) -> tuple[Tensor, Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    z = scale * torch.randn(EXAMPLES, CLASSES, generator=g, dtype=torch.float64)
+    return z.to(dtype), torch.randint(CLASSES, (EXAMPLES,), generator=g)
+
+
+def distributions(seed: int = 1) -> Tensor:
+    g = torch.Generator().manual_seed(seed)
+    return torch.rand(EXAMPLES, CLASSES, generator=g, dtype=torch.float64).pow(3).softmax(-1)
+
+
+def one_hot(y: Tensor) -> Tensor:
+    return torch.nn.functional.one_hot(y, CLASSES).double()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Entry):
     """What is known of one loss.
 
-    kwargs:     its defaults, as in its option file. ``facts``: K -> what it is told of the data.
     reference:  float64 ``(z (N, K), q (N, K), **arguments) -> (N,)``; hard targets arrive one-hot.
     at_zero:    the closed form at z = 0 for targets 0, 1, 2, ..., as a function of K; one number, or one a class.
     identities: name -> (own arguments, another loss that must give the same numbers).
-    bad:        argument name -> values that must be refused with that name in the message.
-    boundary:   legal extreme arguments that must give the reference's values, and finite ones at huge logits.
     minimiser:  eta (K,) -> the probabilities that the link reads off the population's minimiser; None: not known in
                 closed form. ``recovers``: whether these are eta itself.
     magnifies:  own arguments -> by how much these may magnify the rounding of what is summed up.
+    mixed:      in this form of the row, targets are distributions.
     """
 
-    name: str
-    cls: type[ClassificationLoss] | type[DistillationLoss]
-    kwargs: Kwargs
-    reference: Callable[..., Array]
     at_zero: Callable[[int], float | Array]
-    facts: Callable[[int], Kwargs] = lambda classes: {}
     identities: Mapping[str, tuple[Kwargs, ClassificationLoss]] = field(default_factory=dict)
-    bad: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    boundary: Sequence[Kwargs] = ()
     soft: bool = True
     shift_invariant: bool = True
     recovers: bool = True
     minimiser: Callable[[Array], Array] | None = None
     magnifies: Callable[[Kwargs], float] = lambda kwargs: 1.0
+    mixed: bool = False
+    task: str = "classification"
 
-    def arguments(self, classes: int = 5, **changes: Any) -> dict[str, Any]:
-        return {**self.kwargs, **self.facts(classes), **changes}
+    def __str__(self) -> str:
+        return f"{self.name}, mixed" if self.mixed else self.name
 
-    def build(self, classes: int = 5, **changes: Any) -> ClassificationLoss:
-        loss = self.cls(**self.arguments(classes, **changes))
+    def forms(self) -> list["Row"]:
+        return [self, replace(self, mixed=True)] if self.soft else [self]
+
+    def given(self, loss: ClassificationLoss) -> tuple[Tensor, Tensor]:
+        z, y = batch()
+        return z, distributions() if self.mixed else y
+
+    def expected(self, z: Tensor, targets: Tensor, **changes: Any) -> Array:
+        return super().expected(z, targets if self.mixed else one_hot(targets), **changes)
+
+    def build(self, classes: int = CLASSES, **changes: Any) -> ClassificationLoss:
+        loss = super().build(classes, **changes)
         return Taught(loss) if isinstance(loss, DistillationLoss) else loss
 
 
@@ -398,6 +418,7 @@ ROWS = [
     ),
     Row(
         name="distillation",
+        task="distillation",
         cls=KnowledgeDistillationLoss,
         kwargs={"alpha": 0.9, "temperature": 4.0},
         reference=distillation,

@@ -1,335 +1,196 @@
-"""What every loss must do, asked of each row of the table in rows.py."""
+"""What every loss must do, of whatever family, asked of each row of the families' tables."""
 
+import functools
 import inspect
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
-from scipy.optimize import minimize
+import yaml
 from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from src.losses.base import ClassificationLoss
+import src.losses
+from src.losses.base import Loss
 from tests.conftest import ROOT
-from tests.losses import latent_rows, regression_rows, tower_rows
-from tests.losses.references import binary_cross_entropy, cross_entropy, softmax
-from tests.losses.rows import ROWS, Row
+from tests.losses.contract import Entry, tables, to
 
-CLASSES = 5
-EXAMPLES = 12
-BASES = {"__init__", "base", "latent", "regression", "towers"}  # modules in src/losses without a loss of their own
-ETA = np.array([0.5, 0.25, 0.15, 0.07, 0.03])
-each = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-each_soft = pytest.mark.parametrize("row", [row for row in ROWS if row.soft], ids=lambda row: row.name)
-
-
-def batch(scale: float = 2.0, dtype: torch.dtype = torch.float64, seed: int = 0) -> tuple[Tensor, Tensor]:
-    g = torch.Generator().manual_seed(seed)
-    z = scale * torch.randn(EXAMPLES, CLASSES, generator=g, dtype=torch.float64)
-    return z.to(dtype), torch.randint(CLASSES, (EXAMPLES,), generator=g)
-
-
-def distributions(seed: int = 1) -> Tensor:
-    g = torch.Generator().manual_seed(seed)
-    return torch.rand(EXAMPLES, CLASSES, generator=g, dtype=torch.float64).pow(3).softmax(-1)
-
-
-def one_hot(y: Tensor) -> Tensor:
-    return torch.nn.functional.one_hot(y, CLASSES).double()
+ROWS: list[Entry] = [row for table in tables() for row in table.ROWS]
+HALVES = [torch.bfloat16, torch.float16]
+each = pytest.mark.parametrize("row", ROWS, ids=str)
+each_form = pytest.mark.parametrize("row", [form for row in ROWS for form in row.forms()], ids=str)
 
 
 def test_files_options_and_rows_are_one_list() -> None:
     """An option that builds on another (``defaults:``) is the same loss with other values, and has no row."""
-    files = {path.stem for path in (ROOT / "src/losses").glob("*.py")} - BASES
+    files = {path.stem for path in (ROOT / "src/losses").glob("*.py")} - {"__init__"}
     options = {path.stem for path in (ROOT / "conf/loss").glob("*.yaml") if "\n_target_: " in path.read_text()}
-    assert options <= files == {row.name for row in (*ROWS, *latent_rows.ROWS, *regression_rows.ROWS, *tower_rows.ROWS)}
+    bases = {base for table in tables() for base in table.BASES}
+    assert options <= files - bases == {row.name for row in ROWS} and bases <= files
 
 
 @each
-def test_option_builds_the_row_at_its_defaults(row: Row) -> None:
-    option = OmegaConf.to_container(OmegaConf.load(Path(ROOT, "conf/loss", f"{row.name}.yaml")))
-    assert isinstance(option, dict)
-    assert option.pop("defaults")[1] == "_self_"
+def test_option_builds_the_row_at_its_defaults(row: Entry) -> None:
+    option = yaml.safe_load((ROOT / f"conf/loss/{row.name}.yaml").read_text())
+    assert option.pop("defaults") == [{"/task@_global_.task": row.task}, "_self_"]
     assert option.pop("_target_") == f"{row.cls.__module__}.{row.cls.__qualname__}"
     assert option == dict(row.kwargs)
+    assert getattr(src.losses, row.cls.__name__) is row.cls
 
 
 @each
-def test_every_argument_is_an_option_or_a_fact(row: Row) -> None:
-    facts = row.facts(CLASSES)
+def test_every_argument_is_an_option_or_a_fact_and_has_bad_values(row: Entry) -> None:
+    facts = row.facts(5)
     assert facts.keys() <= {"num_classes", "class_counts"}
-    assert inspect.signature(row.cls).parameters.keys() == row.kwargs.keys() | facts.keys()
-    kinds = {parameter.kind for parameter in inspect.signature(row.cls).parameters.values()}
-    assert kinds <= {inspect.Parameter.KEYWORD_ONLY}
-
-
-@each
-def test_value_is_the_references(row: Row) -> None:
-    z, y = batch()
-    for kwargs in [{}, *row.boundary]:
-        got = row.build(**kwargs)(z, y)
-        assert got.shape == (EXAMPLES,) and got.dtype == torch.float64
-        expected = row.reference(z.numpy(), one_hot(y).numpy(), **row.arguments(**kwargs))
-        np.testing.assert_allclose(got.numpy(), expected, rtol=1e-12, atol=1e-12, err_msg=str(kwargs))
-
-
-@each_soft
-def test_value_for_distributions_is_the_references(row: Row) -> None:
-    z, _ = batch()
-    q = distributions()
-    for kwargs in [{}, *row.boundary]:
-        got = row.build(**kwargs)(z, q).numpy()
-        expected = row.reference(z.numpy(), q.numpy(), **row.arguments(**kwargs))
-        np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12, err_msg=str(kwargs))
-
-
-@each_soft
-def test_one_hot_distribution_equals_class(row: Row) -> None:
-    z, y = batch()
-    for kwargs in [{}, *row.boundary]:
-        loss = row.build(**kwargs)
-        torch.testing.assert_close(loss(z, one_hot(y)), loss(z, y), rtol=1e-12, atol=1e-12)
-
-
-@each
-def test_only_the_soft_take_distributions(row: Row) -> None:
-    assert row.soft == row.cls.soft_targets
-    if not row.soft:
-        with pytest.raises((RuntimeError, IndexError)):
-            row.build()(batch()[0], distributions())
-
-
-@each
-@pytest.mark.parametrize("classes", [2, 3, 10, 65])
-def test_value_at_zero_logits(row: Row, classes: int) -> None:
-    loss = row.build(classes)
-    targets = torch.arange(4) % classes
-    got = loss(torch.zeros(4, loss.outputs(classes), dtype=torch.float64), targets)
-    np.testing.assert_allclose(got.numpy(), np.broadcast_to(row.at_zero(classes), classes)[targets], rtol=1e-12)
-
-
-IDENTITIES = [(row, name, *case) for row in ROWS for name, case in row.identities.items()]
+    parameters = inspect.signature(row.cls).parameters
+    assert parameters.keys() == row.kwargs.keys() | facts.keys() == row.bad.keys()
+    assert {parameter.kind for parameter in parameters.values()} <= {inspect.Parameter.KEYWORD_ONLY}
 
 
 @pytest.mark.parametrize(
-    ("row", "kwargs", "other"),
-    [(row, kwargs, other) for row, _, kwargs, other in IDENTITIES],
-    ids=[f"{row.name}: {name}" for row, name, _, _ in IDENTITIES],
-)
-def test_identity(row: Row, kwargs: dict[str, object], other: ClassificationLoss) -> None:
-    z, y = batch()
-    torch.testing.assert_close(row.build(**kwargs)(z, y), other(z, y), rtol=1e-12, atol=1e-13)
-    if row.soft and other.soft_targets:
-        q = distributions()
-        torch.testing.assert_close(row.build(**kwargs)(z, q), other(z, q), rtol=1e-12, atol=1e-13)
-
-
-@each
-def test_gradient(row: Row) -> None:
-    z, y = batch()
-    loss = row.build()
-    assert torch.autograd.gradcheck(lambda logits: loss(logits, y), (z.requires_grad_(),))
-    if row.soft:
-        q = distributions()
-        assert torch.autograd.gradcheck(lambda logits: loss(logits, q), (z,))
-
-
-@each
-def test_second_derivative(row: Row) -> None:
-    z, y = batch()
-    loss = row.build()
-    z = z[:4].requires_grad_()
-    assert torch.autograd.gradgradcheck(lambda logits: loss(logits, y[:4]), (z,))
-    if row.soft:
-        q = distributions()[:4]
-        assert torch.autograd.gradgradcheck(lambda logits: loss(logits, q), (z,))
-
-
-EDGES = torch.tensor(
+    ("row", "name", "value"),
     [
-        *([0.0] * 5, [3.7] * 5, [-1e4] * 5),  # all equal
-        *([2.0, 2.0, 0.0, -1.0, -1.0], [-1.0, -1.0, 0.0, 2.0, 2.0]),  # ties with the target, above and below
-        *([1e4, -1e4, -1e4, -1e4, 1e4], [-1e4, 1e4, 0.0, 0.0, 0.0], [1e4, 0.0, 0.0, 0.0, 0.0]),
-        *(
-            [30.0, 0.0, 0.0, 0.0, 0.0],
-            [0.0, 800.0, 0.0, 0.0, 0.0],
-        ),  # p rounds to 1 in float32; in float64, on the other
+        pytest.param(row, name, value, id=f"{row}-{name}={value!r}")
+        for row in ROWS
+        for name, values in row.bad.items()
+        for value in values
     ],
-    dtype=torch.float64,
 )
-
-
-@each
-@pytest.mark.parametrize("targets", [0, 4, "soft"])
-def test_derivatives_are_finite_at_the_edges(row: Row, targets: int | str) -> None:
-    """The gradient and the Hessian of an example, at ties, at extremes, and where all logits are equal."""
-    if targets == "soft" and not row.soft:
-        return
-    y = torch.tensor(ETA)[None] if targets == "soft" else torch.tensor([targets])
-    for kwargs in [{}, *row.boundary]:
-        loss = row.build(**kwargs)
-        for z in EDGES:
-            logits = z[None].clone().requires_grad_()
-            (gradient,) = torch.autograd.grad(loss(logits, y).sum(), logits, create_graph=True)
-            rows = [torch.autograd.grad(slope, logits, retain_graph=True)[0][0] for slope in gradient[0]]
-            hessian = torch.stack(rows)
-            assert gradient.isfinite().all(), (kwargs, z, gradient)
-            assert hessian.isfinite().all(), (kwargs, z, hessian)
-            torch.testing.assert_close(hessian, hessian.T)
-
-
-@each
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_finite_at_huge_logits(row: Row, dtype: torch.dtype) -> None:
-    for kwargs in [{}, *row.boundary]:
-        for sign in (1, -1):
-            z = torch.full((3, CLASSES), -1e4 * sign, dtype=dtype)
-            z[:, 0] = 1e4 * sign
-            z.requires_grad_()
-            loss = row.build(**kwargs)(z, torch.tensor([0, 1, 4]))
-            loss.sum().backward()
-            assert loss.dtype == torch.float32
-            assert loss.isfinite().all() and z.grad is not None and z.grad.isfinite().all(), (kwargs, loss, z.grad)
-
-
-@each
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_raised_to_float32(row: Row, dtype: torch.dtype) -> None:
-    z, y = batch(dtype=dtype)
-    torch.testing.assert_close(row.build()(z, y), row.build()(z.float(), y), rtol=0, atol=0)
-
-
-@each
-def test_float32_agrees_with_float64(row: Row) -> None:
-    z, y = batch()
-    torch.testing.assert_close(row.build()(z.float(), y).double(), row.build()(z, y), rtol=2e-6, atol=2e-6)
-
-
-@each
-def test_shift_of_all_logits(row: Row) -> None:
-    z, y = batch()
-    unchanged = torch.allclose(row.build()(z + 3.7, y), row.build()(z, y), rtol=1e-10, atol=1e-12)
-    assert unchanged == row.shift_invariant
-
-
-@each
-def test_order_of_examples_does_not_matter(row: Row) -> None:
-    z, y = batch()
-    order = torch.randperm(EXAMPLES, generator=torch.Generator().manual_seed(3))
-    torch.testing.assert_close(row.build()(z[order], y[order]), row.build()(z, y)[order], rtol=1e-14, atol=1e-14)
-
-
-@each
-def test_examples_are_independent_unless_said_otherwise(row: Row) -> None:
-    z, y = batch()
-    alone = torch.cat([row.build()(z[i : i + 1], y[i : i + 1]) for i in range(EXAMPLES)])
-    assert torch.allclose(alone, row.build()(z, y), rtol=1e-14, atol=1e-14) != row.cls.batch_statistic
-
-
-BAD = [(row, name, value) for row in ROWS for name, values in row.bad.items() for value in values]
-
-
-@pytest.mark.parametrize(("row", "name", "value"), BAD, ids=[f"{r.name}-{n}={v!r}" for r, n, v in BAD])
-def test_bad_argument_is_refused_by_name(row: Row, name: str, value: object) -> None:
+def test_bad_argument_is_refused_by_name(row: Entry, name: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"^{name} must be .*, got "):
         row.build(**{name: value})
 
 
-def test_every_argument_has_bad_values() -> None:
-    for row in ROWS:
-        assert set(row.arguments()) == set(row.bad), f"{row.name}: each argument needs values that are refused"
-
-
 @each
-def test_keeps_nothing_in_a_checkpoint(row: Row) -> None:
-    for kwargs in [{}, *row.boundary]:
+def test_keeps_nothing_in_a_checkpoint(row: Entry) -> None:
+    for kwargs in row.cases:
         assert not row.build(**kwargs).state_dict() and not list(row.build(**kwargs).parameters())
 
 
-@each
-def test_compiles_to_the_same(row: Row) -> None:
-    torch._dynamo.reset()
+@each_form
+def test_value_is_the_references(row: Entry) -> None:
+    for kwargs in row.cases:
+        loss = row.build(**kwargs)
+        given = row.given(loss)
+        got = row.value(loss, *given)
+        assert got.shape == (len(given[0]),) and got.dtype == torch.float64
+        expected = row.expected(*given, **kwargs)
+        np.testing.assert_allclose(got.numpy(), expected, rtol=1e-12, atol=1e-12, err_msg=str(kwargs))
+
+
+def of_learned(row: Entry, loss: Loss, count: int | None = None) -> tuple[Callable[..., Tensor], list[Tensor]]:
+    """The value as a function of what the network gives, and that, of the first ``count`` examples."""
+    given = [tensor[:count] for tensor in row.given(loss)]
+
+    def value(*learned: Tensor) -> Tensor:
+        every = dict(enumerate(given)) | dict(zip(row.learned, learned, strict=True))
+        return row.value(loss, *every.values())
+
+    return value, [given[i].clone().requires_grad_() for i in row.learned]
+
+
+@each_form
+def test_gradient(row: Entry) -> None:
+    """Against central differences: each number for the defaults, and along a random direction for other settings."""
+    if row.constant:
+        pytest.skip("differences of its values are not its gradient")
+    for kwargs in row.cases:
+        value, learned = of_learned(row, row.build(**kwargs))
+        assert torch.autograd.gradcheck(value, learned, fast_mode=bool(kwargs)), kwargs
+
+
+@each_form
+def test_second_derivative(row: Entry) -> None:
+    if row.constant:
+        pytest.skip("differences of its values are not its gradient")
+    value, learned = of_learned(row, row.build(), count=4)
+    if row.twice:
+        assert torch.autograd.gradgradcheck(value, learned, fast_mode=True)
+    else:
+        with pytest.raises(RuntimeError):
+            torch.autograd.gradgradcheck(value, learned, fast_mode=True)
+
+
+@each_form
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_half_precision_is_raised_to_float32(row: Entry, dtype: torch.dtype) -> None:
+    for kwargs in row.cases:
+        loss = row.build(**kwargs)
+        half = to(row.given(loss), dtype)
+        expected = row.value(loss, *to(half, torch.float32))
+        assert expected.dtype == torch.float32
+        torch.testing.assert_close(row.value(loss, *half), expected, rtol=0, atol=0)
+
+
+@each_form
+def test_float32_agrees_with_float64(row: Entry) -> None:
     loss = row.build()
+    given = to(row.given(loss), torch.float32)
+    exact = row.value(loss, *to(given, torch.float64))
+    torch.testing.assert_close(row.value(loss, *given).double(), exact, rtol=2e-6, atol=2e-6)
+
+
+@each_form
+def test_order_of_examples_does_not_matter(row: Entry) -> None:
+    for kwargs in row.cases:
+        loss = row.build(**kwargs)
+        given = row.given(loss)
+        order = torch.randperm(len(given[0]), generator=torch.Generator().manual_seed(3))
+        got = row.value(loss, *(tensor[order] for tensor in given))
+        torch.testing.assert_close(got, row.value(loss, *given)[order], rtol=1e-13, atol=1e-13)
+
+
+@each_form
+def test_examples_are_independent_unless_said_otherwise(row: Entry) -> None:
+    for kwargs in row.cases:
+        loss = row.build(**kwargs)
+        given = row.given(loss)
+        single = [row.value(loss, *(tensor[i : i + 1] for tensor in given)) for i in range(len(given[0]))]
+        same = torch.allclose(torch.cat(single), row.value(loss, *given), rtol=1e-13, atol=1e-13)
+        assert same != row.looks_at_the_batch(**kwargs), kwargs
+
+
+@each_form
+def test_compiles_to_the_same(row: Entry) -> None:
+    torch._dynamo.reset()
     counter = CompileCounterWithBackend("aot_eager")
-    compiled = torch.compile(loss, backend=counter, fullgraph=True)
-    check_compiled(loss, compiled, row.soft)
-    assert counter.frame_count >= 1
+    compiled = torch.compile(row.value, backend=counter, fullgraph=True)
+    if row.compiles:
+        check_compiled(row, compiled)
+        assert counter.frame_count >= 1
+    else:
+        with pytest.raises(TorchDynamoException):
+            check_compiled(row, compiled)
 
 
 @pytest.mark.slow
-@each
-def test_compiles_to_the_same_with_inductor(row: Row) -> None:
+@each_form
+def test_compiles_to_the_same_with_inductor(row: Entry) -> None:
     torch._dynamo.reset()
+    if row.compiles:
+        check_compiled(row, torch.compile(row.value, fullgraph=True))
+
+
+def check_compiled(row: Entry, compiled: Callable[..., Tensor]) -> None:
+    """Value and gradients of both."""
     loss = row.build()
-    check_compiled(loss, torch.compile(loss, fullgraph=True), row.soft)
+    given = to(row.given(loss), torch.float32)
+    results = []
+    for way in (row.value, compiled):
+        learned = {i: given[i].clone().requires_grad_() for i in row.learned}
+        value = way(loss, *(learned.get(i, tensor) for i, tensor in enumerate(given)))
+        value.sum().backward()
+        results.append((value, [tensor.grad for tensor in learned.values()]))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-5, atol=1e-6)
 
 
-def check_compiled(loss: ClassificationLoss, compiled: ClassificationLoss, soft: bool) -> None:
-    z, y = batch(dtype=torch.float32)
-    for targets in [y, distributions().float()] if soft else [y]:
-        eager_z, compiled_z = z.clone().requires_grad_(), z.clone().requires_grad_()
-        eager, other = loss(eager_z, targets), compiled(compiled_z, targets)
-        torch.testing.assert_close(other, eager, rtol=1e-5, atol=1e-6)
-        eager.sum().backward()
-        other.sum().backward()
-        torch.testing.assert_close(compiled_z.grad, eager_z.grad, rtol=1e-5, atol=1e-6)
-
-
-@each
-def test_vmap(row: Row) -> None:
-    z, y = batch()
-    z, y = z.reshape(3, 4, CLASSES), y.reshape(3, 4)
+@each_form
+def test_vmap(row: Entry) -> None:
     loss = row.build()
-    expected = torch.stack([loss(a, b) for a, b in zip(z, y, strict=True)])
-    torch.testing.assert_close(torch.func.vmap(loss)(z, y), expected, rtol=1e-14, atol=1e-14)
-
-
-@each
-def test_link_gives_probabilities(row: Row) -> None:
-    log_p = row.build().log_probs(batch(dtype=torch.bfloat16)[0])
-    if log_p is not None:
-        assert log_p.shape == (EXAMPLES, CLASSES) and log_p.dtype == torch.float32
-        torch.testing.assert_close(log_p.exp().sum(-1), torch.ones(EXAMPLES))
-        assert row.build().log_probs(torch.tensor([[1e4, -1e4, 0.0]])).isfinite().all()  # type: ignore[union-attr]
-
-
-@each
-def test_population_minimiser(row: Row) -> None:
-    """Minimise the mean loss over examples of one input, eta_k of them of class k: the link must read off what the
-    row says. The batch is that whole population, so a statistic of the batch is the population's."""
-    loss = row.build()
-    population = torch.arange(CLASSES).repeat_interleave(torch.tensor(100 * ETA).round().long())
-
-    def risk(z: np.ndarray) -> tuple[float, np.ndarray]:
-        logits = torch.tensor(z, requires_grad=True)
-        value = loss(logits.expand(len(population), CLASSES), population).mean()
-        (gradient,) = torch.autograd.grad(value, logits)
-        return value.item(), gradient.numpy()
-
-    # Some losses are not convex: the best of several starts (not 0, where logit_norm has no direction).
-    starts = [np.linspace(1, -1, CLASSES) + level for level in (0, 3)]
-    options = {"ftol": 1e-15, "gtol": 1e-10}
-    found = [minimize(risk, start, jac=True, method="L-BFGS-B", options=options) for start in starts]
-    best = min(found, key=lambda result: result.fun)
-    log_p = loss.log_probs(torch.tensor(best.x)[None])
-    if log_p is None:
-        assert not row.recovers and row.minimiser is None
-        return
-    p = log_p[0].exp().numpy()
-    assert (np.abs(p - ETA).max() < 1e-4) == row.recovers, p
-    if row.minimiser is not None:
-        np.testing.assert_allclose(p, row.minimiser(ETA), atol=1e-5)
-
-
-def test_references_of_the_textbook() -> None:
-    """The oracles themselves, against figures worked out by hand."""
-    z = np.array([[2.0, 1.0, 0.1]])
-    np.testing.assert_allclose(cross_entropy(z, np.array([[1.0, 0, 0]])), 0.4170, atol=5e-5)
-    np.testing.assert_allclose(softmax(z).sum(), 1.0)
-    for p, value in ((0.9, 0.105), (0.01, 4.605)):
-        np.testing.assert_allclose(binary_cross_entropy(np.log(p / (1 - p)), np.ones(())), value, atol=5e-4)
-    for t, q, value in (([1, 0, 1], [0.99, 0.01, 0.99], 0.01005), ([1, 0, 1], [0.1, 0.9, 0.2], 2.0715)):
-        logits = np.log(np.array(q)) - np.log1p(-np.array(q))
-        np.testing.assert_allclose(binary_cross_entropy(logits, np.array(t)).mean(), value, atol=5e-5)
+    groups = tuple(tensor.unflatten(0, (2, -1)) for tensor in row.given(loss))
+    expected: list[Any] = [row.value(loss, *(group[i] for group in groups)) for i in range(2)]
+    got = torch.func.vmap(functools.partial(row.value, loss))(*groups)
+    torch.testing.assert_close(got, torch.stack(expected), rtol=1e-13, atol=1e-13)

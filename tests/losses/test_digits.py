@@ -16,7 +16,7 @@ from src.losses.hinge import HingeLoss
 from tests.losses.digits import exact
 from tests.losses.references import divergence, softmax
 from tests.losses.rows import UNWEIGHTED, Row
-from tests.losses.test_contract import each
+from tests.losses.test_classification import each
 
 SCALES = (0.0, 0.01, 1.0, 3.0, 10.0, 100.0, 1e3, 1e4)
 # |got - exact| <= rtol |exact| + atol: some units in the last place of what is summed; a loss may state its own.

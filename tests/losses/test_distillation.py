@@ -7,8 +7,7 @@ from torch import Tensor
 
 from src.losses.distillation import KnowledgeDistillationLoss
 from tests.losses.references import cross_entropy, softmax
-from tests.losses.rows import ce
-from tests.losses.test_contract import batch, distributions, one_hot
+from tests.losses.rows import batch, ce, distributions, one_hot
 
 
 def teacher(dtype: torch.dtype = torch.float64) -> Tensor:

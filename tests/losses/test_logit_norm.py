@@ -3,7 +3,7 @@
 import torch
 
 from src.losses.logit_norm import LogitNormLoss
-from tests.losses.test_contract import batch
+from tests.losses.rows import batch
 
 
 def test_scale_of_the_logits_does_not_matter() -> None:

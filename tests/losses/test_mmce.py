@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from src.losses.mmce import MaximumMeanCalibrationErrorLoss
-from tests.losses.rows import ce
-from tests.losses.test_contract import batch
+from tests.losses.rows import batch, ce
 
 LOSS = MaximumMeanCalibrationErrorLoss(penalty=2.0, width=0.4)
 

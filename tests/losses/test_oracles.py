@@ -24,7 +24,7 @@ from src.losses.logit_norm import LogitNormLoss
 from src.losses.smoothed_ce import SmoothedCrossEntropyLoss
 from src.losses.squared_scores import SquaredScoresLoss
 from tests.losses.rows import UNWEIGHTED, ce
-from tests.losses.test_contract import CLASSES, batch, distributions, one_hot
+from tests.losses.rows import CLASSES, batch, distributions, one_hot
 
 Z, Y = batch()
 Q = distributions()

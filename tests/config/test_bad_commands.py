@@ -230,8 +230,16 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
         nothing,
         "an epoch has 1 batches of .*too few for",
     ),
-    ("loss=mmce trainer.accumulate_grad_batches=2", nothing, "loss=mmce is .* take trainer.accumulate_grad_batches=1"),
-    ("loss=mmce data=python_docs model=gpt", nothing, "loss=mmce is a statistic .* data=python_docs gives text"),
+    (
+        "loss=mmce trainer.accumulate_grad_batches=2",
+        nothing,
+        "loss=mmce with .* take trainer.accumulate_grad_batches=1",
+    ),
+    (
+        "loss=mmce data=python_docs model=gpt",
+        nothing,
+        "loss=mmce with loss.penalty above 0 is .* data=python_docs gives text",
+    ),
     ("data=python_docs model=gpt data.mixup=mixup", nothing, "unknown key 'mixup' in data"),
     (
         "model._target_=src.losses.kl.KullbackLeiblerLoss ~model.widths ~model.batch_norm ~model.dropout"
@@ -412,7 +420,9 @@ def test_a_statistic_of_the_batch_wants_one_device(devices: int, nodes: int, key
     """By itself: most machines refuse a second node first."""
     command = composed("loss=mmce", "trainer=ddp", f"trainer.devices={devices}", f"trainer.num_nodes={nodes}")
     cfg = resolve(command.cfg)
-    with pytest.raises(UserError, match=rf"loss=mmce is .*, trainer.{key}=2 cuts it: take trainer.{key}=1"):
+    with pytest.raises(
+        UserError, match=rf"loss=mmce with loss.penalty above 0 is .*, trainer.{key}=2 cuts it: take trainer.{key}=1"
+    ):
         check_fit(cfg, command.choices)
 
 

@@ -169,14 +169,14 @@ def test_compiles_to_the_same(row: Entry) -> None:
 @pytest.mark.slow
 @each_form
 def test_compiles_to_the_same_with_inductor(row: Entry) -> None:
-    torch._dynamo.reset()
-    if row.compiles:
-        check_compiled(row, torch.compile(row.value, fullgraph=True))
+    for kwargs in row.cases if row.compiles else []:
+        torch._dynamo.reset()
+        check_compiled(row, torch.compile(row.value, fullgraph=True), **kwargs)
 
 
-def check_compiled(row: Entry, compiled: Callable[..., Tensor]) -> None:
+def check_compiled(row: Entry, compiled: Callable[..., Tensor], **kwargs: Any) -> None:
     """Value and gradients of both."""
-    loss = row.build()
+    loss = row.build(**kwargs)
     given = to(row.given(loss), torch.float32)
     results = []
     for way in (row.value, compiled):

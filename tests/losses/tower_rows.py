@@ -1,4 +1,6 @@
-"""The table of the losses of two towers, each with an independent reference in NumPy; test_towers.py asks it."""
+"""The table of the losses of two towers, each with an independent reference in NumPy; test_contract.py and
+test_towers.py ask it.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -6,12 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
 
 from src.losses.clip import ContrastiveLanguageImageLoss
 from src.losses.siglip import SigmoidLanguageImageLoss
 from src.losses.towers import TowerLoss
+from tests.losses.contract import Array, Entry, Kwargs
 
-Array = np.ndarray
+N, D = 8, 5
+CAPTIONS = torch.tensor([3, 1, 3, 4, 9, 1, 3, 5])  # three, two and one of each
+BASES = {"towers"}
 
 
 def clip(a: Array, b: Array, captions: Sequence[int], s: float, *, duplicates: str, fixed_scale: None) -> Array:
@@ -49,8 +57,8 @@ def siglip(
     return np.array(values)
 
 
-@dataclass(frozen=True)
-class Row:
+@dataclass(frozen=True, kw_only=True)
+class Row(Entry):
     """What is known of one loss.
 
     reference: float64 ``(a (N, D), b (N, D), captions (N,), *numbers, **arguments) -> (N,)``.
@@ -58,34 +66,51 @@ class Row:
     at_zero:   N -> the loss where all similarities, and the bias, are 0.
     """
 
-    name: str
-    cls: type[TowerLoss]
-    reference: Callable[..., Array]
     scalars: Mapping[str, Callable[[int], float]]
     at_zero: Callable[[int], float]
-    kwargs: Mapping[str, Any] = field(default_factory=lambda: {"duplicates": "negatives", "fixed_scale": None})
-    cases: Sequence[Mapping[str, Any]] = ({}, {"duplicates": "soft"}, {"duplicates": "masked"})
+    kwargs: Kwargs = field(default_factory=lambda: {"duplicates": "negatives", "fixed_scale": None})
+    boundary: Sequence[Kwargs] = ({"duplicates": "soft"}, {"duplicates": "masked"})
     bad: Mapping[str, Sequence[Any]] = field(
         default_factory=lambda: {
             "duplicates": ["hard", None, 1, ["soft"]],
             "fixed_scale": [0, -1, 100.5, "a", True, float("nan"), float("inf")],
         }
     )
+    task: str = "retrieval"
 
-    def arguments(self, **changes: Any) -> dict[str, Any]:
-        return {**self.kwargs, **changes}
+    @property
+    def learned(self) -> tuple[int, ...]:
+        return 0, 1, *range(3, 3 + len(self.scalars))
 
-    def build(self, **changes: Any) -> TowerLoss:
-        return self.cls(**self.arguments(**changes))
+    def given(self, loss: TowerLoss) -> tuple[Tensor, ...]:
+        """Embeddings of images and captions, captions, and the numbers that are learnt: s = 1, a bias of -0.7."""
+        g = torch.Generator().manual_seed(0)
+        a, b = (normalize(torch.randn(N, D, generator=g, dtype=torch.float64), dim=-1) for _ in range(2))
+        numbers = [torch.full((N,), value, dtype=torch.float64) for value in (1.0, -0.7)]  # a pair's are those of all
+        return a, b, CAPTIONS, *numbers[: len(self.scalars)]
+
+    @staticmethod
+    def value(loss: TowerLoss, a: Tensor, b: Tensor, captions: Tensor, *numbers: Tensor, **kwargs: slice) -> Tensor:
+        return loss(a, b, captions, **dict(zip(loss.scalars(N), (x[:1] for x in numbers), strict=True)), **kwargs)
+
+    def expected(self, a: Tensor, b: Tensor, captions: Tensor, *numbers: Tensor, **changes: Any) -> Array:
+        plain = (a.numpy(), b.numpy(), captions.tolist(), *(x[0].item() for x in numbers))
+        return self.reference(*plain, **self.arguments(**changes))
 
 
 ROWS = [
-    Row("clip", ContrastiveLanguageImageLoss, clip, {"log_scale": lambda n: math.log(1 / 0.07)}, math.log),
     Row(
-        "siglip",
-        SigmoidLanguageImageLoss,
-        siglip,
-        {"log_scale": lambda n: math.log(10), "bias": lambda n: -math.log(n - 1)},
-        lambda n: n * math.log(2),
+        name="clip",
+        cls=ContrastiveLanguageImageLoss,
+        reference=clip,
+        scalars={"log_scale": lambda n: math.log(1 / 0.07)},
+        at_zero=math.log,
+    ),
+    Row(
+        name="siglip",
+        cls=SigmoidLanguageImageLoss,
+        reference=siglip,
+        scalars={"log_scale": lambda n: math.log(10), "bias": lambda n: -math.log(n - 1)},
+        at_zero=lambda n: n * math.log(2),
     ),
 ]

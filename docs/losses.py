@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the import root, where this runs as a script
 
 from src.config.signature import constant  # noqa: E402
+from src.losses.alignment import AlignmentLoss  # noqa: E402
 from src.losses.base import DistillationLoss, LogitLoss, Loss  # noqa: E402
 from src.losses.latent import LatentLoss  # noqa: E402
 from src.losses.pairs import PairLoss  # noqa: E402
@@ -98,11 +99,17 @@ PAIRS = """# Losses of pairs
 For two views of each image. a and b are the embeddings of the N examples of a batch, D numbers each, z the 2N of both views,
 s_ij the cosine of z_i and z_j. An example's number is the mean of both of its views where each is an anchor. Compare them by what a probe reads in the features, never by their own values.
 """
+ALIGNMENT = """# Losses of sequences
+
+For `model=line_cnn`, which reads a line of characters ([ctc.md](ctc.md)). The network gives K + 1 outputs for each of T frames,
+the blank first; p_t is their softmax. A line has U characters. Compare them by `cer` and `nll`, never by their own values.
+"""
 OTHER: dict[type[Loss], str] = {  # not over classes
     RegressionLoss: REGRESSION,
     LatentLoss: LATENT,
     PairLoss: PAIRS,
     TowerLoss: TOWERS,
+    AlignmentLoss: ALIGNMENT,
 }
 
 

@@ -22,8 +22,7 @@ from tests.conftest import ROOT
 
 checkpoint.LEAST = 0.0  # each validation writes a checkpoint in a run of this process, whose whole training is shorter
 # The losses that learn from classes; those of other families need other data or another network.
-OTHERS = {word.removeprefix("loss=") for word in (*options("loss", reads="latents"), *options("loss", targets="value"))}
-CLASSIFYING = sorted({path.stem for path in (ROOT / "conf/loss").glob("*.yaml")} - OTHERS)
+CLASSIFYING = [word.removeprefix("loss=") for word in options("loss", reads="logits", targets="class")]
 QUIET = ("logger=csv", "figures=false", "trainer=cpu", "trainer.threads=1")
 
 

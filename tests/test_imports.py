@@ -50,6 +50,7 @@ RULES = {
         "src.data.base",
         "src.figures",
         "src.checks",
+        "src.losses.alignment",
         "src.losses.base",
         "src.losses.latent",
         "src.losses.pairs",
@@ -129,6 +130,7 @@ EVERYWHERE = {"src.plain"}
 # modules that are no particular loss, network or data set
 SHARED = {
     *(
+        "alignment",
         "alphabet",
         "base",
         "cache",

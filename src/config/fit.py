@@ -15,7 +15,13 @@ TARGETS = {
     "sequence": "sequences",
     "alignment": "sequences with the place of each member",
 }
-COMMON = ("model=mlp", "model=gpt", "loss=ce", "loss=mse")  # of several options that fit, the one that a message names
+COMMON = (
+    "model=mlp",
+    "model=gpt",
+    "loss=ce",
+    "loss=mse",
+    "loss=ctc",
+)  # of several options that fit, the one that a message names
 
 
 def check_fit(cfg: Plain, choices: Plain) -> None:

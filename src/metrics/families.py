@@ -102,6 +102,34 @@ CONTRASTIVE = Family(
     charts=("pair_accuracy", "information_bound"),
     baseline="nt_xent",
 )
+SEQUENCE = Family(
+    "sequence",
+    (
+        Column(
+            "cer", judged=True, phrase=("read", "with fewer errors", "with more errors"), ratio=("edits", "characters")
+        ),
+        Column("nll", judged=True, unit="nats", phrase=NLL.phrase),
+        Column("nll_per_character", unit="nats", ratio=("nll", "characters")),
+        Column("sequence_accuracy", 1, high=1, share=True),
+        Column("beam_cer"),
+        Column("beam_accuracy", 1, high=1),
+        Column("ece", high=1, gap=("confidence", "sequence_accuracy")),
+        Column("overconfidence", 0, low=-1, high=1),
+        Column("blank_share", 0, high=1),
+        *(
+            Column(f"{kind[:-1]}_rate", ratio=(kind, "characters"))
+            for kind in ("substitutions", "deletions", "insertions")
+        ),
+        Column("infeasible", high=1, share=True),
+    ),
+    chooses=("cer",),
+    keeps="cer",
+    shown=("cer", "sequence_accuracy", "blank_share"),
+    charts=("cer", "nll", "sequence_accuracy", "blank_share"),
+    against=("cer", "ece"),
+    undrawn=("substitutions", "deletions", "insertions", "characters"),
+    baseline="ctc",
+)
 
 
 def regression(unit: str = "") -> Family:
@@ -129,4 +157,6 @@ def regression(unit: str = "") -> Family:
     )
 
 
-FAMILIES = {family.name: family for family in (CLASSIFICATION, LANGUAGE, LATENT, CONTRASTIVE, RETRIEVAL, regression())}
+FAMILIES = {
+    family.name: family for family in (CLASSIFICATION, LANGUAGE, LATENT, CONTRASTIVE, RETRIEVAL, SEQUENCE, regression())
+}

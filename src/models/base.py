@@ -66,6 +66,16 @@ class LatentNetwork(Network):
         return self.decode(self.encode(inputs)[0])
 
 
+class LineNetwork(Network):
+    """A network that reads a line: ``forward(inputs) -> (B, frames, outputs)``, the first output being the blank.
+
+    The frames are equally wide parts of the input, from left to right.
+    """
+
+    gives = "frames"
+    frames: int  # how many, of inputs of the size for which it was made
+
+
 def linear(fan_in: int, fan_out: int, *, std: float, bias: bool = True) -> nn.Linear:
     """A linear layer with weights from N(0, std^2) and biases 0."""
     layer = nn.Linear(fan_in, fan_out, bias=bias)

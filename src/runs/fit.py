@@ -205,8 +205,9 @@ class Fit:
         spec, plan, choices = self.data.spec, self.plan, self.cfg["choices"]
         parameters = sum(p.numel() for p in self.task.model.parameters())
         log.info("run folder: %s", printable(str(self.folder.path)))
-        classes = f"{spec.num_classes} classes, " if spec.targets == "class" else ""
-        log.info("%s: %s%s training examples", choices["data"], classes, f"{sum(spec.class_counts):,}")
+        classes = f"{spec.num_classes} classes, " if spec.class_names else ""
+        counted = "symbols" if spec.needed_frames else "examples"
+        log.info("%s: %s%s training %s", choices["data"], classes, f"{sum(spec.class_counts):,}", counted)
         log.info(
             "model %s (%s parameters), loss %s, on %s in %s",
             *(choices["model"], f"{parameters:,}", choices["loss"], self.device, self.cfg["trainer"]["precision"]),

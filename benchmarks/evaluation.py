@@ -28,7 +28,6 @@ import pytorch_lightning as pl
 from src.config import schema
 from src.config.entry import resolve
 from src.data.base import Batch, Data
-from src.optim.schedules import Constant
 from src.package import CONF
 from src.runs import build, machine, speed
 from src.tasks.stepping import Stepping
@@ -52,7 +51,7 @@ def configured(words: Sequence[str]) -> tuple[dict[str, Any], Data]:
 def task_of(cfg: dict[str, Any], data: Data) -> SupervisedTask:
     loss = build.build_loss(cfg, data.spec)
     model = build.build_model(cfg, data.spec, loss)
-    stepping = Stepping(build.build_optimizer(cfg, model), Constant(total=1, warmup_steps=0), due=bool)
+    stepping = Stepping(build.build_players(cfg, model, 1), due=bool)
     return SupervisedTask(model=model, loss=loss, spec=data.spec, stepping=stepping)
 
 
@@ -60,8 +59,9 @@ def take_step(task: SupervisedTask, batch: Batch) -> None:
     """An optimizer step, without schedule, clipping and scores."""
     assert task.stepping is not None
     task.forward_backward(task.prepare(batch))
-    task.stepping.optimizer.step()
-    task.stepping.optimizer.zero_grad()
+    (player,) = task.stepping.players
+    player.optimizer.step()
+    player.optimizer.zero_grad()
 
 
 def timed(work: Callable[[], None]) -> float:

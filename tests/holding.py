@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.commands import process
 
@@ -35,11 +36,13 @@ def holding(checkpoints: int, folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": path, "CHECKPOINTS": str(checkpoints)}
 
 
-def at_work(words: tuple[str, ...], run: Path, held: dict[str, str], progress: bool = True) -> subprocess.Popen[str]:
+def at_work(
+    words: tuple[str, ...], run: Path, held: dict[str, str], progress: bool = True, **kwargs: Any
+) -> subprocess.Popen[str]:
     """Start ``run`` or go on with it, until it is there or, for ``progress``, has made a checkpoint."""
     last = run / "checkpoints/last.ckpt"
     before = last.stat().st_mtime_ns if last.exists() else 0
-    child = process(*words, env=held)
+    child = process(*words, env=held, **kwargs)
     assert child.stdout and child.stderr
     if not any(line.startswith("run folder") for line in child.stdout):
         raise AssertionError(child.stderr.read())

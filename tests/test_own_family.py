@@ -46,20 +46,24 @@ class Stop(Callback):
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder outside of the tree, with the family's files, where commands are given."""
-    write_files(ROOT / "docs/family.md", tmp_path)
-    package = package_of(tmp_path)
-    (tmp_path / "rank").rename(tmp_path / package)
-    for option in (tmp_path / "conf_rank").rglob("*.yaml"):
-        option.write_text(option.read_text().replace("_target_: rank.", f"_target_: {package}."))
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return unpacked("family", "rank", tmp_path, monkeypatch)
+
+
+def unpacked(page: str, package: str, folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """The folder, which the files that a page shows are written to, and which becomes the working directory."""
+    write_files(ROOT / f"docs/{page}.md", folder)
+    (folder / package).rename(folder / package_of(folder))
+    for option in (folder / f"conf_{package}").rglob("*.yaml"):
+        option.write_text(option.read_text().replace(f"_target_: {package}.", f"_target_: {package_of(folder)}."))
+    patch.syspath_prepend(str(folder))
+    patch.setenv("PYTHONPATH", str(folder))
+    patch.chdir(folder)
+    return folder
 
 
 def package_of(folder: Path) -> str:
     """A name of its own for a test's package: modules stay imported."""
-    return f"rank_{folder.name}".replace("-", "_")
+    return f"own_{folder.name}".replace("-", "_")
 
 
 def give(script: str, *words: object) -> int:

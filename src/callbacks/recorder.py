@@ -119,15 +119,16 @@ class Recorder(Callback):
         values: Values = self._prefixed("train", self.scores.compute())
         self.scores.reset()
         self.recorded_at = step
-        values["train/lr"] = pl_module.stepping.schedule(step - 1) * trainer.optimizers[0].defaults["lr"]
-        if pl_module.grad_norm is not None:
-            shards = isinstance(trainer.strategy, FSDPStrategy)
-            norm = ranks.summed(pl_module.grad_norm.square()).sqrt() if shards else pl_module.grad_norm
-            values["train/grad_norm"] = norm.item()
+        first = pl_module.stepping.players[0]  # the settings of optimizer and scheduler are the same for all players
+        values["train/lr"] = first.schedule(step - 1) * first.optimizer.defaults["lr"]
+        shards = isinstance(trainer.strategy, FSDPStrategy)
+        for player, norm in pl_module.grad_norms.items():
+            whole = ranks.summed(norm.square()).sqrt() if shards else norm
+            values["_".join(("train/grad_norm", *([player] if player else [])))] = whole.item()
         self.record(trainer, step, values)
-        first, start = self.since
-        if step > first:
-            rate = (step - first) * self.plan.accumulate * self.batch_size / (time.perf_counter() - start)
+        before, start = self.since
+        if step > before:
+            rate = (step - before) * self.plan.accumulate * self.batch_size / (time.perf_counter() - start)
             rates: Values = {"train/examples_per_second": rate, **self.utilisation.at(rate, pl_module.device)}
             self._write(trainer, self.timing, step, rates)
         self.since = (step, time.perf_counter())

@@ -41,14 +41,14 @@ class Utilisation:
     Counted are the operations of the network's matrix products, convolutions and attention, forward and backward, by
     torch's counter on a copy without data; what a loss, a teacher or an optimizer does besides is not. The most that a
     device could do is that of its data sheet or, for a CPU and a GPU not in the table, what a large matrix product
-    reaches here. Both are found when first asked for, in some 0.02 to 0.4 s.
+    reaches here. Both are found when first asked for, in some 0.02 to 0.4 s. Nothing is counted if ``model`` is None.
     Source: Chowdhery et al. 2022, arXiv:2204.02311, appendix B (without their halving of causal attention).
     """
 
-    def __init__(self, model: nn.Module, spec: Spec, precision: str) -> None:
+    def __init__(self, model: nn.Module | None, spec: Spec, precision: str) -> None:
         self.spec, self.dtype = spec, DTYPES[precision]
         try:
-            self.network: nn.Module | None = on_meta(model)  # now: a strategy may cut the model into pieces
+            self.network = None if model is None else on_meta(model)  # now: a strategy may cut the model into pieces
         except Exception:  # a network that cannot be copied trains all the same
             log.debug("operations are not counted", exc_info=True)
             self.network = None

@@ -36,6 +36,7 @@ def check_fit(cfg: Plain, choices: Plain) -> None:
     check_numbers(cfg, choices)
     check_targets(cfg, choices)
     check_batch(cfg, choices, kind)
+    check_players(cfg, choices)
 
 
 def check_answer(cfg: Plain, choices: Plain, kind: str | None) -> None:
@@ -135,3 +136,27 @@ def check_batch(cfg: Plain, choices: Plain, kind: str | None) -> None:
         value = cfg["trainer"][key]
         if value > 1:
             raise UserError(f"loss={name} {why}, trainer.{key}={value} cuts it: take trainer.{key}=1")
+
+
+def check_players(cfg: Plain, choices: Plain) -> None:
+    """Raise UserError if the task trains several players and the trainer is for one."""
+    players = constant(cfg["task"]["_target_"], "players")
+    if not players:
+        return
+    trainer = cfg["trainer"]
+    task = f"task={choices['task']} trains {' and '.join(players)} in turns, each with its own optimizer."
+    if trainer["strategy"]:
+        raise UserError(
+            f"{task} trainer.strategy={trainer['strategy']} is for one optimizer: train on one device, with trainer=cpu"
+            " or trainer=gpu"
+        )
+    if trainer["precision"] == "16-mixed":
+        raise UserError(
+            f"{task} The loss scaler of trainer.precision=16-mixed is for one optimizer: take"
+            " trainer.precision=bf16-mixed or 32-true"
+        )
+    if trainer["accumulate_grad_batches"] > 1:
+        raise UserError(
+            f"{task} They take turns on each batch, so trainer.accumulate_grad_batches must be 1: take a larger"
+            " data.batch_size"
+        )

@@ -79,7 +79,10 @@ def _of_bases(definition: Definition) -> dict[str, Parameter]:
 
 
 def constant(target: str, name: str) -> Any:
-    """The value that the body of the class ``target``, or of a base of it, gives ``name``; None where it gives none."""
+    """The value that the body of the class ``target``, or of a base of it, gives ``name``; None where it gives none.
+
+    It is one that is written out: a number, a text, or a tuple of such.
+    """
     module, _, cls = target.rpartition(".")
     try:
         return _constant(_find(_module_file(module), cls), name)
@@ -93,8 +96,9 @@ def _constant(definition: Definition, name: str) -> Any:
             item.targets if isinstance(item, ast.Assign) else [item.target] if isinstance(item, ast.AnnAssign) else []
         )
         value = getattr(item, "value", None)
-        if any(isinstance(one, ast.Name) and one.id == name for one in targets) and isinstance(value, ast.Constant):
-            return value.value
+        if any(isinstance(one, ast.Name) and one.id == name for one in targets) and value is not None:
+            with contextlib.suppress(ValueError):  # no constant, but a calculation
+                return ast.literal_eval(value)
     for base in getattr(definition.node, "bases", []):
         if isinstance(base, ast.Name):
             try:

@@ -42,11 +42,12 @@ class Chance:
 
     def normal(self, name: str, *shape: int) -> Tensor:
         """Standard normal numbers, (examples, *shape) float32 on the CPU."""
-        return torch.randn(self.size, *shape, generator=generator(name, *self.key))[self.rows]
+        # torch's default type is float64 within the steps of a run in float64, for which it draws other numbers
+        return torch.randn(self.size, *shape, generator=generator(name, *self.key), dtype=torch.float32)[self.rows]
 
     def uniform(self, name: str, *shape: int) -> Tensor:
         """Numbers in [0, 1), (examples, *shape) float32 on the CPU."""
-        return torch.rand(self.size, *shape, generator=generator(name, *self.key))[self.rows]
+        return torch.rand(self.size, *shape, generator=generator(name, *self.key), dtype=torch.float32)[self.rows]
 
 
 class Batch(NamedTuple):

@@ -60,7 +60,7 @@ def corrupted(pixels: Tensor, kind: str, severity: int, g: torch.Generator) -> T
 
 
 def noise(pixels: Tensor, sd: float, g: torch.Generator) -> Tensor:
-    return pixels + sd * torch.randn(pixels.shape, generator=g).to(pixels)
+    return pixels + sd * torch.randn(pixels.shape, generator=g, dtype=torch.float32).to(pixels)
 
 
 def blur(pixels: Tensor, sigma: float, g: torch.Generator) -> Tensor:

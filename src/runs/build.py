@@ -7,12 +7,14 @@ import contextlib
 import importlib
 import logging
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import torch
 from pytorch_lightning.callbacks import Callback
+from torch import nn
 
 from ..config.errors import UserError
 from ..config.signature import signature
@@ -25,6 +27,7 @@ from ..optim.parameters import parameter_groups
 from ..optim.schedules import Schedule
 from ..plain import Plain
 from ..tasks.base import Task
+from ..tasks.stepping import Player
 from .size import check_size
 
 log = logging.getLogger("xent")
@@ -168,12 +171,45 @@ def check_batches(cfg: Plain, data: Data) -> None:
         )
 
 
-def build_optimizer(cfg: Plain, model: Network) -> torch.optim.Optimizer:
-    groups = parameter_groups(model, cfg["optimizer"].get("weight_decay") or 0.0)
+def build_players(cfg: Plain, model: Network, total: int) -> tuple[Player, ...]:
+    """The players that the task names, each with the weights of the part of the network that has its name.
+
+    Raises UserError unless each weight of the network has one player.
+    """
+    names = class_of(cfg, "task").players
+    players = tuple(
+        Player(name, build_optimizer(cfg, model, part), build_schedule(cfg, total))
+        for name, part in parts_of(cfg, model, names).items()
+    )
+    owned = Counter(id(weight) for player in players for weight in player.weights)
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and owned[id(weight)] != 1:
+            whose = "several players" if owned[id(weight)] else f"none of the players {', '.join(names)}"
+            raise UserError(f"model={cfg['choices']['model']}: {name} is a weight of {whose}")
+    return players
+
+
+def parts_of(cfg: Plain, model: Network, names: Sequence[str]) -> dict[str, nn.Module]:
+    """The parts of the network by player; the whole network by "" if there are no players."""
+    if not names:
+        return {"": model}
+    parts = dict(model.named_children())
+    for name in names:
+        if name not in parts:
+            task, what = cfg["choices"]["task"], cfg["choices"]["model"]
+            raise UserError(f"task={task} trains the parts {', '.join(names)} of a network, model={what} has no {name}")
+    return {name: parts[name] for name in names}
+
+
+def build_optimizer(cfg: Plain, model: Network, part: nn.Module) -> torch.optim.Optimizer:
+    """For the weights of a part of the network."""
+    groups = parameter_groups(part, cfg["optimizer"].get("weight_decay") or 0.0)
     if cfg["trainer"]["precision"] == "16-mixed" and cfg["optimizer"].get("fused"):
         log.warning("optimizer.fused is ignored: 16-mixed scales the loss, which a fused step undoes too late to clip")
         cfg = cfg | {"optimizer": cfg["optimizer"] | {"fused": False}}
-    return construct(cfg, "optimizer", params=groups, hidden=model.hidden_matrices())
+    own = {id(weight) for weight in part.parameters()}
+    hidden = [matrix for matrix in model.hidden_matrices() if id(matrix) in own]
+    return construct(cfg, "optimizer", params=groups, hidden=hidden)
 
 
 def build_schedule(cfg: Plain, total: int) -> Schedule:

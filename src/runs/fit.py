@@ -72,8 +72,7 @@ class Fit:
         model = build.build_model(cfg, spec, loss)
         trainer = cfg["trainer"]
         stepping = Stepping(
-            build.build_optimizer(cfg, model),
-            build.build_schedule(cfg, self.plan.steps),
+            build.build_players(cfg, model, self.plan.steps),
             due=self.plan.due,
             accumulate=self.plan.accumulate,
             clip=trainer["gradient_clip_val"],
@@ -95,7 +94,8 @@ class Fit:
     def run(self) -> Plain:
         """Train to the end and test. Raises Interrupted on a signal."""
         cfg, checkpoint = self.cfg, self.checkpoint
-        used = Utilisation(self.task.model, self.data.spec, cfg["trainer"]["precision"])
+        counted = None if self.task.players else self.task.model  # each turn computes another part of it
+        used = Utilisation(counted, self.data.spec, cfg["trainer"]["precision"])
         recorder = Recorder(self.folder, self.plan, self.data.batch_size, used)
         keeper = ExactCheckpoint(self.folder, about(cfg), self.plan, cfg["checkpoint"]["best"])
         trainer = self._trainer(recorder, keeper)

@@ -135,7 +135,7 @@ class Task(SteppingTask):
 
         self.examine = any_size  # type: ignore[method-assign]
 
-    def batch_loss(self, given: Named) -> tuple[Tensor, Seen]:
+    def batch_loss(self, given: Named, player: str = "") -> tuple[Tensor, Seen]:
         terms, answer = self.judge(given)
         return terms["loss"].mean(), (detached(terms), detached(answer))
 
@@ -167,14 +167,14 @@ def joined(named: Sequence[Named]) -> Named:
     return {name: torch.cat([one[name] for one in named]) for name in named[0]}
 
 
-def graph(function: Callable[[Named], Any], how: bool | str) -> Callable[[Named], Any]:
+def graph(function: Callable[..., Any], how: bool | str) -> Callable[..., Any]:
     """The function, compiled; with CUDA graphs what it gives is copied out of their memory."""
     if how is True:
         return torch.compile(function)
     replayed = torch.compile(function, mode=str(how))
 
-    def call(given: Named) -> Any:
+    def call(*given: Any) -> Any:
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        return tree_map_only(Tensor, Tensor.clone, replayed(given))
+        return tree_map_only(Tensor, Tensor.clone, replayed(*given))
 
     return call

@@ -1,9 +1,10 @@
 """How a task takes optimizer steps: many each time Lightning calls, so that Lightning's own work costs little."""
 
+import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -22,15 +23,32 @@ STEP = "optimizer_step"  # its name in a profile
 
 
 @dataclass(frozen=True)
-class Stepping:
-    """What training needs besides batches."""
+class Player:
+    """A part of the network with its own optimizer and schedule; the name "" is that of the whole network."""
 
+    name: str
     optimizer: Optimizer
     schedule: Schedule
+
+    @property
+    def weights(self) -> list[Tensor]:
+        return [weight for group in self.optimizer.param_groups for weight in group["params"]]
+
+
+@dataclass(frozen=True)
+class Stepping:
+    """What training needs besides batches. With several players, a step is a round in which each has its turns."""
+
+    players: tuple[Player, ...]
     due: Callable[[int], bool]  # after which steps something else is to happen
     accumulate: int = 1
     clip: float | None = None  # largest global norm of the gradient
-    many: bool = True  # steps at a time; false: Lightning's automatic optimisation, one batch at a time
+    many: bool = True  # steps at a time; false: Lightning has its turn after each step
+
+    @property
+    def automatic(self) -> bool:
+        """Whether Lightning takes the steps. It would count those of several players one by one."""
+        return not self.many and len(self.players) == 1
 
 
 class SteppingTask(pl.LightningModule):
@@ -40,25 +58,36 @@ class SteppingTask(pl.LightningModule):
     loss scaler need what Lightning does around each step: they take its automatic optimisation.
     """
 
+    players: ClassVar[tuple[str, ...]] = ()  # the parts of the network that have turns; none: the whole learns at once
+
     def __init__(self, stepping: Stepping | None) -> None:
         super().__init__()
         self.stepping = stepping
-        self.automatic_optimization = stepping is None or not stepping.many
+        self.automatic_optimization = stepping is None or stepping.automatic
         self.recent_losses: list[Tensor] = []  # of each batch since the guard last looked
-        self.grad_norm: Tensor | None = None  # before clipping, of the latest step that was due
+        self.grad_norms: dict[str, Tensor] = {}  # of each player, before clipping, of the latest step that was due
 
     def prepare(self, batch: Batch) -> Named:
         """The tensors that ``batch_loss`` reads."""
         raise NotImplementedError
 
-    def batch_loss(self, given: Named) -> tuple[Tensor, Seen]:
-        """The mean over a batch that is minimised, and what is to be scored of it."""
+    def turns(self, given: Named) -> Iterable[tuple[str, Named]]:
+        """Whose turn it is in a step, by name, and what it reads."""
+        return (("", given),)
+
+    def together(self, seen: list[tuple[str, Seen]]) -> Seen:
+        """What is to be scored of a step, from what is to be scored of its turns."""
+        ((_, only),) = seen
+        return only
+
+    def batch_loss(self, given: Named, player: str = "") -> tuple[Tensor, Seen]:
+        """The mean over a batch that a player minimises, and what is to be scored of it."""
         raise NotImplementedError
 
-    def forward_backward(self, given: Named) -> tuple[Tensor, Seen]:
+    def forward_backward(self, given: Named, player: str = "") -> tuple[Tensor, Seen]:
         """What ``batch_loss`` gives, detached; its gradients, over the batches of an optimizer step, are added."""
         assert self.stepping is not None
-        loss, seen = self.batch_loss(given)
+        loss, seen = self.batch_loss(given, player)
         with torch.autocast(self.device.type, enabled=False):  # it is for the forward pass alone
             scaled = loss / self.stepping.accumulate if self.stepping.accumulate > 1 else loss
             scaled.backward()  # type: ignore[no-untyped-call]
@@ -88,43 +117,70 @@ class SteppingTask(pl.LightningModule):
     def _steps(self, batches: Iterator[Batch]) -> None:
         """Optimizer steps until something is due."""
         assert self.stepping is not None
-        accumulate, due = self.stepping.accumulate, self.stepping.due
-        optimizer, scheduler = self.optimizers(use_pl_optimizer=False), self.lr_schedulers()
+        accumulate, due, many = self.stepping.accumulate, self.stepping.due, self.stepping.many
         trainer: Any = self.trainer
-        precision, profiler, progress = trainer.precision_plugin, trainer.profiler, self._progress()
+        precision, progress = trainer.precision_plugin, self._progress()
         step, ends, seen = self.trainer.global_step, time.monotonic() + TURN, []
         # Lightning holds autocast around all of this, which is for the forward pass alone
         with torch.autocast(self.device.type, enabled=False):
             for number, batch in enumerate(batches, 1):
-                given = precision.convert_input(self.prepare(batch))
-                with precision.forward_context():
-                    loss, one = self.forward_backward(given)
-                self.recent_losses.append(loss)
+                whole = number % accumulate == 0
+                step += whole
+                one = self._round(precision.convert_input(self.prepare(batch)), whole, due(step))
                 seen.append(one)
                 if len(seen) * sum(value.numel() for value in one[1].values()) >= HELD:
                     self.tally(seen)
                     seen = []
-                if number % accumulate:
+                if not whole:
                     continue
-                step += 1
-                with profiler.profile(STEP):
-                    self._take(optimizer, scheduler, due(step))
+                for config in trainer.lr_scheduler_configs:
+                    config.scheduler.step()
+                with torch.no_grad():
+                    self.stepped()
                 progress.increment_by(1)
-                if due(step) or time.monotonic() > ends:
+                if due(step) or not many or time.monotonic() > ends:
                     break
             if seen:
                 self.tally(seen)
 
-    def _take(self, optimizer: Any, scheduler: Any, due: bool) -> None:
+    def _round(self, given: Named, whole: bool, due: bool) -> Seen:
+        """The turns of all players on a batch; each takes its optimizer step if the batch makes the step ``whole``."""
+        trainer: Any = self.trainer
+        losses, seen = [], []
+        for name, read in self.turns(given):
+            with self._turn_of(name):
+                with trainer.precision_plugin.forward_context():
+                    loss, one = self.forward_backward(read, name)
+                if whole:
+                    with trainer.profiler.profile(STEP):
+                        self._take(name, due)
+            losses.append(loss)
+            seen.append((name, one))
+        self.recent_losses.append(losses[0] if len(losses) == 1 else torch.stack(losses).sum())
+        return self.together(seen)
+
+    @contextlib.contextmanager
+    def _turn_of(self, name: str) -> Iterator[None]:
+        """Meanwhile no gradient reaches the weights of the other players."""
         assert self.stepping is not None
+        others = [weight for player in self.stepping.players if player.name != name for weight in player.weights]
+        for weight in others:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in others:
+                weight.requires_grad_(True)
+
+    def _take(self, name: str, due: bool) -> None:
+        assert self.stepping is not None
+        place = [player.name for player in self.stepping.players].index(name)
+        optimizer: Any = self.trainer.optimizers[place]
         if due:
-            self._measure()
+            self._measure(name)
         self.configure_gradient_clipping(optimizer)
         optimizer.step()
         optimizer.zero_grad()
-        with torch.no_grad():
-            self.stepped()
-        scheduler.step()
         torch.clear_autocast_cache()  # of weights before this step: it lasts as long as the outermost autocast
 
     def _progress(self) -> Any:
@@ -140,7 +196,7 @@ class SteppingTask(pl.LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         assert self.stepping is not None
         if self.stepping.due(self.trainer.global_step + 1):
-            self._measure()
+            self._measure("")
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
@@ -150,11 +206,16 @@ class SteppingTask(pl.LightningModule):
             weights = [weight for group in optimizer.param_groups for weight in group["params"]]
             torch.nn.utils.clip_grad_norm_(weights, self.stepping.clip)
 
-    def _measure(self) -> None:
+    def _measure(self, name: str) -> None:
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
-        self.grad_norm = torch.nn.utils.get_total_norm(gradients).to(self.device)
+        self.grad_norms[name] = torch.nn.utils.get_total_norm(gradients).to(self.device)
 
     def configure_optimizers(self) -> Any:
         assert self.stepping is not None
-        scheduler = LambdaLR(self.stepping.optimizer, self.stepping.schedule)
-        return {"optimizer": self.stepping.optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return [
+            {
+                "optimizer": player.optimizer,
+                "lr_scheduler": {"scheduler": LambdaLR(player.optimizer, player.schedule), "interval": "step"},
+            }
+            for player in self.stepping.players
+        ]

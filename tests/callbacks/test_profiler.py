@@ -66,10 +66,10 @@ def test_a_short_run_is_traced_as_far_as_it_goes(steps: int, tmp_path: Path) -> 
 def test_a_run_that_fails_leaves_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right, calls = SupervisedTask.batch_loss, itertools.count()
 
-    def batch_loss(self: SupervisedTask, batch: Any) -> Any:
+    def batch_loss(self: SupervisedTask, *given: Any) -> Any:
         if next(calls) == 18:
             raise RuntimeError("out of memory")
-        return right(self, batch)
+        return right(self, *given)
 
     monkeypatch.setattr(SupervisedTask, "batch_loss", batch_loss)
     assert train(*RUN, "trainer.max_steps=40", "debug=profiler", f"runs={tmp_path}") == 1

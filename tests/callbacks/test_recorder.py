@@ -165,10 +165,10 @@ def fail_at(step: int, patch: pytest.MonkeyPatch) -> None:
     """A fault of the machine in the first of the two batches of optimizer step number ``step``."""
     right, calls = SupervisedTask.batch_loss, itertools.count()
 
-    def batch_loss(self: SupervisedTask, batch: Any) -> Any:
+    def batch_loss(self: SupervisedTask, *given: Any) -> Any:
         if next(calls) == 2 * (step - 1):
             raise RuntimeError("out of memory")
-        return right(self, batch)
+        return right(self, *given)
 
     patch.setattr(SupervisedTask, "batch_loss", batch_loss)
 

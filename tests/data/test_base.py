@@ -1,10 +1,13 @@
 """A test that is cut is of examples from all over the split, the same ones for every run and number of ranks."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
+from src.data.base import Chance
 from src.data.images import ImageData
 from src.data.official import Official
 from src.data.text import TextFile
@@ -74,3 +77,15 @@ def test_text_is_cut_into_blocks_from_all_over_the_split(tmp_path: Path) -> None
     assert sum(y.numel() for _, y in whole) == len(part) - 1
     almost = pairs(text.eval_loader("train", len(whole) - 1))  # all but the short block at its end
     assert sum(y.numel() for _, y in almost) == blocks * 8
+
+
+@pytest.mark.parametrize("draw", [Chance.normal, Chance.uniform])
+def test_what_is_drawn_is_the_same_in_a_run_of_float64(draw: Callable[..., Tensor]) -> None:
+    """Lightning makes float64 torch's default type within a step, for which torch draws other numbers."""
+    first = draw(Chance(3, 7, size=5), "latents", 4)
+    torch.set_default_dtype(torch.float64)
+    try:
+        second = draw(Chance(3, 7, size=5), "latents", 4)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert second.dtype == torch.float32 and torch.equal(first, second)

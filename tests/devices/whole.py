@@ -31,7 +31,7 @@ from src.runs.rebuild import Rebuilt
 from src.runs.teacher import build_task
 from src.tasks import supervised
 from src.tasks.generation import generate
-from src.tasks.stepping import Stepping
+from src.tasks.stepping import Player, Stepping
 from src.tasks.supervised import SupervisedTask
 from tests.commands import composed
 from tests.devices.other import DEVICE, Other, number, other_device
@@ -77,12 +77,10 @@ class Run:
         """Some optimizer steps, with all that surrounds one, and a validation."""
         task, trainer = self.task(), self.cfg["trainer"]
         accumulate = trainer["accumulate_grad_batches"]
-        optimizer = build.build_optimizer(self.cfg, task.model)
-        schedule = build.build_schedule(self.cfg, STEPS)
-        clip = trainer["gradient_clip_val"]
-        task.stepping = Stepping(optimizer, schedule, due=lambda step: step == STEPS, accumulate=accumulate, clip=clip)
+        players, clip = build.build_players(self.cfg, task.model, STEPS), trainer["gradient_clip_val"]
+        task.stepping = Stepping(players, due=lambda step: step == STEPS, accumulate=accumulate, clip=clip)
         task.automatic_optimization = False
-        task.trainer = lightning(optimizer, LambdaLR(optimizer, schedule))
+        task.trainer = lightning(players)
         task.train()
         task.on_fit_start()
         batches: Iterator[Batch] = iter(self.data.train_loader(0, STEPS * accumulate, many=False))
@@ -99,7 +97,7 @@ class Run:
         self.device.busy = False
         assert {p.device for p in [*task.parameters(), *task.buffers()]} == {DEVICE}
         assert all(loss.device == DEVICE for loss in task.recent_losses)
-        for state in optimizer.state.values():
+        for state in players[0].optimizer.state.values():
             assert all(value.device == DEVICE for key, value in state.items() if key != "step")
 
     def update(self, average: Any, task: Any) -> None:
@@ -166,14 +164,14 @@ class Run:
         assert generate(task.model, task.loss, ids, g=generator("samples"), **how).device == DEVICE
 
 
-def lightning(optimizer: Any, scheduler: Any) -> Any:
+def lightning(players: tuple[Player, ...]) -> Any:
     """Of a trainer what steps ask for."""
     progress = SimpleNamespace(increment_by=lambda steps: None)
     manual = SimpleNamespace(optim_step_progress=progress)
     return SimpleNamespace(
         global_step=0,
-        optimizers=[optimizer],
-        lr_scheduler_configs=[SimpleNamespace(scheduler=scheduler)],
+        optimizers=[player.optimizer for player in players],
+        lr_scheduler_configs=[SimpleNamespace(scheduler=LambdaLR(one.optimizer, one.schedule)) for one in players],
         precision_plugin=Precision(),
         profiler=PassThroughProfiler(),
         fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(manual_optimization=manual)),

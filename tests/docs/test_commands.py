@@ -42,6 +42,7 @@ PLACES = ("RUN_FOLDER", "TEXT_RUN", "FOLDER", "FILE", "DATA", "HOST", "NAME")
 SHELL = [("source", [".venv/bin/activate"]), ("alias", ["seeds=python benchmarks/repeat.py"])]
 # options of the reader's, and keys of other scripts
 MINE = {"NAME", "margin", "margins", "convnet", "digits8", "norms", "queries", "scorer", "pairwise", "listwise"}
+MINE |= {"duel", "logistic", "hinge_duel"}
 OTHER_KEYS = {*evaluation.OWN, *report.KEYS, *DEFAULTS, "key", "group", "loss.OPTION", "array_parallelism"}
 # a run that ends soon
 SHORT = ("trainer.max_steps=2", "scheduler.warmup_steps=0", "figures=false", "samples.count=0", "trainer.threads=1")
@@ -203,9 +204,9 @@ def run(one: Command, places: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A reader's folder with the files that docs/own.md and docs/family.md show."""
+    """A reader's folder with the files that docs/own.md, docs/family.md and docs/players.md show."""
     folder = tmp_path_factory.mktemp("own")
-    for page in ("own", "family"):
+    for page in ("own", "family", "players"):
         write_files(ROOT / f"docs/{page}.md", folder)
     return folder
 

@@ -223,7 +223,7 @@ def test_who_is_hidden(words: tuple[str, ...], spec: Spec, expected: set[Any]) -
     """Never embedding, input layer or head."""
     cfg = resolve(composed(*words, "optimizer=muon").cfg)
     model = build.build_model(cfg, spec, PLAIN_CE)
-    optimizer = build.build_optimizer(cfg, model)
+    optimizer = build.build_optimizer(cfg, model, model)
     assert isinstance(optimizer, Muon)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     hidden = [names[id(p)] for group in optimizer.muon.param_groups for p in group["params"]]

@@ -36,10 +36,10 @@ def bits(run: Path) -> tuple[bytes, bytes, dict[str, Any]]:
 def fail_at(step: int, patch: pytest.MonkeyPatch) -> None:
     right, calls = SupervisedTask.batch_loss, iter(range(1, 99))
 
-    def batch_loss(self: SupervisedTask, batch: Any) -> Any:
+    def batch_loss(self: SupervisedTask, *given: Any) -> Any:
         if next(calls) == step:
             raise RuntimeError("out of memory")
-        return right(self, batch)
+        return right(self, *given)
 
     patch.setattr(SupervisedTask, "batch_loss", batch_loss)
 
@@ -345,10 +345,10 @@ def test_a_run_that_is_deleted_while_it_trains(tmp_path: Path, capfd: pytest.Cap
     right = SupervisedTask.batch_loss
     calls = iter(range(1, 99))
 
-    def batch_loss(self: SupervisedTask, batch: Any) -> Any:
+    def batch_loss(self: SupervisedTask, *given: Any) -> Any:
         if next(calls) == 3:
             shutil.rmtree(tmp_path / "runs")
-        return right(self, batch)
+        return right(self, *given)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SupervisedTask, "batch_loss", batch_loss)

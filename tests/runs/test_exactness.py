@@ -154,10 +154,16 @@ def test_signal_leaves_a_run_that_goes_on(signum: signal.Signals, tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["mlp", "mlp-extras", "gpt", "gpt-extras"])
 def test_killed_many_times_at_random_moments(case: str, tmp_path: Path) -> None:
-    """A checkpoint after every step, so that some kills fall inside a write; never so many steps that it could end."""
-    kills, longer = 20, ("trainer.max_epochs=100", "checkpoint.every_n_steps=1")
-    words = (*QUIET, *CASES[case], *longer)
-    assert train(*words, f"runs={tmp_path / 'whole'}") == 0
+    killed_at_random((*QUIET, *CASES[case], "trainer.max_epochs=100", "checkpoint.every_n_steps=1"), tmp_path)
+
+
+def killed_at_random(words: tuple[str, ...], tmp_path: Path, kills: int = 20, **kwargs: Any) -> None:
+    """Train a run whole, and another in pieces, each ended by a kill: the same run.
+
+    A checkpoint after every step, so that some kills fall inside a write; never so many steps that it could end.
+    """
+    child = process(*words, f"runs={tmp_path / 'whole'}", **kwargs)
+    assert child.communicate()[1] == "" and child.returncode == 0
     whole = only_run(tmp_path / "whole")
     run = tmp_path / "killed" / whole.relative_to(tmp_path / "whole")
     steps = step_of(whole / "checkpoints/last.ckpt")
@@ -169,7 +175,7 @@ def test_killed_many_times_at_random_moments(case: str, tmp_path: Path) -> None:
     words, held = (*words, f"runs={tmp_path / 'killed'}"), holding(most, tmp_path / "holding")
     reached = []
     for i in range(kills):
-        child = at_work(words, run, held, progress=i % 5 > 0)
+        child = at_work(words, run, held, progress=i % 5 > 0, **kwargs)
         time.sleep(rng.uniform(0, seconds / steps * most))
         child.kill()
         output, errors = child.communicate()
@@ -178,7 +184,7 @@ def test_killed_many_times_at_random_moments(case: str, tmp_path: Path) -> None:
     print(f"of {steps} steps, {seconds / steps * 1000:.1f} ms each, killed after {reached}")
     assert reached == sorted(reached) and reached[-1] < steps
     assert len({*reached}) >= 0.8 * kills
-    final = process(*words)
+    final = process(*words, **kwargs)
     output, errors = final.communicate()
     assert final.returncode == 0, output + errors
     assert_same_run(whole, run)

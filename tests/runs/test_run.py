@@ -298,11 +298,11 @@ def first_seen(words: tuple[str, ...], patch: pytest.MonkeyPatch) -> tuple[dict[
     batches: list[torch.Tensor] = []
     step = SupervisedTask.batch_loss
 
-    def batch_loss(self: SupervisedTask, batch: Any) -> Any:
+    def batch_loss(self: SupervisedTask, *given: Any) -> Any:
         if not batches:
             weights.update({name: value.clone() for name, value in self.model.state_dict().items()})
-        batches.extend(batch.values())
-        return step(self, batch)
+        batches.extend(given[0].values())
+        return step(self, *given)
 
     with patch.context() as inner:
         inner.setattr(SupervisedTask, "batch_loss", batch_loss)

@@ -327,7 +327,7 @@ def test_a_loss_scaler_takes_no_fused_optimizer(caplog: pytest.LogCaptureFixture
     plain = resolve(composed("model.widths=[8]", "trainer.precision=16-mixed").cfg)
     model = build.construct(plain, "model", input_shape=(1, 4, 4), outputs=3)
     caplog.set_level("WARNING", "xent")
-    assert not build.build_optimizer(plain, model).defaults["fused"]
+    assert not build.build_optimizer(plain, model, model).defaults["fused"]
     assert "optimizer.fused is ignored" in caplog.text
     plain["trainer"]["precision"] = "bf16-mixed"
-    assert build.build_optimizer(plain, model).defaults["fused"]
+    assert build.build_optimizer(plain, model, model).defaults["fused"]

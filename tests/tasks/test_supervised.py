@@ -19,7 +19,7 @@ from src.optim.parameters import parameter_groups
 from src.optim.schedules import Constant
 from src.runs import build
 from src.tasks.distillation import DistillationTask, Teacher
-from src.tasks.stepping import Stepping
+from src.tasks.stepping import Player, Stepping
 from src.tasks.supervised import SupervisedTask
 from tests.commands import QUIET, composed, only_run, train
 
@@ -67,7 +67,7 @@ def test_matrices_decay_and_vectors_do_not(words: tuple[str, ...], shape: tuple[
     cfg = resolve(composed(*words, "optimizer.weight_decay=0.3").cfg)
     spec = Spec("image", shape, ("a", "b"), (3, 3))
     model = build.build_model(cfg, spec, PLAIN_CE)
-    matrices, vectors = build.build_optimizer(cfg, model).param_groups
+    matrices, vectors = build.build_optimizer(cfg, model, model).param_groups
     assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.3, 0.0)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     decayed = {names[id(parameter)] for parameter in matrices["params"]}
@@ -144,13 +144,14 @@ def test_scores_of_one_split_do_not_reach_another() -> None:
 
 
 KINDS = ("images", "text", "distillation")
+CONSTANT = Constant(total=1, warmup_steps=0)
 
 
 def small_task(kind: str) -> tuple[SupervisedTask, Batch]:
     """With two batches to a step, and a batch."""
     shape = (5, 3, 6) if kind == "text" else (5, 6)
     model = nn.Linear(6, 4)
-    stepping = Stepping(SGD(model.parameters()), Constant(total=1, warmup_steps=0), due=bool, accumulate=2)
+    stepping = Stepping((Player("", SGD(model.parameters()), CONSTANT),), due=bool, accumulate=2)
     spec = Spec("text" if kind == "text" else "image", shape[1:], tuple("abcd"), (1,) * 4)
     sizes: dict[str, Any] = {"model": model, "spec": spec, "stepping": stepping}
     batch = batch_of(torch.randn(shape), torch.randint(4, shape[:-1]))
@@ -207,10 +208,10 @@ def test_what_a_graph_writes_over_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
     def compiled(function: Any, mode: str | None) -> Any:
         task, given = function.__self__, []
 
-        def run(batch: Any) -> Any:
+        def run(*batch: Any) -> Any:
             for old in given:
                 old.fill_(float("nan"))
-            new = function(batch)
+            new = function(*batch)
             terms, answer = new if function.__name__ == "examine" else new[1]
             given[:] = [tensor.detach() for tensor in (*terms.values(), answer["logits"])]
             if function.__name__ == "forward_backward":

@@ -1,0 +1,58 @@
+"""Whole runs of contrastive learning: exact when stopped, and on two ranks."""
+
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.commands import QUIET, only_run, result_of, train
+from tests.runs.teams import ONE, TWO, finished
+from tests.runs.test_ddp import assert_close_runs
+from tests.runs.test_exactness import assert_same_run, resume_from_every_checkpoint
+
+SMALL = (
+    *("data.train_examples=320", "data.eval_batch_size=300", "data.batch_size=32", "model.widths=[16]"),
+    *("task.projector=[12,8]", "task.flip=false", "trainer.max_steps=24", "trainer.log_every_n_steps=3"),
+    "trainer.val_every_n_steps=8",
+)
+
+
+@pytest.mark.parametrize("loss", ["nt_xent", pytest.param("vicreg", marks=pytest.mark.slow)])
+def test_resumed_from_every_checkpoint(loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (*QUIET, *SMALL, f"loss={loss}", "checkpoint.every_n_steps=9")
+    resume_from_every_checkpoint(words, tmp_path, monkeypatch)
+    whole = only_run(tmp_path / "whole")
+    assert train(*words, f"runs={tmp_path / 'twice'}") == 0
+    assert_same_run(whole, only_run(tmp_path / "twice"))
+    assert 0 < result_of(whole)["metrics"]["test"]["pair_accuracy"] < 1
+    names = {name.split(".")[0] for name in load_file(whole / "weights.safetensors")}
+    assert names == {"backbone", "projector"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["nt_xent", "supcon", "barlow"])
+def test_two_ranks_train_as_one(loss: str, tmp_path: Path) -> None:
+    """Weights, running statistics of the projector and all that is measured, in float64."""
+    words = (*SMALL, f"loss={loss}", "model.dropout=0", "trainer.precision=64-true")
+    assert train(*ONE, *words, f"runs={tmp_path / 'one'}") == 0
+    finished(*TWO, *words, f"runs={tmp_path / 'two'}")
+    assert_close_runs(only_run(tmp_path / "one"), only_run(tmp_path / "two"), 1e-9)
+
+
+@pytest.mark.slow
+def test_a_compiled_run_is_close(tmp_path: Path) -> None:
+    runs = []
+    for name, word in (("eager", "compile=false"), ("compiled", "compile=true")):
+        assert train(*QUIET, *SMALL, "loss=supcon", "model.dropout=0", word, f"runs={tmp_path / name}") == 0
+        runs.append(result_of(only_run(tmp_path / name))["metrics"]["test"])
+    assert runs[1] == pytest.approx(runs[0], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_bfloat16_learns_alike(tmp_path: Path) -> None:
+    runs = []
+    for precision in ("32-true", "bf16-mixed"):
+        words = (*QUIET, *SMALL, "loss=nt_xent", f"trainer.precision={precision}", f"runs={tmp_path / precision}")
+        assert train(*words) == 0
+        runs.append(result_of(only_run(tmp_path / precision))["metrics"]["test"])
+    assert runs[1] == pytest.approx(runs[0], rel=0.1)

@@ -62,7 +62,8 @@ def other_data(asked: Asked, cfg: Plain) -> tuple[Plain, str]:
     option = cfg["choices"]["data"] if own else composed.hydra.runtime.choices["data"]
     if not own:
         shape = cfg["facts"]["input_shape"]
-        same = {"block_size": shape[0], "image_size": shape[-1], "binarise": cfg["data"].get("binarise")}
+        same = {"block_size": shape[0], "image_size": shape[-1], "height": shape[-2:][0], "width": shape[-1]}
+        same["binarise"] = cfg["data"].get("binarise")
         data |= {key: value for key, value in same.items() if key in data and key not in typed}
     check_target("data", data, PROVIDED["data"])
     check_pixels({"data": data, "loss": cfg["loss"]}, cfg["choices"] | {"data": option})

@@ -40,7 +40,7 @@ RULES = {
     "data": {
         *("torch", "torchvision", "numpy", "PIL", "safetensors", "src.checks", "src.config.errors", "src.system"),
         *(f"src.data.{name}" for name in ("base", "cache", "content", "decoding", "digits", "encoded")),
-        *(f"src.data.{name}" for name in ("images", "labels", "lines")),
+        *(f"src.data.{name}" for name in ("images", "labels", "line_labels", "lines")),
         *(f"src.data.{name}" for name in ("listing", "mixing", "official", "pixels", "resident", "splits", "values")),
     },
     "tasks": {
@@ -139,6 +139,7 @@ SHARED = {
         "encoded",
         "images",
         "labels",
+        "line_labels",
         "lines",
         "listing",
         "mixing",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..checks import integer, number
-from .base import DataError, Pair, Spec, generator, quotas
+from .base import DataError, Pair, Spec, generator
 from .digits import DIGITS, digits_of_splits, official_digits
 from .labels import places
 from .official import Official
@@ -89,8 +89,9 @@ class DigitCaptions(SplitData):
                 raise DataError(f"{self.name}: a digit is missing in the {split} split (data.val_fraction)")
         captions = {split: self._captions(split) for split in self.sizes}
         self.splits = {"train": (digits["train"], captions["train"])} | {
-            split: (strips(digits[split], captions[split], self._shares(split)), captions[split])
-            for split in ("val", "test")
+            split: (strips(digits[split], y, drawn(len(y), split, self.split_seed)), y)
+            for split, y in captions.items()
+            if split != "train"
         }
         self.mean, self.std = channel_statistics(Rows(digits["train"].images))
         counts = torch.bincount(captions["train"], minlength=len(CAPTIONS))
@@ -98,16 +99,14 @@ class DigitCaptions(SplitData):
         self.spec = Spec(self.kind, self.shape, CAPTIONS, tuple(counts.tolist()), mean, std)
 
     def _captions(self, split: str) -> Tensor:
-        """(N,) the captions of a split's strips: those that it may have, evenly, in a fixed order."""
-        allowed = torch.ones(len(CAPTIONS), dtype=torch.long)
+        """(N,) the captions of a split's strips: those that it may have, all as often but for one, in a fixed order."""
+        allowed = torch.ones(len(CAPTIONS), dtype=torch.bool)
         if split == "train":
-            allowed[unseen(self.split_seed)] = 0
-        captions = torch.arange(len(CAPTIONS)).repeat_interleave(quotas(allowed, self.sizes[split]))
-        return captions[torch.randperm(len(captions), generator=generator("captions", split, self.split_seed))]
-
-    def _shares(self, split: str) -> Tensor:
-        """(N, 3) which image of its digit each place of a fixed split's strips has, as a number in [0, 1)."""
-        return torch.rand(self.sizes[split], 3, generator=generator("strips", split, self.split_seed))
+            allowed[unseen(self.split_seed)] = False
+        captions, g = allowed.nonzero().flatten(), generator("captions", split, self.split_seed)
+        rounds = -(-self.sizes[split] // len(captions))
+        orders = [torch.randperm(len(captions), generator=g) for _ in range(rounds)]
+        return captions[torch.cat(orders)[: self.sizes[split]]]
 
     def check_sizes(self, spec: Spec) -> None:
         if self.shape != spec.input_shape:
@@ -130,8 +129,8 @@ class DigitCaptions(SplitData):
         digits, captions = self.splits["train"]
         step, own = self.part(number, rank, world)
         chosen = captions[self._rows_of_step(seed, step)[own]]
-        shares = torch.rand(self.step_size, 3, generator=generator("strips", seed, step))[own]
-        return self._standardised(strips(digits, chosen, shares.to(self.device))), chosen
+        shares = drawn(self.step_size, seed, step)[own].to(self.device)
+        return self._standardised(strips(digits, chosen, shares)), chosen
 
     def eval_batch(self, split: str, index: int, limit: int | None = None) -> Pair:
         images, captions = self.splits[split]
@@ -158,6 +157,11 @@ def in_order(images: Tensor, labels: Tensor) -> DigitImages:
 def unseen(seed: int) -> Tensor:
     """The captions that training never has."""
     return torch.randperm(len(CAPTIONS), generator=generator("unseen captions", seed))[:UNSEEN]
+
+
+def drawn(size: int, *key: int | str) -> Tensor:
+    """(size, 3) numbers in [0, 1): which image of its digit each place of a strip has, a function of ``key``."""
+    return torch.rand(size, 3, generator=generator("strips", *key), dtype=torch.float32)
 
 
 def strips(digits: DigitImages, captions: Tensor, shares: Tensor) -> Tensor:

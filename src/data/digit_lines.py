@@ -122,7 +122,7 @@ class DigitLines(LineData):
         place = torch.arange(self.most)
         left = pitch.cumsum(1) - pitch  # of a line that begins at 0
         end = ((left + CELL) * (place < length)).amax(1, keepdim=True)
-        left += (torch.rand(lines, 1, generator=g) * (self.width - end + 1)).long()
+        left += (torch.rand(lines, 1, generator=g, dtype=torch.float32) * (self.width - end + 1)).long()
         return Layout(torch.where(place < length, digit, empty), left.clamp_max(self.width - CELL), top)
 
     def _built(self, split: str, layout: Layout) -> Pair:

@@ -217,6 +217,7 @@ def test_a_signal_lets_trials_save_and_the_same_command_goes_on(tmp_path: Path) 
     assert all(len(lines) == 2 and lines[0] == "0" and int(lines[1]) == 3 for lines in starts), starts
 
 
+@pytest.mark.slow
 def test_a_trial_killed_while_it_was_drawn_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Optuna writes a trial down first, then each of its values."""
     import tune

@@ -20,7 +20,7 @@ def columns(examples: list[tuple[float, bool]]) -> tuple[Tensor, Tensor]:
     return torch.tensor(confidence, dtype=torch.float64), torch.tensor(right)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=300)
 @given(st.lists(ONE, min_size=1, max_size=60))
 def test_adaptive_ece_against_its_definition(examples: list[tuple[float, bool]]) -> None:
     confidence, right = columns(examples)

@@ -47,7 +47,7 @@ def rows(batch: Batch, which: slice) -> Batch:
     return batch[0][which], batch[1][which], batch[2][which]
 
 
-@settings(max_examples=1000)
+@settings(max_examples=300)
 @given(batches())
 def test_against_the_definitions(batch: Batch) -> None:
     assert scores_of(batch).compute() == pytest.approx(by_definition(*batch), rel=1e-12, abs=1e-12)

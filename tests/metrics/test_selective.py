@@ -12,7 +12,7 @@ from tests.metrics.definitions import risk_coverage_area, roc_area
 from tests.metrics.test_calibration import ONE, columns
 
 
-@settings(max_examples=1000)
+@settings(max_examples=300)
 @given(st.lists(ONE, min_size=1, max_size=40))
 def test_auroc_counts_pairs(examples: list[tuple[float, bool]]) -> None:
     confidence, right = columns(examples)

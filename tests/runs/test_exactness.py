@@ -107,18 +107,25 @@ def snapshots_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
         yield snapshots
 
 
+# Of a default test's checkpoints the second, which is early in training, and one in the middle: a slow one takes all.
+two_or_all = pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["two", "all"])
+
+
+@two_or_all
 @pytest.mark.parametrize("case", CASES)
-def test_resume_from_every_checkpoint(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    resume_from_every_checkpoint((*QUIET, *CASES[case]), tmp_path, monkeypatch)
+def test_resume_from_checkpoints(case: str, every: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resume_from_every_checkpoint((*QUIET, *CASES[case]), tmp_path, monkeypatch, every)
 
 
-def resume_from_every_checkpoint(words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train once, then once more from each checkpoint of that: the same run."""
+def resume_from_every_checkpoint(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: bool = True
+) -> None:
+    """Train once, then once more from each checkpoint of that, or else from two of them: the same run."""
     with snapshots_in(tmp_path, monkeypatch) as snapshots:
         assert train(*words, f"runs={tmp_path / 'whole'}") == 0
     whole = only_run(tmp_path / "whole")
-    assert len(snapshots) >= 3
-    for snapshot in snapshots:
+    assert len(snapshots) >= (3 if every else 4)
+    for snapshot in snapshots if every else (snapshots[1], snapshots[len(snapshots) // 2 + 1]):
         resumed = tmp_path / "resumed" / whole.relative_to(tmp_path / "whole")
         shutil.rmtree(tmp_path / "resumed", ignore_errors=True)
         shutil.copytree(snapshot, resumed)
@@ -132,7 +139,7 @@ def step_of(checkpoint: Path) -> int:
     return torch.load(checkpoint, weights_only=True)["global_step"]
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_signal_leaves_a_run_that_goes_on(signum: signal.Signals, tmp_path: Path) -> None:
     words = (*QUIET, *MLP, "trainer.max_epochs=20")
     child = process(*words, f"runs={tmp_path / 'stopped'}", env=holding(30, tmp_path / "holding"))

@@ -35,7 +35,14 @@ def text(self: TinyShakespeare) -> str:
     return "\n" + "".join(map(chr, torch.randint(32, 96, (20_000,), generator=torch.Generator().manual_seed(0))))
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+LARGE = {"shakespeare_char"}  # the model of its _cpu sibling, larger
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.slow] if path.stem in LARGE else []) for path in EXPERIMENTS],
+    ids=lambda path: path.stem,
+)
 def test_two_steps(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CIFAR10, "read", lambda self: images((3, 32, 32)))
     monkeypatch.setattr(TorchvisionDigits, "read", lambda self: images((1, 28, 28)))

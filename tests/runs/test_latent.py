@@ -12,7 +12,7 @@ from src.config.guard import guarded
 from tests.commands import QUIET, only_run, result_of, train
 from tests.runs.teams import ONE, TWO, finished
 from tests.runs.test_ddp import assert_close_runs
-from tests.runs.test_exactness import assert_same_run, resume_from_every_checkpoint
+from tests.runs.test_exactness import assert_same_run, resume_from_every_checkpoint, two_or_all
 
 VAE = (
     *("model=vae", "model.widths=[16]", "model.latents=3", "data.binarise=dynamic", "data.train_examples=320"),
@@ -23,10 +23,13 @@ ELBO = (*VAE, "loss=elbo", "data.pad=1")
 IWAE = (*VAE, "loss=iwae", "loss.k=5", "model.activation=tanh")
 
 
+@two_or_all
 @pytest.mark.parametrize("words", [ELBO, IWAE], ids=["elbo", "iwae"])
-def test_resumed_from_every_checkpoint(words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resumed_from_checkpoints(
+    words: tuple[str, ...], every: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = (*QUIET, *words, "checkpoint.every_n_steps=5")
-    resume_from_every_checkpoint(words, tmp_path, monkeypatch)
+    resume_from_every_checkpoint(words, tmp_path, monkeypatch, every)
     whole = only_run(tmp_path / "whole")
     assert train(*words, f"runs={tmp_path / 'twice'}") == 0
     assert_same_run(whole, only_run(tmp_path / "twice"))

@@ -78,7 +78,9 @@ def test_a_resumed_run_is_the_same_one_at_mlflow(tmp_path: Path, monkeypatch: py
     assert (AtMlflow.begun[0]["experiment_name"], AtMlflow.begun[0]["run_name"]) == ("mnist_5k-mlp", "ce-1234/seed0")
 
 
-@pytest.mark.parametrize("logger", ["[tensorboard,csv]", "[]", "null", "csv"])
+@pytest.mark.parametrize(
+    "logger", ["[tensorboard,csv]", "[]", *(pytest.param(one, marks=pytest.mark.slow) for one in ("null", "csv"))]
+)
 def test_several_loggers_or_none(logger: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert train("trainer=smoke", "model.widths=[8]", "figures=false", f"logger={logger}", f"runs={tmp_path}") == 0
     run = only_run(tmp_path)

@@ -10,7 +10,7 @@ from src.config.errors import UserError
 from tests.commands import QUIET, only_run, result_of, train
 from tests.runs.teams import ONE, TWO, finished
 from tests.runs.test_ddp import assert_close_runs
-from tests.runs.test_exactness import assert_same_run, resume_from_every_checkpoint
+from tests.runs.test_exactness import assert_same_run, resume_from_every_checkpoint, two_or_all
 
 ANGLE = (
     *("data=digit_angle", "data.train_examples=400", "data.batch_size=20", "data.eval_batch_size=150"),
@@ -47,9 +47,12 @@ RESUMED = [
 ]
 
 
+@two_or_all
 @pytest.mark.parametrize("words", RESUMED, ids=["patients", "angle"])
-def test_resume_from_every_checkpoint(words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    resume_from_every_checkpoint((*QUIET, *words, "checkpoint.every_n_steps=6"), tmp_path, monkeypatch)
+def test_resume_from_checkpoints(
+    words: tuple[str, ...], every: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resume_from_every_checkpoint((*QUIET, *words, "checkpoint.every_n_steps=6"), tmp_path, monkeypatch, every)
 
 
 @pytest.mark.slow

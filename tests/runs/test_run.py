@@ -310,17 +310,18 @@ def first_seen(words: tuple[str, ...], patch: pytest.MonkeyPatch) -> tuple[dict[
     return weights, batches
 
 
-@pytest.mark.parametrize("family", ["image", "text"])
+@pytest.mark.parametrize("family", ["image", "text", pytest.param("every image", marks=pytest.mark.slow)])
 def test_all_losses_of_a_seed_share_initial_weights_and_batches(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = {
         "image": ("data.train_examples=100", "data.pad=1", "data.flip=true", "model.widths=[8]"),
         "text": (*GPT, "data.batch_size=2", "samples.count=0", "trainer.limit_eval_batches=1"),
-    }[family]
+    }[family.removeprefix("every ")]
     common = (*QUIET, "debug=fast", *words, "trainer.max_steps=2")
     losses = [loss for loss in CLASSIFYING if not loss.startswith("distillation")]  # they need a teacher
-    shown = losses if family == "image" else ["ce", "focal", "bce", "confidence_penalty"]
+    few = ["ce", "bce", "hinge", "mmce"]
+    shown = {"image": few, "every image": losses, "text": ["ce", "focal", "bce", "confidence_penalty"]}[family]
     weights, batches = first_seen((*common, f"runs={tmp_path}"), monkeypatch)
     assert len(batches) == 4
     for loss in shown:

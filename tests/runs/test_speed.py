@@ -22,7 +22,7 @@ from src.runs import build, machine, speed, trial
 from src.tasks.supervised import SupervisedTask
 from tests.commands import QUIET, composed, laid_over, only_run, result_of, train
 from tests.conftest import ROOT
-from tests.runs.test_exactness import CASES, assert_same_run, resume_from_every_checkpoint, snapshots_in
+from tests.runs.test_exactness import CASES, assert_same_run, resume_from_every_checkpoint, snapshots_in, two_or_all
 
 HALF = "trainer.precision=bf16-mixed"  # what speed=fast chooses where it gains; compilation is in the slow tests
 SHORT = (*QUIET, "data.train_examples=100", "model.widths=[8]", "trainer.max_steps=7")
@@ -200,9 +200,10 @@ def test_a_run_that_goes_on_keeps_its_precision(
     assert report["same_as_result"] and machine.EMULATED in report["notes"]
 
 
+@two_or_all
 @pytest.mark.parametrize("case", ["mlp-extras", "resnet", "gpt"])
-def test_resume_from_every_checkpoint(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    resume_from_every_checkpoint((*QUIET, *CASES[case], HALF), tmp_path, monkeypatch)
+def test_resume_from_checkpoints(case: str, every: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resume_from_every_checkpoint((*QUIET, *CASES[case], HALF), tmp_path, monkeypatch, every)
 
 
 @pytest.mark.parametrize(

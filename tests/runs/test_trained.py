@@ -122,6 +122,7 @@ def test_a_folder_that_is_no_finished_run(tmp_path: Path) -> None:
         xent.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_it_is_there_without_anything_else_imported() -> None:
     """Lightning brings torchvision, which a process without CUDA may import only after xent has made way for it."""
     subprocess.run([sys.executable, "-c", "import src; src.load"], cwd=ROOT, check=True)

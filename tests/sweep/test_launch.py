@@ -260,7 +260,7 @@ def test_stop_on_error(tmp_path: Path) -> None:
 
 
 @forked_or_cold
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_reaches_the_jobs_and_the_same_command_goes_on(
     signum: signal.Signals, code: str, tmp_path: Path
 ) -> None:
@@ -300,7 +300,7 @@ def test_killed_parent_leaves_no_orphan(code: str, tmp_path: Path) -> None:
 
 
 def test_second_parent_is_refused(tmp_path: Path) -> None:
-    words = ("ablation=mnist_losses", "seed=0", f"runs={tmp_path}", "hydra.launcher.jobs=3")
+    words = ("ablation=mnist_losses", "seed=0", "loss=ce,brier,bce", f"runs={tmp_path}", "hydra.launcher.jobs=3")
     process = started(*words, LONG, TMPDIR=str(tmp_path))
     wait_for(lambda: len(running(tmp_path)) == 3)
     before = running(tmp_path)

@@ -87,7 +87,7 @@ def test_weights_are_as_without_it_where_it_does_nothing(tmp_path: Path) -> None
     assert_same_run(only_run(tmp_path / "plain"), only_run(tmp_path / "zero"))
 
 
-@pytest.mark.parametrize("words", [(), ("ema.decay=0.9",)])
+@pytest.mark.parametrize("words", [(), pytest.param(("ema.decay=0.9",), marks=pytest.mark.slow)])
 def test_it_resumes_bit_for_bit(
     words: tuple[str, ...], calls: list[bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

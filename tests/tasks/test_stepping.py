@@ -51,7 +51,11 @@ def in_turns_of(steps: int, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(stepping.time, "monotonic", lambda: float(next(ticks)))
 
 
-@pytest.mark.parametrize("case", CASES)
+ALIKE = ("plain", "clipped", "float64")  # what bf16 does beyond them is clipped as well
+EACH = [pytest.param(case, marks=[pytest.mark.slow] if case in ALIKE else []) for case in CASES]
+
+
+@pytest.mark.parametrize("case", EACH)
 def test_the_bits_of_lightnings_own_optimisation(case: str, tmp_path: Path) -> None:
     words = (*QUIET, *CASES[case])
     assert train(*words, f"runs={tmp_path / 'many'}") == 0

@@ -146,7 +146,8 @@ def build_model(cfg: Plain, spec: Spec, loss: Loss) -> Network:
         try:
             return task.completed(network, cfg["task"])
         except ValueError as error:
-            raise UserError(f"task.{error}") from error
+            of_task = str(error).split(" ")[0] in cfg["task"]
+            raise UserError(f"task.{error}" if of_task else f"model={cfg['choices']['model']}: {error}") from error
 
     check_size(make, cfg["model"])
     with torch.random.fork_rng(devices=[]):  # of the CPU, where weights are drawn; by default, of every GPU there is

@@ -247,6 +247,20 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
         nothing,
         "no network",
     ),
+    # views
+    ("loss=nt_xent loss.temperature=0", nothing, "loss.temperature must be a number > 0, got 0"),
+    ("loss=nt_xent task.projector=[]", nothing, r"task.projector must be a list of at least one integer .*, got \[\]"),
+    ("loss=nt_xent task.projector=[0]", nothing, "task.projector must be an integer >= 1, got 0"),
+    ("loss=nt_xent task.projector=128", nothing, "task.projector must be a list.*, got 128"),
+    ("loss=nt_xent task.crop=0", nothing, "task.crop must be a number > 0 and <= 1, got 0"),
+    ("loss=nt_xent task.flip=1", nothing, "task.flip must be true or false, got 1"),
+    ("loss=nt_xent task.jitter=2", nothing, "task.jitter must be a number >= 0 and <= 1, got 2"),
+    ("loss=nt_xent model=gpt data=python_docs", nothing, "loss=nt_xent reads features, model=gpt gives logits"),
+    (
+        "loss=nt_xent model=torchvision model.name=squeezenet1_0",
+        nothing,
+        "model=torchvision: TorchvisionModel has no linear layer at its end",
+    ),
     # data
     ("data=image_folder", nothing, "data.root has no value"),
     ("data=image_folder data.root=nowhere", nothing, "no folder nowhere"),

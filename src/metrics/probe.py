@@ -58,7 +58,11 @@ class Features:
         deviation, self.mean = torch.std_mean(x, 0, correction=0)
         self.scale = torch.where(deviation > 1e-12 * x.abs().amax(0), 1 / deviation, 0.0)
         x = (x - self.mean) * self.scale
-        variance, self.axes = torch.linalg.eigh(x.T @ x / len(x))
+        if len(x) < x.shape[1]:  # the weights have no part beyond the axes of the examples: it would cost its penalty
+            _, singular, axes = torch.linalg.svd(x, full_matrices=False)
+            variance, self.axes = singular.square() / len(x), axes.T
+        else:
+            variance, self.axes = torch.linalg.eigh(x.T @ x / len(x))
         self.variance = variance.clamp_min(0)
         self.turned = x @ self.axes
 

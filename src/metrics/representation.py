@@ -50,30 +50,26 @@ def effective_rank(singular: Tensor) -> float:
 
 
 class RepresentationSums(Sums):
-    """Means over examples by name, as ``Sums``; with ``knn`` the share of examples whose class is that of their nearest
+    """Means over examples by name, as ``Sums``, and "knn": the share of examples whose class is that of their nearest
     neighbours among all others, for features that come as "features" and their classes as "targets"."""
 
     features: list[Tensor]
     targets: list[Tensor]
 
-    def __init__(
-        self, names: Sequence[str], derived: Callable[[dict[str, float]], Values], *, knn: bool, classes: int
-    ) -> None:
+    def __init__(self, names: Sequence[str], derived: Callable[[dict[str, float]], Values], classes: int) -> None:
         super().__init__(names, derived)
-        self.knn, self.classes = knn, classes
-        if knn:
-            self.add_state("features", [], dist_reduce_fx="cat")
-            self.add_state("targets", [], dist_reduce_fx="cat")
+        self.classes = classes
+        self.add_state("features", [], dist_reduce_fx="cat")
+        self.add_state("targets", [], dist_reduce_fx="cat")
 
     def update(self, values: dict[str, Tensor], batches: int = 1) -> None:
         super().update(values, batches)
-        if self.knn:
-            self.features.append(values["features"])
-            self.targets.append(values["targets"])
+        self.features.append(values["features"])
+        self.targets.append(values["targets"])
 
     def compute(self) -> Values:
         found = super().compute()
-        if not self.knn or self.count < 2:
+        if self.count < 2:
             return found
         features, targets = (
             kept if isinstance(kept, Tensor) else torch.cat([*kept]) for kept in (self.features, self.targets)

@@ -40,7 +40,8 @@ def test(trainer: pl.Trainer, task: Task, loader: EvalLoader, predictions: Predi
         return {}
     concluded = task.conclude(predictions.examples())
     metrics |= concluded["metrics"]
-    return concluded | {"metrics": metrics, "notes": [*concluded.get("notes", []), *task.family.undefined(metrics)]}
+    notes, known = [*concluded.get("notes", []), *task.family.undefined(metrics)], concluded.get("floors", {}) | below
+    return concluded | {"metrics": metrics, "notes": notes} | ({"floors": known} if known else {})
 
 
 def scores(trainer: pl.Trainer, task: Task, loader: EvalLoader) -> Plain:

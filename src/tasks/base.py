@@ -30,7 +30,7 @@ class Task(SteppingTask):
     columns: ClassVar[tuple[str, ...]] = ()  # names of what ``examples`` gives that is a mean over examples
     adjusts: ClassVar[bool] = False  # whether ``adjust`` does anything
     learns: int = 0  # training examples, at most, of which ``learn`` is told; 0: it does nothing
-    floors: ClassVar[tuple[str, ...]] = ()  # names of networks that learnt nothing, tested for comparison
+    floors: tuple[str, ...] = ()  # names of networks that learnt nothing, tested for comparison
     gathers: ClassVar[bool] = False  # whether its losses see one batch of all ranks (src/ranks/gather.py)
 
     def __init__(self, *, model: nn.Module, loss: nn.Module, spec: Spec, stepping: Stepping | None = None) -> None:

@@ -13,15 +13,16 @@ from ..data.views import Views
 from ..losses.pairs import PairLoss
 from ..metrics.families import CONTRASTIVE
 from ..metrics.pairs import pair_scores
+from ..metrics.representation import alignment
 from ..models.base import Network
 from ..models.projected import Projected
 from ..plain import Plain
 from ..ranks.gather import gathered, own_rows
-from .base import Task
+from .features import FeatureTask
 from .stepping import Named, Seen
 
 
-class ContrastiveTask(Task):
+class ContrastiveTask(FeatureTask):
     """Trains a backbone and a projector by a loss over two views of each image.
 
     In training the views of all ranks are compared: features are gathered, and projected together, so that BatchNorm in
@@ -67,16 +68,14 @@ class ContrastiveTask(Task):
         terms = self.loss.terms(a, b, classes, rows)
         accuracy, bound = pair_scores(a.detach(), b.detach(), rows)
         answer = {"targets": targets, "pair_accuracy": accuracy, "information_bound": bound}
+        if not self.training:
+            answer["alignment"] = alignment(*features.chunk(2))[rows]
         return {**terms, "loss": functools.reduce(torch.add, terms.values())}, answer
 
     def examine(self, given: Named) -> Seen:
-        """The answer has the "features" (N, F) of the images themselves too."""
+        """The answer has the "features" (N, F) of the images themselves too, and the alignment of their views."""
         terms, answer = self.judge(given)
         return terms, answer | {"features": self.model.backbone(given["inputs"])[: len(given["targets"])]}
-
-    def examples(self, answer: Named) -> Named:
-        """The columns, (N,) float64, and targets."""
-        return {"targets": answer["targets"]} | {name: answer[name].double() for name in self.columns}
 
 
 def of_all_ranks(features: Tensor) -> Tensor:

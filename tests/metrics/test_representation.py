@@ -46,10 +46,10 @@ def test_neighbours_among_a_split() -> None:
     targets = torch.arange(30) % 2
     features = torch.where(targets[:, None] > 0, 1.0, -1.0) + 0.1 * X
     for size in (30, 7):
-        scores = RepresentationSums(("loss",), dict, knn=True, classes=2)
+        scores = RepresentationSums(("loss",), dict, 2)
         for rows in torch.arange(30).split(size):
             scores.update({"loss": torch.ones(len(rows)), "features": features[rows], "targets": targets[rows]})
         assert scores.compute() == {"loss": 1, "knn": 1}
-    alone = RepresentationSums(("loss",), dict, knn=True, classes=2)
+    alone = RepresentationSums(("loss",), dict, 2)
     alone.update({"loss": torch.ones(2), "features": X[:2], "targets": torch.tensor([0, 1])})
     assert alone.compute()["knn"] == 0

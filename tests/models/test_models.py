@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from src.models.base import Network
+from src.models.convnet import ConvNet
 from src.models.gpt import GPT
 from src.models.llama import Llama
 from src.models.mlp import MLP
@@ -77,6 +78,11 @@ def timm_count(shape: tuple[int, ...], outputs: int) -> int:
     return sum(p.numel() for p in reference.parameters()) - 9 * 16 * (3 - shape[0]) - 1281 * (1000 - outputs)
 
 
+def convnet_count(shape: tuple[int, ...], outputs: int) -> int:
+    """Convolutions without a bias and BatchNorm, inputs -> 8 -> 16, and a linear layer."""
+    return 9 * (shape[0] * 8 + 8 * 16) + 2 * (8 + 16) + (16 + 1) * outputs
+
+
 def resnet9_count(shape: tuple[int, ...], outputs: int) -> int:
     """Page 2018: eight 3x3 convolutions without bias, each with a norm, and a linear layer without bias."""
     sizes = [(shape[0], 64), (64, 128), *[(128, 128)] * 2, (128, 256), (256, 512), *[(512, 512)] * 2]
@@ -124,6 +130,7 @@ ROWS = {
     "torchvision": Row(TorchvisionModel, {"name": "resnet18"}, torchvision_count),
     "timm": Row(TimmModel, {"name": "mobilenetv2_035"}, timm_count),
     "resnet9": Row(ResNet9, {}, resnet9_count),
+    "convnet": Row(ConvNet, {"widths": [8, 16]}, convnet_count),
     "vit": Row(ViT, {"patch": 4, "width": 16, "layers": 2, "heads": 2, "dropout": 0.0}, vit_count),
     "llama": Row(Llama, LLAMA_ARGS, llama_count),
     "gpt-tied": Row(GPT, GPT_ARGS | {"tied": True}, gpt_count(tied=True)),
@@ -156,13 +163,11 @@ def batch(row: Row, shape: tuple[int, ...], examples: int = 8, classes: int = 5)
 
 
 def test_rows_options_and_files_are_one_list() -> None:
-    shared, latent = (
-        {"base", "projected", "transformer"},
-        {"vae"},
-    )  # what networks share; those without logits have their own tests
-    files = {path.stem for path in (ROOT / "src/models").glob("*.py")} - shared - latent
+    shared = {"base", "projected", "transformer"}
+    others = {"VAE": "vae", "TwoTowers": "two_towers", "LineCNN": "line_cnn"}  # without logits: they have own tests
+    files = {path.stem for path in (ROOT / "src/models").glob("*.py")} - shared - {*others.values()}
     targets = {yaml.safe_load(path.read_text()).get("_target_") for path in CONF.glob("model/*.yaml")}
-    targets -= {None, "src.models.vae.VAE"}
+    targets -= {None, *(f"src.models.{file}.{name}" for name, file in others.items())}
     assert {f"src.models.{path}" for path in files} == {target.rpartition(".")[0] for target in targets}
     assert {f"{row.cls.__module__}.{row.cls.__name__}" for row in ROWS.values()} == targets
     option = (CONF / "model/resnet.yaml").read_text()

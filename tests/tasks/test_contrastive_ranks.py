@@ -23,7 +23,7 @@ from tests.losses.pair_rows import ROWS
 WORLD, N = 2, 8
 LOSSES = {row.name: row for row in ROWS}
 WRONG = ("local", "without gradient", "statistics per rank")
-SETTINGS = {"crop": 0.6, "flip": True, "jitter": 0.0, "grey": 0.0}
+SETTINGS = {"probe_examples": 100, "crop": 0.6, "flip": True, "jitter": 0.0, "grey": 0.0}
 
 
 def task_of(name: str) -> ContrastiveTask:

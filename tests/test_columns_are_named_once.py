@@ -20,6 +20,7 @@ OTHERS = {
     ("callbacks/samples.py", "temperature"),  # of the sampling of text
     ("report/report.html", "width"),  # of the screen
     ("report/report.html", "quantile"),  # of Student's t
+    ("runs/teacher.py", "characters"),  # of a text that another network knows
     ("runs/trained.py", "temperature"),  # by which a classifier's probabilities are calibrated
 }
 FILES = [path for folder in READERS for path in sorted((ROOT / "src" / folder).rglob("*.*"))]

@@ -37,6 +37,7 @@ class AlignmentLoss(Loss):
     """
 
     reads = "frames"
+    compiles = False
     targets: ClassVar[str] = "sequence or alignment"
 
     def outputs(self, num_classes: int) -> int:

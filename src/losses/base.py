@@ -109,6 +109,7 @@ class Loss(nn.Module):
     reads: ClassVar[str] = "logits"  # of a network, one that ``gives`` them
     # True: an example's number depends on the rest of its batch. A name: it does if that argument is not 0.
     batch_statistic: ClassVar[bool | str] = False
+    compiles: ClassVar[bool] = True  # false: torch.compile has no graph for it
     parts: ClassVar[tuple[str, ...]] = ()  # names of the terms that are logged apart
 
     def __init_subclass__(cls, **keys: Any) -> None:

@@ -17,6 +17,7 @@ class AlignedCrossEntropyLoss(AlignmentLoss):
     """
 
     targets = "alignment"
+    compiles = True
 
     def of(self, log_p: Tensor, targets: Tensor, path: Tensor | None) -> Tensor:
         if path is None or path.shape != log_p.shape[:2]:

@@ -1,5 +1,6 @@
 """What every task does: it trains, validates and tests a network by a loss. A family says what is judged, and how."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -14,6 +15,8 @@ from ..metrics.sums import Measure, Sums
 from ..models.base import Network
 from ..plain import Plain
 from .stepping import Named, Seen, Stepping, SteppingTask
+
+log = logging.getLogger("xent")
 
 
 class Task(SteppingTask):
@@ -117,15 +120,19 @@ class Task(SteppingTask):
     def compile(self, how: bool | str) -> None:
         """Compile two graphs: network, loss and their backward pass for training, network and loss for evaluation.
 
-        Where Lightning takes the steps, the backward pass is a graph of its own. ``how`` is false, true or
-        "reduce-overhead", torch.compile's mode for CUDA graphs. Those write each batch's results where the last one's
-        were, so these are copied: a turn's batches wait to be scored together.
+        Where Lightning takes the steps, and where the loss has no graph, the backward pass is a graph of its own.
+        ``how`` is false, true or "reduce-overhead", torch.compile's mode for CUDA graphs. Those write each batch's
+        results where the last one's were, so these are copied: a turn's batches wait to be scored together.
         """
         if not how:
             return
         torch._dynamo.config.trace_autograd_ops = True  # or a graph ends before backward()
-        step = "batch_loss" if self.automatic_optimization else "forward_backward"
-        setattr(self, step, graph(getattr(self, step), how))
+        if not self.loss.compiles:
+            log.info("compile: the network is compiled, its loss is not: %s has no graph", type(self.loss).__name__)
+        apart = self.automatic_optimization or not self.loss.compiles
+        step = "batch_loss" if apart else "forward_backward"
+        # In two parts, a pass that holds backward() would give no gradient, and say nothing: then it is refused.
+        setattr(self, step, graph(getattr(self, step), how, whole=not apart))
         evaluate = graph(self.examine, how)
 
         def any_size(given: Named) -> Seen:
@@ -167,11 +174,12 @@ def joined(named: Sequence[Named]) -> Named:
     return {name: torch.cat([one[name] for one in named]) for name in named[0]}
 
 
-def graph(function: Callable[..., Any], how: bool | str) -> Callable[..., Any]:
-    """The function, compiled; with CUDA graphs what it gives is copied out of their memory."""
+def graph(function: Callable[..., Any], how: bool | str, *, whole: bool = False) -> Callable[..., Any]:
+    """The function, compiled, and refused if ``whole`` and no single graph holds it; with CUDA graphs what it gives is
+    copied out of their memory."""
     if how is True:
-        return torch.compile(function)
-    replayed = torch.compile(function, mode=str(how))
+        return torch.compile(function, fullgraph=whole)
+    replayed = torch.compile(function, mode=str(how), fullgraph=whole)
 
     def call(*given: Any) -> Any:
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]

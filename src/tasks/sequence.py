@@ -1,26 +1,29 @@
 """Sequences that are read out of frames, and nobody says which frame is what."""
 
-import logging
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..data.base import Batch
+from ..data.base import Batch, EvalLoader
+from ..figures import lines as figures
 from ..losses.alignment import BLANK, AlignmentLoss
 from ..metrics.calibration import bin_table, ece
 from ..metrics.decoding import beam_search, greedy
-from ..metrics.edits import edits
+from ..metrics.edits import Edits, edits
 from ..metrics.families import SEQUENCE
 from ..plain import Plain
 from .base import Task
 from .calibration import bins
 from .stepping import Named, Seen
 
-log = logging.getLogger("xent")
 BEAM = 10  # prefixes of the beam search that is compared with greedy decoding
 AT_ONCE = 250  # lines that are decoded so at a time
+SHOWN = 6  # lines in a picture: those with most edits first, then those that are read with least confidence
+WAYS = ("greedy", f"beam {BEAM}")  # of reading, in pictures
 
 
 class SequenceTask(Task):
@@ -89,24 +92,25 @@ class SequenceTask(Task):
     def conclude(self, examples: Named) -> Plain:
         """ece of the lines that are read, beam search against greedy decoding, and the floors."""
         targets, right = examples["targets"], examples["sequence_accuracy"] > 0
-        characters = examples["characters"].sum().item()
-        beams = [
-            edits(beam_search(part, BEAM)[0], own).total
-            for part, own in zip(
-                torch.split(examples["log_probs"], AT_ONCE), torch.split(targets, AT_ONCE), strict=True
-            )
-        ]
-        by_beam = torch.cat(beams)
+        characters, by_beam = examples["characters"].sum().item(), self._by_beam(examples)
         metrics = {
             "ece": ece(bin_table(examples["confidence"], right)).item(),
-            "beam_cer": by_beam.sum().item() / characters if characters else None,
-            "beam_accuracy": (by_beam == 0).double().mean().item(),
+            "beam_cer": by_beam.total.sum().item() / characters if characters else None,
+            "beam_accuracy": (by_beam.total == 0).double().mean().item(),
         }
+        greedily = {kind: int(examples[kind].sum()) for kind in Edits._fields}
         return {
             "metrics": metrics,
             "bins": {"test": bins(examples["confidence"], right)},
+            "edits": {WAYS[0]: greedily, WAYS[1]: {kind: int(n.sum()) for kind, n in by_beam._asdict().items()}},
             "floors": self._floors(targets, examples["log_probs"].shape[1]),
         }
+
+    def _by_beam(self, examples: Named) -> Edits:
+        """The edits of what beam search reads."""
+        parts = [torch.split(examples[name], AT_ONCE) for name in ("log_probs", "targets")]
+        found = [edits(beam_search(log_probs, BEAM)[0], targets) for log_probs, targets in zip(*parts, strict=True)]
+        return Edits(*(torch.cat(kind) for kind in zip(*found, strict=True)))
 
     def _floors(self, targets: Tensor, frames: int) -> Plain:
         """What costs nothing: to read nothing; to read the commonest character as often as lines are long, on average;
@@ -125,10 +129,44 @@ class SequenceTask(Task):
         floors["uniform frames"] = {"nll": self.loss.nll(nothing, targets).mean().item()}
         return floors
 
-    def compile(self, how: bool | str) -> None:
-        if how:
-            log.info("compile: the network is compiled, CTC is not (docs/ctc.md)")
-        super().compile(how)
+    def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:
+        """The worst lines above what their frames say, edits by their kind, and errors by the length of a line."""
+        names, kept = self.spec.class_names, {name: column.numpy() for name, column in examples.items()}
+        worst = sorted(range(len(kept["edits"])), key=lambda i: (-kept["edits"][i], kept["confidence"][i]))[:SHOWN]
+        images = self._images(loader, worst)
+        shown = [
+            figures.Line(
+                images[i],
+                probabilities=examples["log_probs"][i].exp().numpy(),
+                truth=spelt(kept["targets"][i], names),
+                guess=spelt(kept["decoded"][i], names),
+                edits=int(kept["edits"][i]),
+                confidence=float(kept["confidence"][i]),
+            )
+            for i in worst
+        ]
+        yield "lines", figures.alignments(shown, names, title)
+        by_way = result["edits"]
+        by_kind = {kind: {way: by_way[way][kind] for way in WAYS} for kind in Edits._fields}
+        yield "edits", figures.edits_by_kind(by_kind, int(kept["characters"].sum()), title)
+        yield "errors_by_length", figures.errors_by_length(kept["characters"], kept["edits"], title)
+
+    def _images(self, loader: EvalLoader, rows: list[int]) -> dict[int, figures.Array]:
+        """The images (H, W) of these lines, from 0 to 1."""
+        found: dict[int, figures.Array] = {}
+        first = 0
+        for inputs, targets, _ in loader:
+            for i in rows:
+                if first <= i < first + len(targets):
+                    image = inputs[i - first, 0].float().cpu() * self.spec.std[0] + self.spec.mean[0]
+                    found[i] = image.clamp(0, 1).numpy()
+            first += len(targets)
+        return found
+
+
+def spelt(sequence: figures.Array, names: tuple[str, ...]) -> str:
+    """The characters of one sequence, -1 behind the end."""
+    return "".join(names[k] for k in sequence if k >= 0)
 
 
 def true_path(classes: Tensor, first: Tensor, stop: Tensor, frames: int, width: int) -> Tensor:

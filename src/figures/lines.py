@@ -1,13 +1,16 @@
 """What a network reads in the images of lines: frame by frame, what kind of mistakes it makes, and in which lines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from torch import Tensor
 
+from ..data.base import EvalLoader, Spec
+from . import diagrams
 from .style import BLUE, CARD, GREEN, GREY, ORANGE, TITLE, VERMILION, axes_at, fitted, styled, titled
 
 Array = npt.NDArray[Any]
@@ -16,6 +19,8 @@ ROWS = 12  # of a map at most: of more outputs, those that the frames make the m
 ROW, LEFT, GAP = 0.105, 0.3, 0.13  # inches: a row of a map, what is left of it, what is below a line
 HIGHEST = 0.6  # inches of a strip
 GROUPS = 10  # of lines by their length, at most
+SHOWN = 6  # lines, frame by frame
+KINDS = {"substitutions": "wrong", "deletions": "missing", "insertions": "too many"}
 
 
 class Line(NamedTuple):
@@ -28,6 +33,51 @@ class Line(NamedTuple):
     guess: str
     edits: int
     confidence: float
+
+
+def line_pictures(
+    title: str, result: Mapping[str, Any], examples: Mapping[str, Tensor], loader: EvalLoader, spec: Spec
+) -> Iterator[tuple[str, Figure]]:
+    """Names and figures of a run. ``result`` and ``examples`` are a test's results and columns, ``loader`` what it was
+    fed."""
+    length, edits = (examples[name].numpy() for name in ("characters", "edits"))
+    chosen = worst(edits, examples["confidence"].numpy())
+    yield "lines", alignments(lines_of(chosen, examples, loader, spec), spec.class_names, title)
+    by_kind = {told: {way: of[kind] for way, of in result["edits"].items()} for kind, told in KINDS.items()}
+    yield "edits_by_kind", edits_by_kind(by_kind, int(length.sum()), title)
+    yield "errors_by_length", errors_by_length(length.astype(int), edits, title)
+    yield "reliability", diagrams.reliability(result["bins"]["test"], None, title)
+
+
+def worst(edits: Array, confidence: Array) -> list[int]:
+    """Indices of lines: those that were read wrongly, most confident first, then the right ones, least confident
+    first."""
+    wrong = edits > 0
+    return np.lexsort((np.where(wrong, -confidence, confidence), ~wrong))[:SHOWN].tolist()
+
+
+def lines_of(chosen: Sequence[int], examples: Mapping[str, Tensor], loader: EvalLoader, spec: Spec) -> list[Line]:
+    """What is shown of the chosen lines."""
+    images: dict[int, Tensor] = {}
+    first = 0
+    for inputs, _, _ in loader:
+        images |= {i: inputs[i - first, 0].cpu().float() for i in chosen if first <= i < first + len(inputs)}
+        first += len(inputs)
+
+    def text(name: str, i: int) -> str:
+        return "".join(spec.class_names[k] for k in examples[name][i].tolist() if k >= 0)
+
+    return [
+        Line(
+            (images[i] * spec.std[0] + spec.mean[0]).clamp(0, 1).numpy(),
+            examples["log_probs"][i].exp().numpy(),
+            text("targets", i),
+            text("decoded", i),
+            int(examples["edits"][i]),
+            examples["confidence"][i].item(),
+        )
+        for i in chosen
+    ]
 
 
 @styled

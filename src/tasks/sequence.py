@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..data.base import Batch, EvalLoader
-from ..figures import lines as figures
+from ..figures.lines import line_pictures
 from ..losses.alignment import BLANK, AlignmentLoss
 from ..metrics.calibration import bin_table, ece
 from ..metrics.decoding import beam_search, greedy
@@ -22,7 +22,6 @@ from .stepping import Named, Seen
 
 BEAM = 10  # prefixes of the beam search that is compared with greedy decoding
 AT_ONCE = 250  # lines that are decoded so at a time
-SHOWN = 6  # lines in a picture: those with most edits first, then those that are read with least confidence
 WAYS = ("greedy", f"beam {BEAM}")  # of reading, in pictures
 
 
@@ -130,43 +129,7 @@ class SequenceTask(Task):
         return floors
 
     def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:
-        """The worst lines above what their frames say, edits by their kind, and errors by the length of a line."""
-        names, kept = self.spec.class_names, {name: column.numpy() for name, column in examples.items()}
-        worst = sorted(range(len(kept["edits"])), key=lambda i: (-kept["edits"][i], kept["confidence"][i]))[:SHOWN]
-        images = self._images(loader, worst)
-        shown = [
-            figures.Line(
-                images[i],
-                probabilities=examples["log_probs"][i].exp().numpy(),
-                truth=spelt(kept["targets"][i], names),
-                guess=spelt(kept["decoded"][i], names),
-                edits=int(kept["edits"][i]),
-                confidence=float(kept["confidence"][i]),
-            )
-            for i in worst
-        ]
-        yield "lines", figures.alignments(shown, names, title)
-        by_way = result["edits"]
-        by_kind = {kind: {way: by_way[way][kind] for way in WAYS} for kind in Edits._fields}
-        yield "edits", figures.edits_by_kind(by_kind, int(kept["characters"].sum()), title)
-        yield "errors_by_length", figures.errors_by_length(kept["characters"], kept["edits"], title)
-
-    def _images(self, loader: EvalLoader, rows: list[int]) -> dict[int, figures.Array]:
-        """The images (H, W) of these lines, from 0 to 1."""
-        found: dict[int, figures.Array] = {}
-        first = 0
-        for inputs, targets, _ in loader:
-            for i in rows:
-                if first <= i < first + len(targets):
-                    image = inputs[i - first, 0].float().cpu() * self.spec.std[0] + self.spec.mean[0]
-                    found[i] = image.clamp(0, 1).numpy()
-            first += len(targets)
-        return found
-
-
-def spelt(sequence: figures.Array, names: tuple[str, ...]) -> str:
-    """The characters of one sequence, -1 behind the end."""
-    return "".join(names[k] for k in sequence if k >= 0)
+        return line_pictures(title, result, examples, loader, self.spec)
 
 
 def true_path(classes: Tensor, first: Tensor, stop: Tensor, frames: int, width: int) -> Tensor:

@@ -7,10 +7,12 @@ from pathlib import Path
 import matplotlib.text
 import numpy as np
 import pytest
+import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from src.data.base import EvalLoader, Spec
 from src.figures.lines import (
     Array,
     Line,
@@ -20,8 +22,10 @@ from src.figures.lines import (
     errors_by_length,
     greedy_places,
     lengths,
+    lines_of,
     rate,
     rows_of,
+    worst,
 )
 from src.figures.style import save
 
@@ -149,3 +153,25 @@ def test_the_interval_of_a_rate_of_lines_of_one_length_is_that_of_a_mean() -> No
     edits = np.array([0, 1, 2, 0, 0, 1])
     ratio, half = rate(edits, np.full(6, 5))
     assert (ratio, half) == pytest.approx((4 / 30, 1.96 * (edits / 5).std(ddof=1) / math.sqrt(6)))
+
+
+def test_wrong_lines_come_first_the_most_confident_before() -> None:
+    edits, confidence = np.array([0, 1, 0, 2, 0, 0, 0, 0]), np.array([0.9, 0.2, 0.1, 0.8, 0.7, 0.95, 0.96, 0.97])
+    assert worst(edits, confidence) == [3, 1, 2, 4, 0, 5]
+
+
+def test_lines_are_those_of_the_loader() -> None:
+    """Three lines in batches of two: what is chosen is found in its batch, in its own pixels and characters."""
+    pixels = torch.arange(3 * 4 * 6).view(3, 1, 4, 6) / 72
+    spec = Spec("image", (1, 4, 6), ("a", "b"), (1, 1), mean=(0.25,), std=(0.5,), targets="sequence")
+    targets = torch.tensor([[0, -1], [1, 0], [-1, -1]])
+    loader = EvalLoader(
+        lambda i: ((pixels[2 * i : 2 * i + 2] - 0.25) / 0.5, targets[2 * i : 2 * i + 2]), range(2), "test"
+    )
+    examples = {"targets": targets, "decoded": torch.tensor([[0, -1], [1, -1], [-1, -1]])}
+    examples |= {"log_probs": torch.zeros(3, 2, 3), "edits": torch.tensor([0, 1, 0]), "confidence": torch.ones(3)}
+    shown = lines_of([1, 2], examples, loader, spec)
+    assert [(line.truth, line.guess, line.edits) for line in shown] == [("ba", "b", 1), ("", "", 0)]
+    for line, i in zip(shown, (1, 2), strict=True):
+        np.testing.assert_allclose(line.image, pixels[i, 0], atol=1e-6)
+        np.testing.assert_array_equal(line.probabilities, 1)

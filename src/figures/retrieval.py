@@ -21,7 +21,7 @@ FIRST = 3  # captions of each, and the right one
 
 
 def pictures(
-    title: str, result: Plain, examples: Examples, loader: EvalLoader, spec: Spec, texts: Tensor, scale: Tensor
+    title: str, result: Plain, examples: Examples, loader: EvalLoader, spec: Spec, texts: Tensor, scale: float
 ) -> Iterator[tuple[str, Figure]]:
     """Similarities of ten pairs, the first captions of images, and how right their probabilities are.
 

@@ -60,12 +60,12 @@ class RetrievalTask(Task):
         return Sums(("loss", *(self.columns if whole else ())), self.derived)
 
     def derived(self, means: dict[str, float]) -> dict[str, float | None]:
-        learnt = {name.removeprefix("log_"): value for name, value in self._scalars().items()}
-        return super().derived(means) | learnt
+        return super().derived(means) | self._scalars()
 
     def _scalars(self) -> dict[str, float]:
+        """The numbers that were learnt for the loss: "scale", e^s, and what else there is."""
         found = {name: value.item() for name, value in self.model.scalars.items()}
-        return {name: math.exp(value) if name.startswith("log_") else value for name, value in found.items()}
+        return {"scale": math.exp(found.pop("log_scale"))} | found
 
     def judge(self, given: Named) -> Seen:
         return self._compared(given, self.model(given["inputs"]))
@@ -150,5 +150,4 @@ class RetrievalTask(Task):
 
     def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:
         assert self.texts is not None
-        scale = self.model.scalars["log_scale"].detach().exp().cpu()
-        return pictures(title, result, examples, loader, self.spec, self.texts, scale)
+        return pictures(title, result, examples, loader, self.spec, self.texts, self._scalars()["scale"])

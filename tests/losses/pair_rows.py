@@ -14,6 +14,7 @@ from torch import Tensor
 from src.losses.align_uniform import AlignmentUniformityLoss
 from src.losses.barlow import BarlowTwinsLoss
 from src.losses.base import Loss
+from src.losses.ce_views import CrossEntropyOfViewsLoss
 from src.losses.dcl import DecoupledContrastiveLoss
 from src.losses.nt_xent import NormalisedTemperatureCrossEntropyLoss
 from src.losses.siglip_pairs import SigmoidPairLoss
@@ -126,6 +127,13 @@ def vicreg(a: Array, b: Array, classes: Array, *, invariance: float, variance: f
     return invariance * ((a - b) ** 2).mean(1) + variance * sum(low) / 2 + covariance * together
 
 
+def ce_views(a: Array, b: Array, classes: Array, *, num_classes: int) -> Array:
+    def one(z: Array, y: int) -> float:
+        return math.log(sum(math.exp(float(value)) for value in z[:num_classes])) - float(z[y])
+
+    return np.array([(one(x, y) + one(z, y)) / 2 for x, z, y in zip(a, b, classes, strict=True)])
+
+
 ROWS = [
     Row(
         name="nt_xent",
@@ -198,5 +206,14 @@ ROWS = [
         at_equal=lambda n, d: 25 * 0.99,
         bad={"invariance": AT_LEAST_0, "variance": AT_LEAST_0, "covariance": AT_LEAST_0},
         boundary=[{"invariance": 0}, {"variance": 0}, {"covariance": 0}, {"covariance": 10.0}],
+    ),
+    Row(
+        name="ce_views",
+        cls=CrossEntropyOfViewsLoss,
+        facts=lambda classes: {"num_classes": classes},
+        reference=ce_views,
+        at_equal=lambda n, d: math.log(np.exp(np.linspace(-1, 2, d)).sum()) + 1,
+        bad={"num_classes": [1, 0, "abc", None]},
+        boundary=[{}],
     ),
 ]

@@ -56,6 +56,7 @@ class Bench:
         self.task.compile(cfg["compile"])
 
     def _task(self, model: Network) -> Task:
+        model.requires_grad_(True)  # as in the run: without, a linear layer may take another way, to other last digits
         return build_task(self.cfg, self.run.spec, self.teacher, model=model, loss=self.run.loss)
 
     def fresh(self) -> Task:

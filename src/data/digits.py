@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .base import DataError, generator, quotas, stratified
+from .base import DataError, generator
 from .official import Arrays, Official
+from .splits import divided
 
 DIGITS = tuple("0123456789")
 
@@ -27,11 +28,8 @@ def official_digits() -> Official:
 def digits_of_splits(found: Official, val_fraction: float, seed: int) -> dict[str, Arrays]:
     """The digits of each split, none of them in two: validation has ``val_fraction`` of training's, stratified."""
     images, labels = found.train
-    counts = quotas(torch.bincount(labels), round(val_fraction * len(labels)))
-    val = stratified(labels, counts, generator("validation split", seed))
-    rest = torch.ones(len(labels), dtype=torch.bool)
-    rest[val] = False
-    return {"train": (images[rest], labels[rest]), "val": (images[val], labels[val]), "test": found.test}
+    train, val = divided(labels, val_fraction, generator("validation split", seed))
+    return {"train": (images[train], labels[train]), "val": (images[val], labels[val]), "test": found.test}
 
 
 @functools.cache

@@ -26,7 +26,7 @@ from .mixing import MIXES, mixed
 from .official import Official
 from .pixels import augmented, binarised, channel_statistics, cut_out, drawn_once
 from .resident import RESIDENT, Ahead, Rows, on_host
-from .splits import SplitData
+from .splits import SplitData, divided, limited
 
 log = logging.getLogger("xent")
 
@@ -158,24 +158,14 @@ class ImageData(SplitData):
 
     def _split(self, labels: Tensor, names: tuple[str, ...], val_fraction: float) -> tuple[Tensor, Tensor]:
         """Indices of training and validation examples."""
-        classes = len(names)
         g = generator("validation split", self.split_seed)
-        counts = torch.bincount(labels, minlength=classes)
-        val = stratified(labels, quotas(counts, round(val_fraction * len(labels))), g)
-        rest = torch.ones(len(labels), dtype=torch.bool)
-        rest[val] = False
+        train, val = divided(labels, val_fraction, g)
         for member in self.without:
-            rest &= labels != class_index("without", member, names)
-        train = rest.nonzero().flatten()
+            train = train[labels[train] != class_index("without", member, names)]
         if self.imbalance is not None:
-            kept = long_tail(torch.bincount(labels[train], minlength=classes), self.imbalance)
+            kept = long_tail(torch.bincount(labels[train], minlength=len(names)), self.imbalance)
             train = train[stratified(labels[train], kept, g)]
-        if self.train_examples is not None:
-            if self.train_examples > len(train):
-                raise DataError(f"data.train_examples={self.train_examples}: only {len(train)} are there for training")
-            left = torch.bincount(labels[train], minlength=classes)
-            train = train[stratified(labels[train], quotas(left, self.train_examples), g)]
-        return train, val
+        return limited(train, labels, self.train_examples, g), val
 
     def check_sizes(self, spec: Spec) -> None:
         if self.shape is not None and self.shape != spec.input_shape:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .base import Data, generator
+from .base import Data, DataError, generator, quotas, stratified
 
 
 class SplitData(Data):
@@ -44,3 +44,21 @@ class SplitData(Data):
     def _sample(self, split: str, size: int) -> Tensor:
         """Indices of so many examples of a split, the same for every run, in ascending order."""
         raise NotImplementedError
+
+
+def divided(strata: Tensor, share: float, g: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Indices of the examples that stay and of those held out, ``share`` of each stratum (N,), in ascending order."""
+    held = stratified(strata, quotas(torch.bincount(strata), round(share * len(strata))), g)
+    stays = torch.ones(len(strata), dtype=torch.bool)
+    stays[held] = False
+    return stays.nonzero().flatten(), held
+
+
+def limited(train: Tensor, strata: Tensor, train_examples: int | None, g: torch.Generator) -> Tensor:
+    """``train_examples`` of the indices ``train``, in proportion to the strata (N,), or all if it is None."""
+    if train_examples is None:
+        return train
+    if train_examples > len(train):
+        raise DataError(f"data.train_examples={train_examples}: only {len(train)} are there for training")
+    left = strata[train]
+    return train[stratified(left, quotas(torch.bincount(left), train_examples), g)]

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from ..checks import integer, number
-from .base import DataError, Pair, Spec, generator, quotas, stratified
+from .base import DataError, Pair, Spec, generator
 from .content import described, tensor_digest
-from .splits import SplitData
+from .splits import SplitData, divided, limited
 
 
 class Examples(NamedTuple):
@@ -84,7 +84,9 @@ class ValueData(SplitData):
 
     def load(self) -> None:
         given: Given = self.taken()
-        train, val = self._split(given.train.strata)
+        g, strata = generator("validation split", self.split_seed), given.train.strata
+        train, val = divided(strata, self.val_fraction, g)
+        train = limited(train, strata, self.train_examples, g)
         learnt = replaced(
             given.train.values, self.target_noise, self.low, self.high, generator("target noise", self.split_seed)
         )
@@ -100,21 +102,6 @@ class ValueData(SplitData):
             self.batch_size = len(train)
             self.notes = (*self.notes, f"data.batch_size is {len(train)}, all that there is to train on")
         self._standardise(self._spec())
-
-    def _split(self, strata: Tensor) -> tuple[Tensor, Tensor]:
-        """Indices of training and validation examples."""
-        counts = torch.bincount(strata)
-        g = generator("validation split", self.split_seed)
-        val = stratified(strata, quotas(counts, round(self.val_fraction * len(strata))), g)
-        rest = torch.ones(len(strata), dtype=torch.bool)
-        rest[val] = False
-        train = rest.nonzero().flatten()
-        if self.train_examples is not None:
-            if self.train_examples > len(train):
-                raise DataError(f"data.train_examples={self.train_examples}: only {len(train)} are there for training")
-            left = torch.bincount(strata[train], minlength=len(counts))
-            train = train[stratified(strata[train], quotas(left, self.train_examples), g)]
-        return train, val
 
     def _spec(self) -> Spec:
         inputs, values = self.raw["train"]

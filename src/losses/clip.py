@@ -14,7 +14,8 @@ class ContrastiveLanguageImageLoss(TowerLoss):
     b are the embeddings of images and captions, of length 1, and s is learnt: it starts at ln(1/0.07) and stays below
     ln 100. For N pairs with equal embeddings it is ln N, and it nears 0 if pairs are found without doubt. Another pair
     of the batch with the same caption is a wrong answer (negatives: then 0 cannot be reached), one of several right
-    answers with equal shares (soft), or left out (masked).
+    answers with equal shares (soft), or left out (masked). A text tower without dropout gives equal captions equal
+    embeddings, and then the mean over the batch is the same for soft as for negatives.
     Use it to embed two kinds of things in one space, and to classify by names that training never saw. Limits: its
     value depends on the size of the batch, and a small batch asks easy questions; equal captions are common if there
     are few.

@@ -115,15 +115,19 @@ class RetrievalTask(Task):
 
     def test_step(self, batch: Batch, batch_idx: int) -> Named:
         answer = super().test_step(batch, batch_idx)
-        self.texts = answer["texts"].detach().float().cpu()
+        self.texts = answer["texts"].detach().float()
         return answer
+
+    def _texts_of_test(self) -> Tensor:
+        assert self.texts is not None
+        return self.texts.cpu()
 
     def conclude(self, examples: Named) -> Plain:
         """Which images a caption finds, how well confidence is calibrated, and the accuracy at each place of words."""
         targets, right = examples["targets"], examples["recall_at_1"]
-        assert self.texts is not None
+        texts = self._texts_of_test()
         present: Tensor = torch.unique(targets)
-        found = best_places(self.texts[present] @ examples["embedding"].T, present[:, None] == targets)
+        found = best_places(texts[present] @ examples["embedding"].T, present[:, None] == targets)
         words = self.words.cpu()
         same, there = same_words(words[targets], words[examples["guess"]])
         return {
@@ -149,5 +153,5 @@ class RetrievalTask(Task):
         }
 
     def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:
-        assert self.texts is not None
-        return pictures(title, result, examples, loader, self.spec, self.texts, self._scalars()["scale"])
+        texts = self._texts_of_test()
+        return pictures(title, result, examples, loader, self.spec, texts, self._scalars()["scale"])

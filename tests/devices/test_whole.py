@@ -26,6 +26,7 @@ PLANTED = {
 TEXT = "data=python_docs data.block_size=16 model=gpt model.n_layer=1"
 SMALL = "model=resnet model.depth=8"
 LATENT = "model=vae model.widths=[8] model.latents=2 data.binarise=dynamic task.val_samples=3 task.test_samples=3"
+TOWERS = "data=digit_captions data.batch_size=16 model=two_towers model.widths=[4] model.n_layer=1"
 AUGMENTED = "data.pad=2 data.flip=true data.cutout=4"
 QUICK = (
     f"loss=bce {AUGMENTED} optimizer=muon trainer.accumulate_grad_batches=2 trainer.gradient_clip_val=1",
@@ -44,6 +45,7 @@ SLOW = (
     *(f"{TEXT} optimizer=muon", f"{SMALL} optimizer=sgd", "optimizer=sgd optimizer.fused=false"),
     "model=vit data.resident=host",
     *(f"loss=iwae {LATENT}", f"loss=elbo {LATENT} loss.free_bits=0.5", f"loss=elbo {LATENT} data.resident=host"),
+    *(f"loss={name} {TOWERS}" for name in ("clip", "clip loss.duplicates=masked", "siglip")),
     *("scheduler=wsd", "scheduler=step", "data.label_noise=0.4", "data.imbalance=10", "data.without=[3]"),
 )
 

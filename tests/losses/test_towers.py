@@ -90,6 +90,23 @@ def test_duplicates_are_alike_if_there_are_none(row: Row) -> None:
     assert not torch.allclose(with_them[0], with_them[1]) and not torch.allclose(with_them[0], with_them[2])
 
 
+def test_for_clip_soft_is_negatives_if_equal_captions_have_equal_embeddings() -> None:
+    """The mean over the batch, and so every gradient: what one of several images of a caption loses, another gains.
+
+    Any text tower without chance gives them equal embeddings. A yes-or-no question for SigLIP stays another one.
+    """
+    for row, same in zip(ROWS, (True, False), strict=True):
+        a, b, *numbers = drawn(row)
+        first = torch.tensor([CAPTIONS.tolist().index(caption) for caption in CAPTIONS])
+        found = []
+        for case in ("negatives", "soft", "masked"):
+            inputs = [tensor.clone().requires_grad_() for tensor in (a, b, *numbers)]
+            mean = value(row.build(duplicates=case), row, inputs[0], inputs[1][first], *inputs[2:]).mean()
+            found.append([mean, *torch.autograd.grad(mean, inputs)])
+        alike = [all(torch.allclose(x, y, rtol=1e-10) for x, y in zip(found[0], one, strict=True)) for one in found]
+        assert alike == [True, same, False]
+
+
 def test_negatives_cannot_reach_zero_and_the_others_can() -> None:
     """Equal captions with equal embeddings, otherwise at right angles: ln of how many share a caption is left."""
     clip, siglip = ROWS

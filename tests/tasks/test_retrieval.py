@@ -124,7 +124,7 @@ def test_one_embedding_for_everything_finds_nothing() -> None:
     found = task()
     found.model.table[:] = torch.eye(D)[0]  # products without rounding
     _, metrics = outcome(found, batch())
-    assert metrics["recall_at_5"] == metrics["text_recall_at_5"] == 0
+    assert metrics["recall_at_5"] == 0 and metrics["text_recall_at_5"] <= 5 / K  # all captions find the same images
     assert metrics["nll"] == pytest.approx(math.log(30))
 
 

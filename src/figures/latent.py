@@ -102,18 +102,18 @@ def bars(kl: Array, active: Array, title: str) -> Figure:
 
 
 @styled
-def scatter(points: Array, classes: Array, names: Sequence[str], labels: tuple[str, str], title: str) -> Figure:
-    """(N, 2) points, coloured by class, each class named in its middle; ``labels`` are those of the axes."""
+def scatter(mu: Array, classes: Array, names: Sequence[str], title: str) -> Figure:
+    """(N, 2) posterior means, coloured by class, each class named in its middle."""
     side = CARD - 0.68
     figure = Figure(figsize=(CARD, side + 0.5 + TITLE))
     axes = axes_at(figure, 0.56, 0.46, side, side)
     shown = colormaps["turbo"](np.linspace(0.05, 0.95, len(names)))
-    axes.scatter(points[:, 0], points[:, 1], s=1.5, c=shown[classes], linewidths=0)
+    axes.scatter(mu[:, 0], mu[:, 1], s=1.5, c=shown[classes], linewidths=0)
     for k, name in enumerate(names):
         if (classes == k).any():
-            x, y = np.median(points[classes == k], 0)
+            x, y = np.median(mu[classes == k], 0)
             box = {"facecolor": "white", "edgecolor": PALE, "boxstyle": "round,pad=0.15"}
             axes.text(x, y, fitted(name, 0.7, 8), ha="center", va="center", fontsize=8, color=INK, bbox=box)
-    axes.set(xlabel=labels[0], ylabel=labels[1])
+    axes.set(xlabel="mu of latent 0", ylabel="mu of latent 1")
     titled(figure, title)
     return figure

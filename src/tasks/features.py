@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from ..checks import integer
 from ..data.base import Batch, DataError, EvalLoader, generator
-from ..figures import latent, representation
+from ..figures import representation
 from ..figures.diagrams import reliability
 from ..figures.pictures import fed
 from ..metrics.calibration import bin_table, ece
@@ -142,7 +142,7 @@ class FeatureTask(Task):
         }
 
     def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:
-        features, targets, names = examples["features"].double(), examples["targets"], self.spec.class_names
+        features, targets = examples["features"].double(), examples["targets"]
         some = slice(None, None, -(-len(features) // PAIRED))
         yield "cosines", representation.cosines(pairs_of(features[some], targets[some], examples["alignment"]), title)
         singular = singular_values(features)
@@ -151,12 +151,12 @@ class FeatureTask(Task):
             representation.spectrum(singular.numpy(), result["metrics"]["test"]["effective_rank"], title),
         )
         yield "neighbours", self._neighbours(features, targets, loader, title)
-        centred = features - features.mean(0)
         if min(features.shape) > 1:
-            plane = centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:2].T
-            share = (singular[:2].square() / singular.square().sum().clamp_min(1e-300)).tolist()
-            labels = tuple(f"component {i} ({part:.0%} of the variance)" for i, part in enumerate(share, 1))
-            yield "features", latent.scatter(plane.numpy(), targets.numpy(), names, (labels[0], labels[1]), title)
+            unit = normalize(features, dim=-1)
+            u, spread, _ = torch.linalg.svd(unit - unit.mean(0), full_matrices=False)
+            share = (spread[:2].square() / spread.square().sum().clamp_min(1e-300)).tolist()
+            points, classes = (u[:, :2] * spread[:2]).numpy(), targets.numpy()
+            yield "features", representation.plane(points, share, classes, self.spec.class_names, title)
         yield "reliability", reliability(result["bins"]["test"], None, title)
 
     def _neighbours(self, features: Tensor, targets: Tensor, loader: EvalLoader, title: str) -> Figure:

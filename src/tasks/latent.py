@@ -140,8 +140,7 @@ class LatentTask(Task):
         yield "traversal", figures.traversal(self._images(self._mean(path)), most, title)
         if self.model.latents == 2 and self.spec.targets == "class":
             classes = examples["targets"].numpy()
-            labels = ("mu of latent 0", "mu of latent 1")
-            yield "map", figures.scatter(examples["mu"].numpy(), classes, self.spec.class_names, labels, title)
+            yield "map", figures.scatter(examples["mu"].numpy(), classes, self.spec.class_names, title)
 
     def _mean(self, z: Tensor) -> Tensor:
         """(..., D) -> (..., C, H, W): E[x | z]."""

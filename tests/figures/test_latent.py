@@ -53,7 +53,7 @@ def test_bars_are_the_largest_first_in_the_colour_of_their_use() -> None:
         grid(np.zeros((2, 2, 4, 4, 3)), "below", "a run\non digits"),
         traversal(np.zeros((3, 9, 4, 4)), [7, 0, 2], "a run\non digits"),
         bars(np.zeros(1), np.array([False]), "collapsed\non digits"),
-        scatter(np.zeros((4, 2)), np.array([0, 1, 1, 0]), ["a", "$b$", "never"], ("x", "y"), "a run\non digits"),
+        scatter(np.zeros((4, 2)), np.array([0, 1, 1, 0]), ["a", "$b$", "never"], "a run\non digits"),
     ],
     ids=["grid", "traversal", "bars", "scatter"],
 )

@@ -55,7 +55,8 @@ class LineCNN(LineNetwork):
         x = self.layers(x).transpose(1, 2)  # (B, T, last)
         if self.gru is not None:
             x, _ = self.gru(x)  # (B, T, 2 gru)
-        return self.head(x)  # (B, T, outputs)
+        # of rows that do not lie side by side, torch multiplies weights that learn in another way than others
+        return self.head(x.contiguous())  # (B, T, outputs)
 
 
 def convolution(inputs: int, outputs: int, size: tuple[int, int]) -> nn.Conv2d:

@@ -30,6 +30,16 @@ def test_frames(columns: int, gru: int) -> None:
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
+@pytest.mark.parametrize("gru", [0, 5])
+def test_weights_that_do_not_learn_give_the_same_bits(gru: int) -> None:
+    """As those that are read from a run's folder, so that its test can be repeated."""
+    options = {"widths": [16, 32, 64, 128]}
+    model, x = built(192, gru=gru, **options), torch.randn(250, 1, 28, 192)
+    with torch.no_grad():
+        before = model(x)
+        assert torch.equal(model.requires_grad_(False)(x), before)
+
+
 def test_number_of_weights() -> None:
     """Nine taps a channel pair, seven of the column, five of the frames, and a bias each."""
     expected = 4 * 10 + 6 * (4 * 9 + 1) + 8 * (6 * 9 + 1) + 10 * (8 * 7 + 1) + 10 * (10 * 5 + 1) + 11 * 11

@@ -197,7 +197,9 @@ class TestEveryNetwork:
         model = build(name, shape, **dropout).eval()
         x, _ = batch(ROWS[name], shape)
         with torch.no_grad():
-            assert torch.equal(model(x), model(x))
+            before = model(x)
+            assert torch.equal(model(x), before)
+            assert torch.equal(model.requires_grad_(False)(x), before), "as read from a folder, where nothing learns"
             if dropout:
                 model.train()
                 assert not torch.equal(model(x), model(x)), "dropout is on in training"

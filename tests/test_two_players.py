@@ -66,7 +66,13 @@ def test_it_trains_and_is_tested_by_what_it_makes(here: Path) -> None:
     assert result_of(run)["metrics"]["test"] == test
 
 
-@pytest.mark.parametrize("words", [(), ("ema.decay=0.8", "checkpoint.best=true"), ("optimizer=sgd", "task.rounds=1")])
+RESUMED = [
+    ("ema.decay=0.8", "checkpoint.best=true"),
+    *(pytest.param(words, marks=pytest.mark.slow) for words in ((), ("optimizer=sgd", "task.rounds=1"))),
+]
+
+
+@pytest.mark.parametrize("words", RESUMED)
 def test_it_resumes_from_every_checkpoint_bit_for_bit(
     words: tuple[str, ...], here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,7 +43,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return dict.fromkeys(FILES, home)
 
 
-@pytest.mark.parametrize("side", ["bare", "usual"])
+@pytest.mark.parametrize("side", ["bare", pytest.param("usual", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", FILES)
 def test_a_side_takes_its_steps_and_reports(
     case: str, side: str, roots: dict[str, Path], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

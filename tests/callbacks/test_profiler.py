@@ -90,7 +90,11 @@ def test_one_rank_alone_writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert fit._profiler() is None
 
 
-@pytest.mark.parametrize("words", [(), ("resume",), ("twice",)], ids=["plain", "resume", "debug"])
+@pytest.mark.parametrize(
+    "words",
+    [("resume",), *(pytest.param(words, marks=pytest.mark.slow) for words in ((), ("twice",)))],
+    ids=["resume", "plain", "debug"],
+)
 def test_a_finished_run_is_profiled_and_stays_as_it_is(
     words: tuple[str, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -488,7 +488,13 @@ sys.addaudithook(refuse)
 """
 
 
-@pytest.mark.parametrize(("command", "expected", "composing"), REAL, ids=[row[0] for row in REAL])
+ALIKE = ("loss=focal loss.gamma=abc", "optimizer.lr=fast", "data=null", "ablation=mnist_loses")
+
+
+@pytest.mark.parametrize(
+    ("command", "expected", "composing"),
+    [pytest.param(*row, marks=[pytest.mark.slow] if row[0] in ALIKE else [], id=row[0]) for row in REAL],
+)
 def test_real_command(command: str, expected: str, composing: bool, tmp_path: Path) -> None:
     """As a process of its own; composition errors come without torch."""
     path, folder = tmp_path / "path", tmp_path / "folder"

@@ -17,6 +17,7 @@ from src.data.base import DataError, generator
 from src.data.diabetes import Diabetes
 from src.data.digit_angle import DigitAngle, rotated
 from src.data.digits import official_digits
+from src.data.splits import divided
 from src.data.values import Given, ValueData, replaced
 
 SETTINGS: dict[str, Any] = {
@@ -87,10 +88,11 @@ def test_digits_are_rotated_by_their_targets() -> None:
 
 
 def test_validation_has_its_share_of_each_digit() -> None:
-    data = angle()
-    labels = official_digits().train[1]
-    _, val = data._split(labels)
+    data, labels = angle(), official_digits().train[1]
+    train, val = divided(labels, data.val_fraction, generator("validation split", data.split_seed))
     assert torch.bincount(labels[val]).tolist() == [40] * 10
+    assert sorted([*train.tolist(), *val.tolist()]) == list(range(len(labels)))
+    assert torch.equal(data.raw["val"][1], data.taken().train.values[val])
 
 
 @pytest.mark.parametrize("make", [angle, diabetes])

@@ -124,6 +124,7 @@ runpy.run_path("evaluate.py", run_name="__main__")
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c(finished: Callable[[str], Path]) -> None:
     """Status 130 and no traceback, in the middle of the work."""
     words = [sys.executable, "-c", WATCHED, str(finished("text")), "sample=1000000"]

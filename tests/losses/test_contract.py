@@ -153,7 +153,14 @@ def test_examples_are_independent_unless_said_otherwise(row: Entry) -> None:
         assert same != row.looks_at_the_batch(**kwargs), kwargs
 
 
-@each_form
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(form, marks=[] if form is row else [pytest.mark.slow], id=str(form))
+        for row in ROWS
+        for form in row.forms()
+    ],
+)
 def test_compiles_to_the_same(row: Entry) -> None:
     torch._dynamo.reset()
     counter = CompileCounterWithBackend("aot_eager")

@@ -174,6 +174,7 @@ def test_closure_has_gradients() -> None:
     assert losses[-1] < losses[0]  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_a_compiled_step_is_the_same_step() -> None:
     plain, compiled = network(), network()
     one, two = optimizer_of(plain), optimizer_of(compiled)

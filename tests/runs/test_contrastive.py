@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from tests.commands import QUIET, only_run, result_of, train
 from tests.runs.teams import ONE, TWO, finished
 from tests.runs.test_ddp import assert_close_runs
-from tests.runs.test_exactness import assert_same_run, resume_from_every_checkpoint
+from tests.runs.test_exactness import assert_same_run, resume_from_every_checkpoint, two_or_all
 
 SMALL = (
     *("data.train_examples=320", "data.eval_batch_size=300", "data.batch_size=32", "model.widths=[16]"),
@@ -17,10 +17,11 @@ SMALL = (
 )
 
 
+@two_or_all
 @pytest.mark.parametrize("loss", ["nt_xent", pytest.param("vicreg", marks=pytest.mark.slow)])
-def test_resumed_from_every_checkpoint(loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = (*QUIET, *SMALL, f"loss={loss}", "checkpoint.every_n_steps=9")
-    resume_from_every_checkpoint(words, tmp_path, monkeypatch)
+def test_resumed_from_checkpoints(loss: str, every: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (*QUIET, *SMALL, f"loss={loss}", "checkpoint.every_n_steps=6")
+    resume_from_every_checkpoint(words, tmp_path, monkeypatch, every)
     whole = only_run(tmp_path / "whole")
     assert train(*words, f"runs={tmp_path / 'twice'}") == 0
     assert_same_run(whole, only_run(tmp_path / "twice"))

@@ -216,6 +216,7 @@ def test_the_same_command_twice_gives_the_same_bits(tmp_path: Path) -> None:
     assert_same_run(only_run(tmp_path / "one"), only_run(tmp_path / "two"))
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_does_not_stop_the_run(tmp_path: Path) -> None:
     """``python train.py | head -1``."""
     child = process(*QUIET, *MLP, "trainer.max_steps=8", f"runs={tmp_path}")

@@ -38,6 +38,7 @@ def said(code: str, *words: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_freed_memory_is_kept_for_the_next_step() -> None:
     given_back, kept = int(said(FAULTS, "given back")), int(said(FAULTS, "kept"))
     assert given_back > 10 * kept  # the heap may still grow a little

@@ -15,7 +15,7 @@ from src.config.guard import guarded
 from tests.commands import QUIET, only_run, result_of, train
 from tests.runs.teams import ONE, TWO, finished
 from tests.runs.test_ddp import assert_close_runs
-from tests.runs.test_exactness import assert_same_run, resume_from_every_checkpoint
+from tests.runs.test_exactness import assert_same_run, resume_from_every_checkpoint, two_or_all
 
 TOWERS = (
     *("data=digit_captions", "data.batch_size=16", "data.val_strips=60", "data.test_strips=150"),
@@ -31,10 +31,11 @@ LOSSES = {
 each = pytest.mark.parametrize("words", LOSSES.values(), ids=LOSSES)
 
 
+@two_or_all
 @pytest.mark.parametrize("loss", ["clip", pytest.param("siglip", marks=pytest.mark.slow)])
-def test_resumed_from_every_checkpoint(loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resumed_from_checkpoints(loss: str, every: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = (*QUIET, *TOWERS, *LOSSES[loss], "checkpoint.every_n_steps=4")
-    resume_from_every_checkpoint(words, tmp_path, monkeypatch)
+    resume_from_every_checkpoint(words, tmp_path, monkeypatch, every)
     whole = only_run(tmp_path / "whole")
     assert train(*words, f"runs={tmp_path / 'twice'}") == 0
     assert_same_run(whole, only_run(tmp_path / "twice"))
@@ -117,7 +118,7 @@ def test_names_of_classes_are_captions_too(tmp_path: Path) -> None:
 
 
 MISTAKES = [
-    (("loss=clip",), "loss=clip reads towers, model=mlp gives logits: take model=two_towers, or loss=ce"),
+    (("loss=clip",), "loss=clip reads towers, model=mlp gives logits or features: take model=two_towers, or loss=ce"),
     (("data=digit_captions", "model=two_towers"), "loss=ce reads logits, model=two_towers gives towers: take"),
     ((*TOWERS, "loss=clip", "trainer.accumulate_grad_batches=2"), "is a statistic of the whole batch"),
     ((*TOWERS, "loss=clip", "loss.duplicates=hard"), "loss.duplicates must be one of negatives, soft, masked"),

@@ -169,6 +169,7 @@ def test_what_all_runs_have_in_common_is_in_the_name_of_their_folder(
     assert folders_of(*words) == [f"runs/{home}/{name}" for name in names]
 
 
+@pytest.mark.slow
 def test_names_of_an_ablation_say_what_tells_its_runs_apart() -> None:
     found = {name.rpartition("/")[2] for name in folders_of("ablation=cifar10_losses", "seed=1")}
     assert {"focal-gamma3-lr0.1", "ce-lr0.1"} <= found

@@ -171,7 +171,7 @@ def test_a_folder_of_own_configurations(tmp_path: Path) -> None:
     (own / "ablation/mine.yaml").write_text(
         "# @package _global_\nablation:\n  baseline: ce\n  runs: [loss=ce optimizer=mine]\n  seeds: [3]\n"
     )
-    for where in ((f"--config-dir={own}",), ("--config-dir", str(own)), (f"hydra.searchpath=[{own}]",)):
+    for where in (("--config-dir", str(own)), (f"hydra.searchpath=[{own}]",)):
         runs = tmp_path / str(len(list(tmp_path.iterdir())))
         status, output = ended(*where, "ablation=mine", ONE, f"runs={runs}")
         assert status == 0, output

@@ -21,7 +21,7 @@ from ..plain import Plain
 PICTURES = "visuals"
 
 # TensorBoard takes the columns of all runs from any one of them, so every run has all, whatever it trained.
-# What only some have, such as a loss's own parameters, is one text.
+# What only some have, such as a loss's own parameters, is one text; of the data, what is swept can be sorted as well.
 SETTINGS: dict[str, tuple[type[str] | type[float], str]] = {
     "loss": (str, "choices.loss"),
     "loss_parameters": (str, "loss"),
@@ -30,6 +30,10 @@ SETTINGS: dict[str, tuple[type[str] | type[float], str]] = {
     "seed": (str, "seed"),
     "data": (str, "choices.data"),
     "data_parameters": (str, "data"),
+    "train_examples": (float, "data.train_examples"),
+    "label_noise": (float, "data.label_noise"),
+    "target_noise": (float, "data.target_noise"),
+    "imbalance": (float, "data.imbalance"),
     "model": (str, "choices.model"),
     "model_parameters": (str, "model"),
     "optimizer": (str, "choices.optimizer"),

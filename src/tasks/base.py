@@ -175,14 +175,22 @@ def joined(named: Sequence[Named]) -> Named:
 
 
 def graph(function: Callable[..., Any], how: bool | str, *, whole: bool = False) -> Callable[..., Any]:
-    """The function, compiled, and refused if ``whole`` and no single graph holds it; with CUDA graphs what it gives is
-    copied out of their memory."""
-    if how is True:
-        return torch.compile(function, fullgraph=whole)
-    replayed = torch.compile(function, mode=str(how), fullgraph=whole)
+    """The function, compiled; with CUDA graphs what it gives is copied out of their memory.
+
+    It raises RuntimeError if ``whole`` and no single graph holds it.
+    """
+    compiled = torch.compile(function, mode=None if how is True else str(how), fullgraph=whole)
 
     def call(*given: Any) -> Any:
-        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        return tree_map_only(Tensor, Tensor.clone, replayed(*given))
+        try:
+            if how is True:
+                return compiled(*given)
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+            return tree_map_only(Tensor, Tensor.clone, compiled(*given))
+        except torch._dynamo.exc.Unsupported as error:
+            raise RuntimeError(
+                f"torch.compile has no single graph of network and loss ({str(error).splitlines()[0]}): take"
+                " compile=false, or, if it is the loss that breaks the graph, say compiles = False in its class"
+            ) from error
 
     return call

@@ -23,13 +23,12 @@ LINES = (
 )
 CTC = (*LINES, "loss=ctc", "model.gru=6", "model.dropout=0.1")
 ALIGNED = (*LINES, "loss=ce_aligned")
-RIVALS = ("ctc loss.reduction=length", "ctc_smoothed", "focal_ctc")
 
 
 @pytest.mark.parametrize(
     ("words", "every"),
-    [((*LINES, "loss=ctc"), False), *(pytest.param(words, True, marks=pytest.mark.slow) for words in (CTC, ALIGNED))],
-    ids=["two", "all", "all-ce_aligned"],
+    [((*LINES, "loss=ctc"), False), pytest.param(CTC, True, marks=pytest.mark.slow)],
+    ids=["two", "all"],
 )
 def test_resumed_from_checkpoints(
     words: tuple[str, ...], every: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -126,17 +125,17 @@ def test_two_ranks_and_accumulated_batches_train_as_one(words: tuple[str, ...], 
 
 @pytest.mark.slow
 def test_killed_many_times_at_random_moments(tmp_path: Path) -> None:
-    words = (*QUIET, *CTC, "trainer.max_steps=120", "trainer.val_every_n_steps=40", "checkpoint.every_n_steps=1")
-    killed_at_random(words, tmp_path, kills=8)
+    words = (*QUIET, *CTC, "trainer.max_steps=60", "trainer.val_every_n_steps=20", "checkpoint.every_n_steps=1")
+    killed_at_random(words, tmp_path, kills=4)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", ["ctc", "ce_aligned", *RIVALS])
+@pytest.mark.parametrize("loss", ["ctc", "ce_aligned"])
 def test_a_compiled_run_is_close(loss: str, tmp_path: Path) -> None:
     """The network of CTC is compiled and its loss is not: cut in two, a compiled step would have no gradient."""
     runs = []
     for name, word in (("eager", "compile=false"), ("compiled", "compile=true")):
-        words = (*QUIET, *LINES, *f"loss={loss}".split(), word, f"runs={tmp_path / name}")
+        words = (*QUIET, *LINES, f"loss={loss}", word, f"runs={tmp_path / name}")
         assert train(*words) == 0
         runs.append(result_of(only_run(tmp_path / name))["metrics"]["test"])
         if word == "compile=true":

@@ -8,7 +8,7 @@ from ..metrics.columns import Column
 from .compare import BETTER, LEAST_SEEDS, PERHAPS, SAME, WORSE, Cell, Comparison
 from .measure import Span
 from .read import Run
-from .remarks import MOST, remarks
+from .remarks import MOST, below_floors, remarks
 from .words import decimals, difference, interval, listed, mean, number
 
 NOBODY = "No loss"
@@ -31,12 +31,14 @@ class Finding:
 
 
 def findings(comparison: Comparison, lost: Sequence[Run] = ()) -> list[Finding]:
-    """First the answers, then the remarks. ``lost``: the section's runs that are not compared.
+    """First the answers, what is no better than a floor among them, then the remarks. ``lost``: the section's runs that
+    are not compared.
 
     A difference to the baseline is told with its single 95 % interval and by the words of compare.py; that one loss
     beats every other by Holm's correction over all pairs.
     """
-    return [*_answers(comparison), *(Finding(text, remark=True) for text in remarks(comparison, lost))]
+    answers = [*_answers(comparison), *map(Finding, below_floors(comparison))]
+    return [*answers, *(Finding(text, remark=True) for text in remarks(comparison, lost))]
 
 
 def _answers(comparison: Comparison) -> list[Finding]:

@@ -13,7 +13,7 @@ MOST = 4  # losses in one clause; the others are counted
 
 def remarks(comparison: Comparison, lost: Sequence[Run]) -> list[str]:
     """A sentence for each reason. ``lost``: the section's runs that are not compared."""
-    told = [*_below(comparison), *_unjudged(comparison), *_untestable(comparison), *_few(comparison)]
+    told = [*_unjudged(comparison), *_untestable(comparison), *_few(comparison)]
     tried = {group.label for group in comparison.section.passed_over}
     if tried:
         told.append(
@@ -27,11 +27,15 @@ def remarks(comparison: Comparison, lost: Sequence[Run]) -> list[str]:
     return [f"{text}." for text in told]
 
 
-def _below(comparison: Comparison) -> list[str]:
-    """Losses whose mean is not better than what costs nothing. It is not tested: what learnt something is far above."""
+def below_floors(comparison: Comparison) -> list[str]:
+    """Losses whose mean is not better than what costs nothing. It is not tested: what learnt something is far above.
+
+    Nothing is said of an expected calibration error: to guess by frequency is perfectly calibrated, and that of a loss
+    is freed from what chance adds to it.
+    """
     by_losses: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for floor, ends in floors(comparison).items():
-        for metric in comparison.judged:
+        for metric in (metric for metric in comparison.judged if not metric.gap):
             worst = max(ends[metric.name], key=lambda end: -metric.better * end) if metric.name in ends else math.nan
             means = {label: comparison.cells[label, metric.name].mean.value for label in comparison.ranked(metric)}
             losses = tuple(label for label, mean in means.items() if metric.better * (mean - worst) <= 0)
@@ -40,7 +44,7 @@ def _below(comparison: Comparison) -> list[str]:
     told = []
     for (floor, losses), names in by_losses.items():
         verb = "is" if len(losses) == 1 else "are"
-        told.append(f"{listed(losses, MOST)} {verb} no better than {floor} in {listed(names, last='or')}")
+        told.append(f"{listed(losses, MOST)} {verb} no better than {floor} in {listed(names, last='or')}.")
     return told
 
 

@@ -98,7 +98,8 @@ def find_baseline(section: Section, wanted: str | None) -> Group | None:
     if found and wanted:
         raise UserError(f"baseline={name}: {several}; name one of these")
     why = f": {several if found else f'no run of {name}'}" if name else ""
-    section.warnings.append(f"no baseline{why}; losses are only compared with each other (baseline=LABEL names one)")
+    example = next((f" (name one: {shlex.quote(f'baseline={group.label}')})" for group in found or section.groups), "")
+    section.warnings.append(f"no baseline{why}; losses are only compared with each other{example}")
     return None
 
 

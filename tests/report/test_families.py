@@ -164,7 +164,7 @@ def test_without_a_baseline_of_the_family_losses_are_compared_with_each_other(tm
     comparison = ablation(tmp_path, (MSE, MAE), family=dataclasses.replace(VALUES, baseline=""))
     assert comparison.baseline is None
     (warning,) = comparison.section.warnings
-    assert warning.startswith("no baseline; losses are only compared with each other")
+    assert warning.startswith("no baseline; losses are only compared with each other (name one: baseline=m")
     first, *_ = findings(comparison)
     assert first.text.startswith("mae beats every other loss in crps: lower than mse, the next, by")
 

@@ -51,7 +51,9 @@ def configured(words: Sequence[str]) -> tuple[dict[str, Any], Data]:
 def task_of(cfg: dict[str, Any], data: Data) -> SupervisedTask:
     loss = build.build_loss(cfg, data.spec)
     model = build.build_model(cfg, data.spec, loss)
-    stepping = Stepping(build.build_players(cfg, model, 1), due=bool)
+    # no schedule is followed, so any length does that the warmup fits in
+    players = build.build_players(cfg, model, cfg["scheduler"].get("warmup_steps", 0) + 1)
+    stepping = Stepping(players, due=bool)
     return SupervisedTask(model=model, loss=loss, spec=data.spec, stepping=stepping)
 
 

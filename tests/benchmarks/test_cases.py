@@ -112,7 +112,7 @@ def test_evaluation_with_metrics_and_without(capfd: pytest.CaptureFixture[str]) 
 
 def test_switches_are_timed(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Channels first is of residual networks alone, and truly so; nothing is compiled here."""
-    monkeypatch.setattr(torch, "compile", lambda function: function)
+    monkeypatch.setattr(torch, "compile", lambda function, **how: function)
     shared = ["trainer.threads=1", "trainer.accelerator=cpu", "data=mnist_5k", "data.batch_size=4"]
     for model, odd in (("model=mlp", set()), ("model=resnet", {"channels first"})):
         switches.main(["--rounds", "2", "--steps", "1", "--", *shared, model])

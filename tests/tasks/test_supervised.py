@@ -205,7 +205,7 @@ def test_what_a_graph_writes_over_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
     """A stand-in for a CUDA graph: it spoils what it gave for a batch when the next one comes."""
     modes: list[str | None] = []
 
-    def compiled(function: Any, mode: str | None) -> Any:
+    def compiled(function: Any, mode: str | None, fullgraph: bool) -> Any:
         task, given = function.__self__, []
 
         def run(*batch: Any) -> Any:

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from tests.commands import QUIET, only_run, result_of, train
 from tests.runs.teams import ONE, TWO, finished
-from tests.runs.test_exactness import resume_from_every_checkpoint, two_or_all
+from tests.runs.test_exactness import killed_at_random, resume_from_every_checkpoint, two_or_all
 
 SMALL = (
     *("data.train_examples=320", "data.eval_batch_size=300", "data.batch_size=32", "model.widths=[16]"),
@@ -27,6 +27,12 @@ def test_resumed_from_checkpoints(loss: str, every: bool, tmp_path: Path, monkey
     assert 0 < result_of(whole)["metrics"]["test"]["pair_accuracy"] < 1
     names = {name.split(".")[0] for name in load_file(whole / "weights.safetensors")}
     assert names == {"backbone", "projector"}
+
+
+@pytest.mark.slow
+def test_killed_many_times_at_random_moments(tmp_path: Path) -> None:
+    words = (*QUIET, *SMALL, "loss=nt_xent", "trainer.max_steps=60", "trainer.val_every_n_steps=20")
+    killed_at_random((*words, "checkpoint.every_n_steps=1"), tmp_path, kills=4)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from src.config.guard import guarded
 from tests.commands import QUIET, only_run, result_of, train
 from tests.runs.teams import ONE, TWO, finished
 from tests.runs.test_ddp import assert_close_runs
-from tests.runs.test_exactness import assert_same_run, resume_from_every_checkpoint, two_or_all
+from tests.runs.test_exactness import assert_same_run, killed_at_random, resume_from_every_checkpoint, two_or_all
 
 TOWERS = (
     *("data=digit_captions", "data.batch_size=16", "data.val_strips=60", "data.test_strips=150"),
@@ -39,6 +39,13 @@ def test_resumed_from_checkpoints(loss: str, every: bool, tmp_path: Path, monkey
     whole = only_run(tmp_path / "whole")
     assert train(*words, f"runs={tmp_path / 'twice'}") == 0
     assert_same_run(whole, only_run(tmp_path / "twice"))
+
+
+@pytest.mark.slow
+def test_killed_many_times_at_random_moments(tmp_path: Path) -> None:
+    """The learnt scale and bias among the rest."""
+    words = (*QUIET, *TOWERS, *LOSSES["siglip"], "trainer.max_steps=60", "trainer.val_every_n_steps=20")
+    killed_at_random((*words, "checkpoint.every_n_steps=1"), tmp_path, kills=4)
 
 
 def test_a_run_keeps_what_is_judged(tmp_path: Path) -> None:

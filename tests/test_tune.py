@@ -122,6 +122,7 @@ def test_the_best_is_found_by_validation_and_its_command_told(
     assert len(trials(tmp_path / "s")) == 5
 
 
+@pytest.mark.slow
 def test_what_a_run_does_not_measure_is_told_at_its_first_validation(tmp_path: Path) -> None:
     """The stand-in knows its nll only, and each trial would take minutes."""
     words = (*SPACE, "trainer.max_epochs=1000", "trainer.max_steps=20", f"runs={tmp_path}", "study=s", "jobs=3")

@@ -160,6 +160,7 @@ def test_a_run_stopped_and_finished_is_one_row(tmp_path: Path) -> None:
     assert tags[metadata.SESSION_START_INFO_TAG] == 1
 
 
+@pytest.mark.slow
 def test_curves_over_examples_go_on_where_they_were(tmp_path: Path) -> None:
     """The last checkpoint is of step 4, the file has step 6 after it."""
     words = (*RUN, "x_axis=samples_seen", f"runs={tmp_path}")

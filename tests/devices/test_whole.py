@@ -30,12 +30,12 @@ TOWERS = "data=digit_captions data.batch_size=16 model=two_towers model.widths=[
 AUGMENTED = "data.pad=2 data.flip=true data.cutout=4"
 QUICK = (
     f"loss=bce {AUGMENTED} optimizer=muon trainer.accumulate_grad_batches=2 trainer.gradient_clip_val=1",
-    f"loss=distillation {SMALL} data.resident=host",
-    f"loss=hinge {AUGMENTED} data.binary=odd_even optimizer=sgd",
-    "loss=ce loss.class_weights=balanced data.mixup=cutmix model=vit model.layers=1",
     f"{TEXT} optimizer=adamw_gpt",
 )
 SLOW = (
+    f"loss=distillation {SMALL} data.resident=host",
+    f"loss=hinge {AUGMENTED} data.binary=odd_even optimizer=sgd",
+    "loss=ce loss.class_weights=balanced data.mixup=cutmix model=vit model.layers=1",
     *(f"loss={name} model.widths=[8]" for name in CLASSIFYING),
     *(f"loss={name} data.binary=odd_even model.widths=[8]" for name in CLASSIFYING),
     *(f"loss={name} {TEXT}" for name in CLASSIFYING if name != "mmce"),

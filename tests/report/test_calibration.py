@@ -76,6 +76,7 @@ def test_intervals_hold_the_truth(n: int, ece: float) -> None:
     assert np.mean([level.each.mean() for level in levels]) > true + 0.01, "what the sample's own ECE says"
 
 
+@pytest.mark.slow
 def test_of_two_calibrated_losses_the_less_accurate_is_not_worse() -> None:
     said, _ = verdicts([(2.9, 1.0), (1.8, 1.0)], 5, 1000, 100, ["ece"])
     assert said <= 0.1, percent(said, 100)

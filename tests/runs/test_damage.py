@@ -323,6 +323,7 @@ sys.addaudithook(hold)
 """
 
 
+@pytest.mark.slow
 def test_what_another_process_did_before_the_lock_is_seen(made: dict[str, Path], tmp_path: Path) -> None:
     """One process is held when it is about to lock; another trains to step 4 meanwhile, and the first resumes that."""
     (tmp_path / "hook").mkdir()

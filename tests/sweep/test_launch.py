@@ -299,6 +299,7 @@ def test_killed_parent_leaves_no_orphan(code: str, tmp_path: Path) -> None:
     process.communicate()
 
 
+@pytest.mark.slow
 def test_second_parent_is_refused(tmp_path: Path) -> None:
     words = ("ablation=mnist_losses", "seed=0", "loss=ce,brier,bce", f"runs={tmp_path}", "hydra.launcher.jobs=3")
     process = started(*words, LONG, TMPDIR=str(tmp_path))

@@ -80,6 +80,7 @@ def voted(of: Arrays) -> float:
     return float((near.predict(asked) == truth).mean())
 
 
+@pytest.mark.slow
 def test_probe_neighbours_and_floors_are_those_of_scikit_learn(
     run: Path, splits: dict[str, tuple[torch.Tensor, torch.Tensor]]
 ) -> None:

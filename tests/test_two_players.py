@@ -28,12 +28,12 @@ SHORT = (
     *QUIET,
     "data.train_examples=400",
     "data.batch_size=40",
-    "task.rounds=2",
+    "task.discriminator_turns=2",
     "model.width=16",
     "optimizer.lr=0.002",
 )
 LEARNING = (
-    *("optimizer.betas=[0.5,0.999]", "optimizer.lr=0.001", "task.rounds=1", "scheduler=constant"),
+    *("optimizer.betas=[0.5,0.999]", "optimizer.lr=0.001", "task.discriminator_turns=1", "scheduler=constant"),
     *("model.width=64", "data.train_examples=3000"),
 )
 EXACT = ("trainer.max_steps=8", "trainer.val_every_n_steps=3", "trainer.log_every_n_steps=2")
@@ -68,7 +68,7 @@ def test_it_trains_and_is_tested_by_what_it_makes(here: Path) -> None:
 
 RESUMED = [
     ("ema.decay=0.8", "checkpoint.best=true"),
-    *(pytest.param(words, marks=pytest.mark.slow) for words in ((), ("optimizer=sgd", "task.rounds=1"))),
+    *(pytest.param(words, marks=pytest.mark.slow) for words in ((), ("optimizer=sgd", "task.discriminator_turns=1"))),
 ]
 
 
@@ -95,7 +95,7 @@ def by_hand(run: Path, clip: float) -> dict[str, torch.Tensor]:
     data = build.build_data(cfg)
     spec = build.load(data)
     model: Any = build.build_model(cfg, spec, build.build_loss(cfg, spec)).double()
-    settings, steps, turns = cfg["optimizer"], cfg["trainer"]["max_steps"], cfg["task"]["rounds"]
+    settings, steps, turns = cfg["optimizer"], cfg["trainer"]["max_steps"], cfg["task"]["discriminator_turns"]
     schedule = build.build_schedule(cfg, steps)
     optimizers = {
         name: torch.optim.AdamW(
@@ -198,7 +198,7 @@ def test_it_is_reported(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert give("report.py", "runs", "out=told") == 0
     page = (here / "told/report.md").read_text()
     assert "distance" in page and "accuracy" not in page
-    assert "less like images than" in capfd.readouterr().out
+    assert "farther from the data than" in capfd.readouterr().out
 
 
 @pytest.mark.slow

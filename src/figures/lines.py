@@ -179,7 +179,7 @@ def edits_by_kind(counts: Mapping[str, Mapping[str, int]], characters: int, titl
                           va="center", fontsize=8)  # fmt: skip
     axes.set_yticks(range(len(counts)), list(counts))
     axes.set(ylim=(len(counts) - 0.5, -0.5), xlim=(0, 118 * longest / max(characters, 1)))
-    axes.set_xlabel(f"edits in 100 of {characters:,} characters")
+    axes.set_xlabel(f"edits per 100 characters (of {characters:,})")
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(False, axis="y")
     if legend:

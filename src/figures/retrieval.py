@@ -73,7 +73,7 @@ def shown(loader: EvalLoader, chosen: list[int], spec: Spec) -> Array:
 def similarity(images: Array, captions: Sequence[str], seen: Sequence[bool], cosine: Array, title: str) -> Figure:
     """Images (M, H, W) or (M, H, W, 3) from 0 to 1, their captions, and the cosine (M, M) of image, a row, and caption.
 
-    A caption that no training image has is red. The pairs are on the diagonal.
+    A caption that no training image has is orange. The pairs are on the diagonal.
     """
     shown, left, above, below = len(images), 0.86, 0.2, 1.2
     cell = (CARD - left - 0.08) / shown
@@ -97,7 +97,7 @@ def similarity(images: Array, captions: Sequence[str], seen: Sequence[bool], cos
     strips.imshow(stacked, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     strips.set_axis_off()
     figure.text(left / CARD, (below + side + 0.05) / height, "cosine of image and caption", fontsize=8, color=GREY)
-    note = "red: no training image has this caption" if not all(seen) else ""
+    note = "orange: no training image has this caption" if not all(seen) else ""
     figure.text(0.5, 0.06 / height, note, ha="center", fontsize=8, color=VERMILION)
     return figure
 

@@ -28,14 +28,17 @@ Curves = Mapping[str, Mapping[str, figures.Curve]]  # label -> tag -> curve
 SPLITS = {"val": "validation", "train": "training"}  # in the order of the pictures
 HERE = Path(__file__).resolve().parent
 SCRIPT = (HERE / "report.js").read_text(encoding="utf-8")
+REM = 6.2  # an inch of a wide figure, at most
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as an SVG element. ``only``: wide or narrow, where it is for such screens alone."""
+    """A figure as an SVG element. ``only``: wide or narrow, where it is for such screens alone. ``most``: it is at most
+    so wide, in rem."""
 
     svg: markupsafe.Markup
     only: str = ""
+    most: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,8 @@ def pictures(comparison: Comparison, curves: Curves, shifts: Shifts) -> list[Pic
 
 
 def _picture(figure: Figure, text: str, only: str = "") -> Picture:
-    return Picture(markupsafe.Markup(svg(figure, escape.line(text))), only)
+    most = round(REM * figure.get_figwidth(), 1) if only == "wide" else 0.0  # its letters are never above the page's
+    return Picture(markupsafe.Markup(svg(figure, escape.line(text))), only, most)
 
 
 def _forest(comparison: Comparison, labels: Sequence[str]) -> Pictures:

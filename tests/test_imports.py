@@ -1,6 +1,7 @@
 """Who may import whom, read from the sources."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -294,3 +295,20 @@ def test_packages_import_nothing_before_they_are_asked() -> None:
         if path.name == "__init__.py":
             own = [name for name in imports(path, at_import=True) if name.split(".")[0] not in sys.stdlib_module_names]
             assert {*own} <= {"src.names", "src.package"}, path
+
+
+@pytest.mark.slow
+def test_no_module_holds_a_tensor_of_the_device_that_it_was_imported_under() -> None:
+    """Networks are measured under torch's device without memory, and a module may be imported there first."""
+    names = [name_of(path).removesuffix(".py").replace("/", ".") for path in FILES if "commands" not in path.parts]
+    code = f"""
+import importlib, torch
+from src.system import torchvision_cpu
+with torch.device("meta"):
+    modules = [importlib.import_module(name.removesuffix(".__init__")) for name in {names}]
+for module in modules:
+    found = [name for name, value in vars(module).items() if isinstance(value, torch.Tensor) and value.is_meta]
+    assert not found, (module.__name__, found)
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]

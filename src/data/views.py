@@ -16,7 +16,10 @@ RATIO = 4 / 3  # of the sides of a crop, at most
 JITTERED = 0.8  # share of the views whose colours are changed
 GREY = (0.299, 0.587, 0.114)  # of red, green and blue; ITU-R BT.601
 # to brightness and two axes of colour and back: a rotation of these is a change of hue
-YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], dtype=torch.float64)
+# on the CPU even if the first import is where networks are only measured, on torch's device without memory
+YIQ = torch.tensor(
+    [[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], dtype=torch.float64, device="cpu"
+)
 
 
 @dataclass(frozen=True)

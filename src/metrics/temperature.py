@@ -9,7 +9,7 @@ from .calibration import bin_table, ece
 
 BOUNDS = (0.01, 100.0)
 EVENTS = 10  # right answers, and wrong ones, that a temperature is fitted to at least
-GRID = torch.arange(1, 101).double() / 10  # 0.1, 0.2, ... 10, of Mukhoti et al. 2020, arXiv:2002.09437
+GRID = torch.arange(1, 101, device="cpu").double() / 10  # 0.1, 0.2, ... 10, of Mukhoti et al. 2020, arXiv:2002.09437
 
 
 def scaled(log_probs: Tensor, temperature: float) -> Tensor:

@@ -221,13 +221,15 @@ def here(tmp_path_factory: pytest.TempPathFactory, real_data: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def places(own: Path, here: Path, real_data: Path) -> dict[str, str]:
-    """What the reader's names stand for: a folder of images, a text, and runs."""
+    """What the reader's names stand for: a folder of images, which are lines too, a text, and runs."""
     (own / "MNIST").symlink_to(real_data / "MNIST")
     for split, kind in itertools.product(("train", "test"), ("black", "white")):
         (own / split / kind).mkdir(parents=True)
         for number in range(12):
             grey = Image.new("L", (32, 32), number + 200 * (kind == "white"))
             grey.save(own / split / kind / f"{number}.png")
+    lines = [f"{path.relative_to(own)}\t{path.parent.name[0]}" for path in sorted(own.glob("t*/*/*.png"))]
+    (own / "labels.tsv").write_text("\n".join(lines))
     text = own / "text.txt"
     text.write_text("ROMEO: He jests at scars that never felt a wound.\n" * 300)
     with contextlib.chdir(here), pytest.MonkeyPatch.context() as patch:

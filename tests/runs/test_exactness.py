@@ -164,7 +164,7 @@ def test_killed_many_times_at_random_moments(case: str, tmp_path: Path) -> None:
     killed_at_random((*QUIET, *CASES[case], "trainer.max_epochs=100", "checkpoint.every_n_steps=1"), tmp_path)
 
 
-def killed_at_random(words: tuple[str, ...], tmp_path: Path, kills: int = 20, **kwargs: Any) -> None:
+def killed_at_random(words: tuple[str, ...], tmp_path: Path, kills: int = 10, **kwargs: Any) -> None:
     """Train a run whole, and another in pieces, each ended by a kill: the same run.
 
     A checkpoint after every step, so that some kills fall inside a write; never so many steps that it could end.

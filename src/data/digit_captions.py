@@ -1,6 +1,5 @@
 """Three digits side by side, and what they are in words."""
 
-import functools
 import itertools
 from typing import NamedTuple
 
@@ -136,12 +135,6 @@ class DigitCaptions(SplitData):
         images, captions = self.splits[split]
         rows = self._rows_of_batch(split, index, limit)
         return self._standardised(images[rows]), captions[rows]
-
-    @functools.lru_cache(maxsize=4)  # noqa: B019  it is asked for once a batch
-    def _sample(self, split: str, size: int) -> Tensor:
-        captions = self.splits[split][1]
-        g = generator("evaluation sample", self.split_seed)
-        return torch.randperm(len(captions), generator=g)[:size].sort().values.to(captions.device)
 
     def _standardised(self, images: Tensor) -> Tensor:
         """(B, 1, 28, 84) uint8 -> ``dtype``, standardised."""

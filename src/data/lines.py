@@ -1,12 +1,10 @@
 """Images of lines, each with the sequence of characters that stands in it."""
 
-import functools
-
 import torch
 from torch import Tensor
 
 from ..checks import integer
-from .base import DataError, Pair, Spec, Targets, generator
+from .base import DataError, Pair, Spec, Targets
 from .splits import SplitData
 
 
@@ -86,13 +84,6 @@ class LineData(SplitData):
         inputs, targets = self.splits[split]
         rows = self._rows_of_batch(split, index, limit)
         return self.normalise(inputs[rows]), targets[rows]
-
-    @functools.lru_cache(maxsize=4)  # noqa: B019  it is asked for once a batch
-    def _sample(self, split: str, size: int) -> Tensor:
-        """Indices of a random sample of a split, in ascending order."""
-        targets = self.splits[split][1]
-        g = generator("evaluation sample", self.split_seed)
-        return torch.randperm(len(targets), generator=g)[:size].sort().values.to(targets.device)
 
     def normalise(self, images: Tensor) -> Tensor:
         """(B, 1, H, W) uint8 -> ``dtype``, standardised."""

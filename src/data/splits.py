@@ -13,7 +13,7 @@ class SplitData(Data):
     """Data whose ``splits`` are tensors, the inputs and the targets of each example.
 
     Training takes an epoch's examples in an order that is a function of (seed, epoch), evaluation in the order in which
-    they are there. A sub-class says in ``_sample`` which examples stand for a split that is too large.
+    they are there. ``_sample`` are the examples that stand for a split that is too large.
     """
 
     splits: dict[str, tuple[Any, Tensor]]
@@ -41,9 +41,12 @@ class SplitData(Data):
         rows = slice(index * self.eval_batch_size, (index + 1) * self.eval_batch_size)
         return rows if limit is None else self._sample(split, limit * self.eval_batch_size)[rows]
 
+    @functools.lru_cache(maxsize=4)  # noqa: B019  it is asked for once a batch
     def _sample(self, split: str, size: int) -> Tensor:
-        """Indices of so many examples of a split, the same for every run, in ascending order."""
-        raise NotImplementedError
+        """Indices of so many random examples of a split, the same for every run, in ascending order."""
+        targets = self.splits[split][1]
+        g = generator("evaluation sample", self.split_seed)
+        return torch.randperm(len(targets), generator=g)[:size].sort().values.to(targets.device)
 
 
 def divided(strata: Tensor, share: float, g: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,5 @@
 """Data sets with a number for each example, which is to be predicted: splits, standardised inputs and targets."""
 
-import functools
 from typing import NamedTuple
 
 import torch
@@ -165,13 +164,6 @@ class ValueData(SplitData):
         inputs, values = self.splits[split]
         rows = self._rows_of_batch(split, index, limit)
         return inputs[rows], values[rows]
-
-    @functools.lru_cache(maxsize=4)  # noqa: B019  it is asked for once a batch
-    def _sample(self, split: str, size: int) -> Tensor:
-        """Indices of a random sample of a split, in ascending order."""
-        values = self.splits[split][1]
-        g = generator("evaluation sample", self.split_seed)
-        return torch.randperm(len(values), generator=g)[:size].sort().values.to(values.device)
 
 
 def replaced(values: Tensor, rate: float, low: float, high: float, g: torch.Generator) -> Tensor:

@@ -49,6 +49,7 @@ SETTINGS: dict[str, tuple[type[str] | type[float], str]] = {
     "gradient_clip_val": (float, "trainer.gradient_clip_val"),
     "ema_decay": (float, "ema.decay"),
     "teacher": (str, "teacher"),
+    "judge": (str, "judge"),
     "experiment": (str, "choices.experiment"),
     "note": (str, "note"),
     "tags": (str, "tags"),

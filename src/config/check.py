@@ -20,7 +20,7 @@ PROVIDED = {
     "model": frozenset({"input_shape", "num_classes", "outputs", "class_names", "scalars"}),
     "optimizer": frozenset({"params", "hidden"}),
     "scheduler": frozenset({"total"}),
-    "task": frozenset({"model", "loss", "spec", "stepping", "teacher"}),
+    "task": frozenset({"model", "loss", "spec", "stepping", "teacher", "judge"}),
 }
 FOLDER_NAME = re.compile(r"(?!debug$)\w[\w.+-]{0,79}", re.ASCII)
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "auto")
@@ -151,7 +151,7 @@ def check_target(group: str, node: Any, provided: frozenset[str]) -> None:
 def check_values(cfg: Plain) -> None:
     """Ranges of the keys that no constructor checks. Raises ValueError."""
     trainer, samples = cfg["trainer"], cfg["samples"]
-    for key in ("resume", "teacher", "runs"):
+    for key in ("resume", "teacher", "judge", "runs"):
         if cfg[key] == "":
             raise ValueError(f"{key}= has no value; name a folder")
     for key in ("name", "label"):
@@ -203,7 +203,7 @@ def check_values(cfg: Plain) -> None:
 
 def check_homes(cfg: Plain) -> None:
     """Raise UserError where a run's place is below a home folder that is not there; data sets check their own."""
-    for key in ("runs", "resume", "teacher"):
+    for key in ("runs", "resume", "teacher", "judge"):
         value = cfg.get(key)
         try:
             if isinstance(value, str):

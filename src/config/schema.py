@@ -103,6 +103,7 @@ class Config:
     experiment: str | None = None
     ablation: AblationConf | None = None
     teacher: str | None = None
+    judge: str | None = None
     seed: int = 0
     compile: bool | Literal["auto", "reduce-overhead"] = False
     ema: EMAConf = field(default_factory=EMAConf)

@@ -19,7 +19,7 @@ from .sums import check_config, check_files, read_sealed, with_sums
 
 # Keys of config.yaml without which a run cannot be tested again.
 TESTED_WITH = (
-    *("data", "model", "loss", "trainer", "teacher", "seed", "compile", "task", "samples", "facts"),
+    *("data", "model", "loss", "trainer", "teacher", "judge", "seed", "compile", "task", "samples", "facts"),
     "identity_facts",
 )
 # All that a run, and evaluate.py on it, writes: folder -> names or patterns of its files. WandB's folder is its own.

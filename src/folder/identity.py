@@ -10,8 +10,8 @@ from ..plain import Plain
 
 # Keys that cannot change a run's numbers.
 NEUTRAL = (
-    *("seed", "experiment", "ablation", "logger", "x_axis", "figures", "runs", "resume", "teacher", "samples"),
-    *("overwrite", "retry_failed", "profiler", "name", "label", "note", "tags"),
+    *("seed", "experiment", "ablation", "logger", "x_axis", "figures", "runs", "resume", "teacher", "judge"),
+    *("samples", "overwrite", "retry_failed", "profiler", "name", "label", "note", "tags"),
     *("trainer.log_every_n_steps", "trainer.accelerator", "checkpoint.every_n_steps", "data.root", "data.path"),
     "data.resident",
 )
@@ -19,6 +19,7 @@ NEUTRAL = (
 FACTS = {
     "facts.fingerprint": "the content of the data (its SHA-256)",
     "facts.teacher": "the teacher's weights (their SHA-256)",
+    "facts.judge": "the judge's weights (their SHA-256)",
     "facts.device": "the device",
 }
 # Keys of data that say where they are, or how they are cut up to be tested: the examples are the same.

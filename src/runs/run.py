@@ -32,7 +32,7 @@ from .follow import follow
 from .logs import logging_to
 from .rebuild import Rebuilt
 from .resume import check_same_run
-from .teacher import find_teacher
+from .teacher import find_teacher, heard
 
 log = logging.getLogger("xent")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -66,7 +66,7 @@ def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team, pr
     cfg, why = speed.settle(cfg, data, teacher, device)
     facts = {"fingerprint": build.fingerprint(data), "device": device}
     if teacher:
-        facts["teacher"] = teacher.weights_hash
+        facts[heard(cfg)] = teacher.weights_hash
     run_id = identity({key: value for key, value in cfg.items() if key not in BESIDE}, facts)
     where = functools.partial(place, cfg, typed, run_id)
     folder = resumed or RunFolder(where())

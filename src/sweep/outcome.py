@@ -43,7 +43,7 @@ def find(job: Job) -> RunFolder | None:
     where precision or compilation are left to the machine: then it is one of the job's own preset, if there is any.
     """
     home = home_of(job.cfg, job.choices)
-    teacher = hash_of_teacher(job.cfg["teacher"])
+    heard = {key: value for key in ("teacher", "judge") if (value := hash_of_run(job.cfg[key]))}
     found = []
     for path in home.glob(f"*/seed{job.seed}/config.yaml"):
         try:
@@ -52,7 +52,7 @@ def find(job: Job) -> RunFolder | None:
             continue  # damaged: the job itself will say so, if it is its own
         known = {key: value for key, value in facts.items() if key not in SETTLED}
         cfg = as_settled(job.cfg, facts)
-        if identity(cfg, known | ({"teacher": teacher} if teacher else {})) == stored:
+        if identity(cfg, known | heard) == stored:
             found.append((facts["speed"] == job.choices["speed"], RunFolder(path.parent)))
     return max(found, key=lambda pair: (pair[0], written(pair[1])), default=(False, None))[1]
 
@@ -82,9 +82,9 @@ def stored_identity(config: Path, mtime: int) -> tuple[str, Plain]:
 
 
 @functools.cache
-def hash_of_teacher(teacher: str | None) -> str | None:
-    """The hash that a student's identity holds; None where there is no teacher, or none yet."""
-    weights = RunFolder(Path(teacher).expanduser()).weights if teacher else None
+def hash_of_run(path: str | None) -> str | None:
+    """The hash of a run that is heard, as an identity holds it; None if there is none, or none yet."""
+    weights = RunFolder(Path(path).expanduser()).weights if path else None
     return sha256_of(weights) if weights and weights.is_file() else None
 
 

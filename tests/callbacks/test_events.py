@@ -122,7 +122,8 @@ def test_row_holds_what_the_command_set() -> None:
     expected = {
         **{"loss": "focal", "loss_parameters": "gamma=3", "lr": 1e-3, "seed": "7"},
         **{"label_noise": 0.4, "target_noise": None, "imbalance": None, "train_examples": None},
-        **{"max_epochs": 5.0, "max_steps": None, "data": "mnist_5k", "optimizer": "adamw", "teacher": None},
+        **{"max_epochs": 5.0, "max_steps": None, "data": "mnist_5k", "optimizer": "adamw"},
+        **{"teacher": None, "judge": None},
     }
     assert {key: values[key] for key in expected} == expected
     assert "val_fraction=0.1" in values["data_parameters"] and "label_noise=0.4" in values["data_parameters"]

@@ -23,8 +23,8 @@ from tests.conftest import ROOT
 FACTS = {"fingerprint": None, "teacher": None, "device": "cpu"}
 # What cannot change a run's numbers, or is among the facts by its content.
 NEUTRAL = {
-    *("seed", "experiment", "logger", "x_axis", "figures", "runs", "resume", "teacher", "overwrite", "retry_failed"),
-    *("profiler", "name", "label", "note", "tags"),
+    *("seed", "experiment", "logger", "x_axis", "figures", "runs", "resume", "teacher", "judge", "overwrite"),
+    *("retry_failed", "profiler", "name", "label", "note", "tags"),
     *("trainer.accelerator", "trainer.log_every_n_steps", "checkpoint.every_n_steps"),
     *("samples.count", "samples.length", "samples.temperature", "samples.top_k", "samples.prompt"),
     *("data.root", "data.path", "data.resident"),

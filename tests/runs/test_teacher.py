@@ -61,7 +61,7 @@ def test_teacher_says_what_its_own_test_said(teachers: dict[str, Path], name: st
     data = build.build_data(resolve(composed(*IMAGES, "data.train_examples=50").cfg))
     data.load()
     assert data.spec.mean != run.spec.mean
-    teacher = fitted(run, data.spec, "teacher")
+    teacher = fitted(run, data.spec, "teacher", "teacher")
     x, y = data.eval_batch("test", 0)
     with np.load(teachers[name] / "predictions.npz") as stored:
         np.testing.assert_array_equal(y.numpy(), stored["targets"])
@@ -105,7 +105,7 @@ def test_the_objective_is_the_losss_on_the_teachers_outputs(teachers: dict[str, 
     loss = KnowledgeDistillationLoss(alpha=0.9, temperature=4.0)
     student = build.build_model(cfg, spec, loss)
     x, y = data.train_batch(0, 0)
-    teacher = fitted(rebuild(teachers["images"]), spec, "teacher")
+    teacher = fitted(rebuild(teachers["images"]), spec, "teacher", "teacher")
     expected = loss(student(x), teacher(x), y).mean().item()
     recorded = next(row for row in (only_run(tmp_path) / "metrics.csv").read_text().splitlines() if "train/loss" in row)
     assert float(recorded.split(",")[-1]) == pytest.approx(expected, rel=1e-6)
@@ -137,7 +137,7 @@ def test_teacher_that_is_no_run(tmp_path: Path) -> None:
 
 
 def test_teacher_of_another_kind(teachers: dict[str, Path]) -> None:
-    refused("reads text, the student image", *IMAGES, f"teacher={teachers['text']}")
+    refused("reads text, the data give image", *IMAGES, f"teacher={teachers['text']}")
 
 
 def test_teacher_without_probabilities(teachers: dict[str, Path]) -> None:

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the import root, where this runs as a script
 
 from src.config.signature import constant  # noqa: E402
+from src.losses.adversarial import AdversarialLoss  # noqa: E402
 from src.losses.alignment import AlignmentLoss  # noqa: E402
 from src.losses.base import DistillationLoss, LogitLoss, Loss  # noqa: E402
 from src.losses.latent import LatentLoss  # noqa: E402
@@ -108,12 +109,19 @@ ALIGNMENT = """# Losses of sequences
 For `model=line_cnn`, which reads a line of characters ([ctc.md](ctc.md)). The network gives K + 1 outputs for each of T frames,
 the blank first; p_t is their softmax. A line has U characters. Compare them by `cer` and `nll`, never by their own values.
 """
+GAMES = """# Losses of generated images
+
+For `model=dcgan`, whose generator G makes images of latents z, and whose discriminator D scores images x ([gan.md](gan.md)).
+Two losses are minimised in turns, the discriminator's and the generator's; a loss gives one number per image for each. Compare
+them by `coverage`, never by their own values.
+"""
 OTHER: dict[type[Loss], str] = {  # not over classes
     RegressionLoss: REGRESSION,
     LatentLoss: LATENT,
     PairLoss: PAIRS,
     TowerLoss: TOWERS,
     AlignmentLoss: ALIGNMENT,
+    AdversarialLoss: GAMES,
 }
 
 

@@ -51,6 +51,7 @@ RULES = {
         "src.data.base",
         "src.figures",
         "src.checks",
+        "src.losses.adversarial",
         "src.losses.alignment",
         "src.losses.base",
         "src.losses.latent",
@@ -147,6 +148,7 @@ SHARED = {
         "official",
     ),
     *(
+        "adversarial",
         "latent",
         "pairs",
         "pixels",

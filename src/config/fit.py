@@ -37,6 +37,7 @@ def check_fit(cfg: Plain, choices: Plain) -> None:
     check_targets(cfg, choices)
     check_batch(cfg, choices, kind)
     check_players(cfg, choices)
+    check_compile(cfg, choices)
 
 
 def check_answer(cfg: Plain, choices: Plain, kind: str | None) -> None:
@@ -160,3 +161,11 @@ def check_players(cfg: Plain, choices: Plain) -> None:
             f"{task} They take turns on each batch, so trainer.accumulate_grad_batches must be 1: take a larger"
             " data.batch_size"
         )
+
+
+def check_compile(cfg: Plain, choices: Plain) -> None:
+    """Raise UserError if a loss takes a second derivative, and the run is to be compiled."""
+    asked = constant(cfg["loss"]["_target_"], "second_derivative")
+    if cfg["compile"] and asked and (asked is True or cfg["loss"].get(asked)):
+        name = choices["loss"] if asked is True else f"{choices['loss']} with loss.{asked} above 0"
+        raise UserError(f"loss={name} takes a second derivative, which torch.compile has not: take compile=false")

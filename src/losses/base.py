@@ -110,6 +110,8 @@ class Loss(nn.Module):
     # True: an example's number depends on the rest of its batch. A name: it does if that argument is not 0.
     batch_statistic: ClassVar[bool | str] = False
     compiles: ClassVar[bool] = True  # false: torch.compile has no graph for it
+    # True: its value has a gradient of the network in it. A name: it has if that argument is not 0.
+    second_derivative: ClassVar[bool | str] = False
     parts: ClassVar[tuple[str, ...]] = ()  # names of the terms that are logged apart
 
     def __init_subclass__(cls, **keys: Any) -> None:

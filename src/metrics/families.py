@@ -59,6 +59,30 @@ LATENT = Family(
     against=("kl", "reconstruction"),
     baseline="elbo",
 )
+GENERATION = Family(
+    "generation",
+    (
+        Column(
+            "coverage",
+            1,
+            judged=True,
+            high=1,
+            share=True,
+            phrase=("cover", "more of the real images", "fewer of the real images"),
+        ),
+        Column("kernel_distance", low=LEAST),
+        Column("frechet_distance"),
+        Column("sample_precision", 1, high=1, share=True),
+        Column("class_kl", unit="nats"),
+        Column("told_apart", 0, high=1, share=True),
+    ),
+    chooses=("coverage",),
+    keeps="coverage",
+    shown=("coverage", "sample_precision"),
+    charts=("coverage", "sample_precision", "told_apart"),
+    against=("sample_precision", "coverage"),
+    baseline="gan",
+)
 RETRIEVAL = Family(
     "retrieval",
     (
@@ -168,5 +192,6 @@ def regression(unit: str = "") -> Family:
 
 
 FAMILIES = {
-    family.name: family for family in (CLASSIFICATION, LANGUAGE, LATENT, CONTRASTIVE, RETRIEVAL, SEQUENCE, regression())
+    family.name: family
+    for family in (CLASSIFICATION, LANGUAGE, LATENT, CONTRASTIVE, RETRIEVAL, SEQUENCE, GENERATION, regression())
 }

@@ -76,6 +76,27 @@ class LineNetwork(Network):
     frames: int  # how many, of inputs of the size for which it was made
 
 
+class GenerativeNetwork(Network):
+    """A network that makes images of latents, and scores images: its parts ``generator`` and ``discriminator``.
+
+    Pixels are from -1 to 1. ``forward(images)`` gives the discriminator's scores.
+    """
+
+    gives = "generated images"
+    latents: int  # how many
+
+    def generate(self, z: Tensor) -> Tensor:
+        """(B, latents) -> (B, *input_shape)."""
+        raise NotImplementedError
+
+    def discriminate(self, images: Tensor) -> Tensor:
+        """(B, *input_shape) -> (B,): a score, larger for what looks real."""
+        raise NotImplementedError
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.discriminate(inputs)
+
+
 def linear(fan_in: int, fan_out: int, *, std: float, bias: bool = True) -> nn.Linear:
     """A linear layer with weights from N(0, std^2) and biases 0."""
     layer = nn.Linear(fan_in, fan_out, bias=bias)

@@ -1,0 +1,80 @@
+"""Whole runs of generative adversarial networks, with the judge that scores them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.folder.folder import RunFolder
+from tests.commands import QUIET, only_run, result_of, train
+from tests.runs.test_exactness import resume_from_every_checkpoint
+from tests.test_own_family import give
+
+GAN = (
+    *("data.train_examples=200", "data.batch_size=20", "data.eval_batch_size=200", "trainer.limit_eval_batches=2"),
+    *("model=dcgan", "model.width=2", "model.latents=4", "optimizer=adamw_gan", "trainer.log_every_n_steps=2"),
+    *("trainer.max_steps=6", "trainer.val_every_n_steps=3", "checkpoint.every_n_steps=2"),
+)
+METRICS = {"coverage", "sample_precision", "kernel_distance", "frechet_distance", "class_kl", "told_apart"}
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small classifier, for all tests here."""
+    runs = tmp_path_factory.mktemp("judge")
+    assert train(*QUIET, "data.train_examples=300", "model.widths=[8]", "trainer.max_epochs=1", f"runs={runs}") == 0
+    return only_run(runs)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("loss=gan", "loss.r1=1"),
+        ("loss=wgan_gp", "task.discriminator_turns=2", "ema.decay=0.5", "trainer.gradient_clip_val=0.5"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_it_resumes_from_every_checkpoint(
+    words: tuple[str, ...], judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resume_from_every_checkpoint((*QUIET, *GAN, *words, f"judge={judge}"), tmp_path, monkeypatch)
+
+
+def test_a_run_is_judged_and_tested_again(judge: Path, tmp_path: Path) -> None:
+    assert train(*QUIET, *GAN, "loss=gan_hinge", f"judge={judge}", f"runs={tmp_path}", "figures=true") == 0
+    run = only_run(tmp_path)
+    result = result_of(run)
+    assert {"loss", "discriminator", "generator", *METRICS} == set(result["metrics"]["test"])
+    assert result["floors"].keys() == {"real images"}
+    with np.load(run / "predictions.npz") as columns:
+        for name in ("coverage", "sample_precision"):
+            assert result["metrics"]["test"][name] == pytest.approx(columns[name].mean(dtype=float))
+        assert columns["real"].shape == columns["made"].shape == (400, 8)
+    assert (run / "figures/samples.png").is_file()
+    facts = RunFolder(run).read_config()["identity_facts"]
+    assert len(facts["judge"]) == 64 and "teacher" not in facts
+    assert give("evaluate.py", run) == 0
+    assert result_of(run)["metrics"]["test"] == result["metrics"]["test"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("loss=gan",), "loss=gan needs a judge: judge=RUN_FOLDER"),
+        (("loss=gan", "judge=nowhere"), "judge=nowhere: nowhere is no run's folder"),
+        (("loss=gan", "model=mlp", "judge=JUDGE"), "loss=gan reads generated images, model=mlp gives logits"),
+        (("loss=ce", "model=mlp", "judge=JUDGE"), "is heard by losses of generated images"),
+        (("loss=wgan_gp", "judge=JUDGE", "compile=true"), "takes a second derivative"),
+        (("loss=gan", "loss.r1=1", "judge=JUDGE", "compile=auto"), "loss=gan with loss.r1 above 0 takes a second"),
+        (("loss=gan", "judge=JUDGE", "trainer=ddp"), "trainer.strategy=ddp is for one optimizer"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    words: tuple[str, ...], message: str, judge: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own = [word.replace("JUDGE", str(judge)) for word in words]
+    model = [] if any(word.startswith("model=") for word in words) else ["model=dcgan"]
+    assert give("train.py", *own, *model, f"runs={tmp_path}") == 2
+    said = capfd.readouterr().err
+    assert message in said and "Traceback" not in said
+    assert not list(tmp_path.iterdir())

@@ -118,6 +118,7 @@ def switches(given: argparse.Namespace) -> Figures:
     found = {}
     for name, case in CASES.items():
         words = [*(word for word in case.words if word not in cases.SWITCHES), f"data.root={given.data / case.root}"]
+        words += ["trainer=gpu"] if given.device == "cuda" else []
         steps = ["--rounds", str(given.rounds), "--steps", str(case.switched_steps)]
         found[name] = script("switches.py", [*steps, "--", *words])
     return found

@@ -4,13 +4,12 @@ python benchmarks/switches.py [--rounds 5] [--steps 10] -- experiment=shakespear
 
 In turn, in one process: ``--steps`` training steps (batch, forward, loss, backward, optimizer) of the run that
 train.py's WORDS name under each variant. Prints one JSON line: of each variant the seconds of its first step, which
-compiles, and of a later one, by rounds.
+compiles, and of a later one, by rounds. On a GPU (trainer=gpu) there is a variant with CUDA graphs.
 """
 
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import nn
 
-from benchmarks.evaluation import configured, take_step, task_of
+from benchmarks.evaluation import configured, take_step, task_of, timed
 from src.data.base import Data
 from src.models.resnet import ResNet
+from src.runs import machine
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "speed=plain": {},
@@ -32,6 +32,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "compile": {"compile": True},
     "bf16-mixed, compile": {"half": True, "compile": True},
 }
+GRAPHS = {"bf16-mixed, compile=reduce-overhead": {"half": True, "compile": "reduce-overhead"}}
 
 
 def channels_first(model: nn.Module) -> None:
@@ -47,14 +48,14 @@ def stepper(
     *,
     fused: bool = True,
     half: bool = False,
-    compile: bool = False,
+    compile: bool | str = False,
     contiguous: bool = False,
 ) -> Callable[[], None]:
     """What takes one optimizer step."""
-    task = task_of(cfg | {"optimizer": cfg["optimizer"] | {"fused": fused}}, data)
+    device = torch.device("cuda" if machine.resolve_device(cfg["trainer"]) == "gpu" else "cpu")
+    task = task_of(cfg | {"optimizer": cfg["optimizer"] | {"fused": fused}}, data).to(device)
     if contiguous:
         channels_first(task.model)
-    device = next(task.model.parameters()).device
     task.compile(compile)
     batches = iter(data.train_loader(0, sys.maxsize))
 
@@ -67,10 +68,12 @@ def stepper(
 
 def seconds(step: Callable[[], None], steps: int) -> float:
     """Of one step, on average."""
-    start = time.perf_counter()
-    for _ in range(steps):
-        step()
-    return (time.perf_counter() - start) / steps
+
+    def work() -> None:
+        for _ in range(steps):
+            step()
+
+    return timed(work) / steps
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -82,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.compiler.config.force_disable_caches = True  # or an earlier run has compiled it already
     cfg, data = configured(given.words)
     residual = isinstance(task_of(cfg, data).model, ResNet)
-    variants = {name: how for name, how in VARIANTS.items() if residual or "contiguous" not in how}
+    every = VARIANTS | (GRAPHS if machine.resolve_device(cfg["trainer"]) == "gpu" else {})
+    variants = {name: how for name, how in every.items() if residual or "contiguous" not in how}
     steppers = {name: stepper(cfg, data, **how) for name, how in variants.items()}
     first = {name: seconds(step, 1) for name, step in steppers.items()}
     for step in steppers.values():

@@ -23,7 +23,8 @@ from tests.conftest import ROOT
 checkpoint.LEAST = 0.0  # each validation writes a checkpoint in a run of this process, whose whole training is shorter
 # The losses that learn from classes; those of other families need other data or another network.
 CLASSIFYING = [word.removeprefix("loss=") for word in options("loss", reads="logits", targets="class")]
-QUIET = ("logger=csv", "figures=false", "trainer=cpu", "trainer.threads=1")
+TRAINER = os.environ.get("XENT_TRAINER", "cpu")  # gpu: on a machine that has one, the runs of these tests are there
+QUIET = ("logger=csv", "figures=false", f"trainer={TRAINER}", "trainer.threads=1")
 
 
 def composed(*words: str) -> Command:

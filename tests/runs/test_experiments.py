@@ -13,12 +13,12 @@ from src.data.mnist import TorchvisionDigits
 from src.data.official import Official
 from src.data.text import TinyShakespeare
 from src.package import CONF
-from tests.commands import composed, only_run, train
+from tests.commands import TRAINER, composed, only_run, train
 
 EXPERIMENTS = sorted(CONF.glob("experiment/*.yaml"), key=lambda path: path.stem)
 # Small enough for one core; the warm-up must fit into two steps.
 SMALL = (
-    *("trainer=cpu", "trainer.threads=1", "trainer.max_steps=2", "trainer.limit_eval_batches=1"),
+    *(f"trainer={TRAINER}", "trainer.threads=1", "trainer.max_steps=2", "trainer.limit_eval_batches=1"),
     *("data.batch_size=4", "data.eval_batch_size=4", "scheduler.warmup_steps=0", "samples.count=1", "samples.length=2"),
 )
 

@@ -1,28 +1,16 @@
 """What a network with latents makes of images, and what its latents say."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from .grids import GAP, Array, mosaic
 from .style import BLUE, CARD, GREY, INK, PALE, TITLE, axes_at, fitted, styled, titled
-
-Array = npt.NDArray[Any]
-GAP = 2  # pixels between the images of a mosaic
-
-
-def mosaic(images: Array) -> Array:
-    """(R, C, H, W) or (R, C, H, W, 3) -> one image of R rows of C images, with white between them."""
-    frame = [(0, 0), (0, 0), (GAP, 0), (GAP, 0), *[(0, 0)] * (images.ndim - 4)]
-    framed = np.pad(images, frame, constant_values=1.0)  # (R, C, H + GAP, W + GAP, ...)
-    rows, columns, height, width, *colour = framed.shape
-    return framed.swapaxes(1, 2).reshape(rows * height, columns * width, *colour)[GAP:, GAP:]
 
 
 def tiles(figure: Figure, images: Array, left: float, bottom: float, width: float) -> tuple[Axes, float]:

@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from .latent import Array, high, tiles
+from .grids import Array
+from .latent import high, tiles
 from .style import BLUE, CARD, GREEN, GREY, TITLE, VERMILION, axes_at, fitted, styled, titled
 
 BINS = 60

@@ -37,6 +37,7 @@ WRITTEN = {
         *("predicted_against_true.png", "error_by_target.png", "ranks.png", "interval_coverage.png"),
         "events.out.tfevents.*",
     ),
+    "samples": ("step*.png",),
     "profile": ("hooks.txt", "operators.txt", "trace.json.gz"),
 }
 WANDB = "wandb"
@@ -65,6 +66,7 @@ class RunFolder:
         self.log = path / "train.log"
         self.weights = path / "weights.safetensors"
         self.figures = path / "figures"
+        self.samples = path / "samples"
         self.profile = path / "profile"
         self.predictions = path / "predictions.npz"
         self.checkpoints = path / "checkpoints"

@@ -20,7 +20,7 @@ from ..callbacks.predictions import Predictions
 from ..callbacks.profiler import RunProfiler
 from ..callbacks.progress import ProgressBar, ProgressLines
 from ..callbacks.recorder import Recorder
-from ..callbacks.samples import TextSamples
+from ..callbacks.samples import ImageSamples, Samples, TextSamples
 from ..callbacks.utilisation import Utilisation
 from ..config.errors import UserError, printable
 from ..data.base import Data, TrainLoader, generator
@@ -30,6 +30,7 @@ from ..plain import Plain
 from ..ranks import ranks
 from ..system.files import written_whole
 from ..tasks.base import Task
+from ..tasks.generating import GeneratingTask
 from ..tasks.stepping import STEP, Stepping
 from . import build, testing
 from .callbacks import build_callbacks
@@ -80,14 +81,18 @@ class Fit:
         )
         return build_task(cfg, spec, self.teacher, model=model, loss=loss, stepping=stepping)
 
-    def _samples(self) -> TextSamples | None:
-        if self.data.spec.kind != "text" or self.cfg["samples"]["count"] == 0:
+    def _samples(self) -> Samples | None:
+        cfg, text = self.cfg, self.data.spec.kind == "text"
+        if not (cfg["samples"]["count"] if text else cfg["figures"] and isinstance(self.task, GeneratingTask)):
             return None
-        if self.cfg["trainer"]["strategy"] == "fsdp":  # rank 0 alone draws, and has a piece of the model alone
-            log.warning("samples.* is ignored: trainer=fsdp writes no text")
+        if cfg["trainer"]["strategy"] == "fsdp":  # rank 0 alone draws, and has a piece of the model alone
+            what = "samples.* is ignored: trainer=fsdp writes no text" if text else "trainer=fsdp draws no made images"
+            log.warning(what)
             return None
+        if not text:
+            return ImageSamples(self.folder, cfg["seed"])
         try:
-            return TextSamples(self.folder.path, self.data.spec, self.cfg["seed"], self.cfg["samples"])
+            return TextSamples(self.folder.path, self.data.spec, cfg["seed"], cfg["samples"])
         except ValueError as error:
             raise UserError(f"samples.prompt: {error}") from None
 

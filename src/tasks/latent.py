@@ -9,20 +9,21 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..checks import integer
-from ..data.base import Batch, EvalLoader, generator
+from ..data.base import Batch, EvalLoader
 from ..figures import latent as figures
+from ..figures.grids import Array
 from ..losses.latent import LatentLoss, divergence, latents, log_mean, log_weights
 from ..metrics.families import LATENT
 from ..metrics.latent import ACTIVE, LatentScores, variances
 from ..plain import Plain
-from .base import Task
+from .generating import GeneratingTask
 from .stepping import Named, Seen
 
 AT_ONCE = 1024  # inputs times latents that are decoded at a time in evaluation: what fits a processor's cache
-SAMPLES, PAIRS, STEPS = (8, 8), 16, 9  # images drawn from the prior; reconstructed; along a latent
+PAIRS, TRAVERSED, STEPS = 16, 8, 9  # images that are reconstructed; latents that are changed, in so many steps
 
 
-class LatentTask(Task):
+class LatentTask(GeneratingTask):
     """Trains an encoder and a decoder by a loss over latents.
 
     nll is -log p(x), estimated by importance weighting: -log(1/K sum_k p(x | z_k) p(z_k) / q(z_k | x)), with z_k drawn
@@ -66,6 +67,10 @@ class LatentTask(Task):
 
     def _draws(self, batch: Batch, samples: int) -> Tensor:
         return batch.chance.normal("latents", samples, self.model.latents).to(batch.inputs)
+
+    def made(self, latents: Tensor) -> Tensor:
+        """(N, D) -> (N, C, H, W): E[x | z] of latents from the prior."""
+        return self.unit(self._mean(latents)).clamp(0, 1)
 
     def judge(self, given: Named) -> Seen:
         x, noise = given["inputs"], given["noise"]
@@ -122,17 +127,14 @@ class LatentTask(Task):
 
     @torch.no_grad()
     def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:
-        """Test images and what becomes of them, images from the prior, the latents, and what they say."""
+        """Test images and what becomes of them, the latents, and what they say."""
         self.model.eval()
         x = next(iter(loader)).inputs[:PAIRS]
         mu, _ = self.model.encode(x)
         yield "reconstructions", figures.pairs(self._images(x), self._images(self._mean(mu)), title)
-        z = torch.randn(math.prod(SAMPLES), self.model.latents, generator=generator("prior samples")).to(mu)
-        samples = self._images(self._mean(z))
-        yield "samples", figures.grid(samples.reshape(*SAMPLES, *samples.shape[1:]), "drawn from the prior", title)
         kl, variance = torch.tensor(result["latents"]["kl"]), torch.tensor(result["latents"]["variance"])
         yield "latents", figures.bars(kl.numpy(), (variance > ACTIVE).numpy(), title)
-        most = kl.argsort(descending=True)[: SAMPLES[0]].tolist()
+        most = kl.argsort(descending=True)[:TRAVERSED].tolist()
         levels = torch.linspace(-3, 3, STEPS).to(mu)
         path = mu[0].repeat(len(most), STEPS, 1)  # (latents shown, STEPS, D)
         for row, j in enumerate(most):
@@ -146,8 +148,7 @@ class LatentTask(Task):
         """(..., D) -> (..., C, H, W): E[x | z]."""
         return self.loss.mean(self.model.decode(z))
 
-    def _images(self, x: Tensor) -> figures.Array:
+    def _images(self, x: Tensor) -> Array:
         """(..., C, H, W), standardised -> (..., H, W) or, in colour, (..., H, W, 3), from 0 to 1."""
-        mean, std = (torch.tensor(values).to(x)[:, None, None] for values in (self.spec.mean, self.spec.std))
-        shown = (x * std + mean).clamp(0, 1).movedim(-3, -1).float().cpu()
+        shown = self.unit(x).clamp(0, 1).movedim(-3, -1).float().cpu()
         return (shown[..., 0] if shown.shape[-1] == 1 else shown).numpy()

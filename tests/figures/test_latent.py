@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from src.figures.latent import GAP, bars, grid, mosaic, pairs, scatter, traversal
+from src.figures.grids import GAP, mosaic
+from src.figures.latent import bars, grid, pairs, scatter, traversal
 from src.figures.style import pixels
 
 

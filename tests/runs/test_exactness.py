@@ -89,6 +89,8 @@ def assert_same_run(a: Path, b: Path) -> None:
         assert {name: one[name].tobytes() for name in one} == {name: other[name].tobytes() for name in other}
     if (a / "samples.txt").exists():
         assert (a / "samples.txt").read_bytes() == (b / "samples.txt").read_bytes()
+    drawn = [{p.relative_to(run): p.read_bytes() for p in run.glob("*/s*.png")} for run in (a, b)]
+    assert drawn[0] == drawn[1]
 
 
 @contextlib.contextmanager

@@ -237,7 +237,7 @@ def test_pictures(size: int) -> None:
     loader = EvalLoader(lambda index: (x, torch.zeros(20)), range(1), "test")
     found: Iterator[Any] = task.pictures("a run\non digits", task.conclude(columns), columns, loader)
     names = [name for name, figure in found if figure.axes]
-    assert names == ["reconstructions", "samples", "latents", "traversal", *(["map"] if size == 2 else [])]
+    assert names == ["reconstructions", "latents", "traversal", *(["map"] if size == 2 else [])]
 
 
 def test_rows_that_only_keep_company_are_not_measured() -> None:

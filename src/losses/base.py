@@ -113,6 +113,7 @@ class Loss(nn.Module):
     # True: its value has a gradient of the network in it. A name: it has if that argument is not 0.
     second_derivative: ClassVar[bool | str] = False
     parts: ClassVar[tuple[str, ...]] = ()  # names of the terms that are logged apart
+    cosines: ClassVar[bool] = False  # true: it wants cosines as logits, so the network's head becomes a CosineLinear
 
     def __init_subclass__(cls, **keys: Any) -> None:
         """Make the values of the class's option file the defaults of its constructor: they are written only there."""
@@ -131,6 +132,13 @@ class Loss(nn.Module):
     def scalars(self, batch_size: int) -> dict[str, Scalar]:
         """The numbers that a network has for this loss, by name, if training batches have this size."""
         return {}
+
+    def reached(self, share: float) -> None:
+        """Called before each optimizer step with the share of the training's steps that are done, in [0, 1).
+
+        For a loss that changes on the way. What it does must depend on ``share`` only, so that a resumed run has it
+        too, and only ``self.training`` may make use of it: evaluation has one loss, whenever it is done.
+        """
 
 
 class LogitLoss(Loss):

@@ -34,8 +34,12 @@ class LogitAdjustedLoss(ClassificationLoss):
             )
         self.register_buffer("class_counts", n, persistent=False)
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def shifted(self, logits: Tensor, tau: float) -> Tensor:
+        """(N, K) -> (N, K): log softmax(z + tau log pi)."""
         z = upcast(logits)
         z = z - z.amax(-1, keepdim=True).detach()  # or the prior would lose its digits beside large logits
         frequencies = self.class_counts.to(z.dtype) / self.class_counts.sum()
-        return -of_class((z + self.tau * frequencies.log()).log_softmax(-1), targets)
+        return (z + tau * frequencies.log()).log_softmax(-1)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return -of_class(self.shifted(logits, self.tau), targets)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
+from torch.nn.functional import linear as product
+from torch.nn.functional import normalize
 
 from ..checks import integer
 
@@ -33,12 +35,31 @@ class Network(nn.Module):
 
         Raises ValueError if it has none.
         """
+        name, head = self._head()
+        self.set_submodule(name, nn.Identity())
+        return head.in_features
+
+    def cosine_head(self) -> None:
+        """Make the last linear layer a ``CosineLinear`` with the same weights. Raises ValueError if there is none."""
+        name, head = self._head()
+        self.set_submodule(name, CosineLinear(head.weight))
+
+    def _head(self) -> tuple[str, nn.Linear]:
         layers = [(name, layer) for name, layer in self.named_modules() if isinstance(layer, nn.Linear)]
         if not layers:
             raise ValueError(f"{type(self).__name__} has no linear layer at its end, whose inputs would be features")
-        name, head = layers[-1]
-        self.set_submodule(name, nn.Identity())
-        return head.in_features
+        return layers[-1]
+
+
+class CosineLinear(nn.Linear):
+    """(..., F) -> (..., K): the cosines of the features and each row of the weights (K, F), in [-1, 1]; no bias."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__(weight.shape[1], weight.shape[0], bias=False, device="meta")
+        self.weight = nn.Parameter(weight.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return product(normalize(x, dim=-1), normalize(self.weight, dim=-1))
 
 
 class RepeatedBlock(nn.Module):

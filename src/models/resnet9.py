@@ -62,9 +62,13 @@ class ResNet9(Network):
             convolution(256, 512, pool=True),
             Residual(512),
         )
-        self.head = nn.Linear(512, outputs, bias=False)
+        self.head, self.scale = nn.Linear(512, outputs, bias=False), LOGIT_SCALE
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as the residual networks of resnet.py
+
+    def cosine_head(self) -> None:
+        super().cosine_head()
+        self.scale = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.body(x.contiguous(memory_format=torch.channels_last))  # (B, 512, H/8, W/8)
-        return self.head(x.amax((2, 3))) * LOGIT_SCALE  # (B, outputs)
+        return self.head(x.amax((2, 3))) * self.scale  # (B, outputs)

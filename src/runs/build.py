@@ -144,6 +144,8 @@ def build_model(cfg: Plain, spec: Spec, loss: Loss) -> Network:
     def make() -> Network:
         network, task = construct(cfg, "model", **sizes), class_of(cfg, "task")
         try:
+            if loss.cosines:
+                network.cosine_head()
             return task.completed(network, cfg["task"])
         except ValueError as error:
             of_task = str(error).split(" ")[0] in cfg["task"]

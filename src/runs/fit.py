@@ -75,6 +75,7 @@ class Fit:
         stepping = Stepping(
             build.build_players(cfg, model, self.plan.steps),
             due=self.plan.due,
+            total=self.plan.steps,
             accumulate=self.plan.accumulate,
             clip=trainer["gradient_clip_val"],
             many=not (trainer["strategy"] or cfg["ema"]["decay"] is not None or trainer["precision"] == "16-mixed"),

@@ -58,6 +58,9 @@ class Task(SteppingTask):
         """What the network answers."""
         return self.model(inputs)
 
+    def reached(self, share: float) -> None:
+        self.loss.reached(share)
+
     def prepare(self, batch: Batch) -> Named:
         """The tensors that ``judge`` reads, a row an example: what chance decides is drawn here, outside of graphs."""
         return {"inputs": batch.inputs, "targets": batch.targets}

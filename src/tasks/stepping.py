@@ -41,6 +41,7 @@ class Stepping:
 
     players: tuple[Player, ...]
     due: Callable[[int], bool]  # after which steps something else is to happen
+    total: int  # optimizer steps of the run
     accumulate: int = 1
     clip: float | None = None  # largest global norm of the gradient
     many: bool = True  # steps at a time; false: Lightning has its turn after each step
@@ -97,6 +98,9 @@ class SteppingTask(pl.LightningModule):
         """Score batches of one size: the same bits however they come in lists."""
         raise NotImplementedError
 
+    def reached(self, share: float) -> None:
+        """Called before each batch with the share of the training's optimizer steps that are done, in [0, 1)."""
+
     def stepped(self) -> None:
         """Change the weights in place after an optimizer step, such as to keep a scale below a limit.
 
@@ -109,6 +113,8 @@ class SteppingTask(pl.LightningModule):
         if not self.automatic_optimization:
             self._steps(batch)
             return None
+        if self.stepping is not None:
+            self.reached(self.trainer.global_step / self.stepping.total)
         loss, seen = self.batch_loss(self.prepare(batch))
         self.tally([seen])
         self.recent_losses.append(loss.detach())
@@ -125,6 +131,7 @@ class SteppingTask(pl.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             for number, batch in enumerate(batches, 1):
                 whole = number % accumulate == 0
+                self.reached(step / self.stepping.total)
                 step += whole
                 one = self._round(precision.convert_input(self.prepare(batch)), whole, due(step))
                 seen.append(one)

@@ -78,7 +78,7 @@ class Run:
         task, trainer = self.task(), self.cfg["trainer"]
         accumulate = trainer["accumulate_grad_batches"]
         players, clip = build.build_players(self.cfg, task.model, STEPS), trainer["gradient_clip_val"]
-        task.stepping = Stepping(players, due=lambda step: step == STEPS, accumulate=accumulate, clip=clip)
+        task.stepping = Stepping(players, due=lambda step: step == STEPS, total=STEPS, accumulate=accumulate, clip=clip)
         task.automatic_optimization = False
         task.trainer = lightning(players)
         task.train()

@@ -24,10 +24,12 @@ from src.losses.focal import FocalLoss
 from src.losses.generalized_ce import GeneralizedCrossEntropyLoss
 from src.losses.hinge import HingeLoss
 from src.losses.kl import KullbackLeiblerLoss
+from src.losses.ldam import LabelDistributionAwareMarginLoss
 from src.losses.logit_adjusted import LogitAdjustedLoss
 from src.losses.logit_norm import LogitNormLoss
 from src.losses.mmce import MaximumMeanCalibrationErrorLoss
 from src.losses.poly1 import Poly1Loss
+from src.losses.post_hoc_adjusted import PostHocAdjustedLoss
 from src.losses.smoothed_ce import SmoothedCrossEntropyLoss
 from src.losses.squared_scores import SquaredScoresLoss
 from src.losses.squentropy import SquentropyLoss
@@ -45,6 +47,7 @@ from tests.losses.references import (
     focal,
     hinge,
     log_softmax,
+    margins,
     normalised,
     of_class,
     poly1_minimiser,
@@ -370,6 +373,28 @@ ROWS = [
         recovers=False,
     ),
     Row(
+        name="ldam",
+        cls=LabelDistributionAwareMarginLoss,
+        kwargs={"max_margin": 0.5, "scale": 30.0, "reweight_after": 0.0, **UNWEIGHTED},
+        facts=class_counts,
+        reference=margins,
+        at_zero=lambda k: np.log1p(
+            (k - 1) * np.exp(15 * (min(n := np.array(class_counts(k)["class_counts"])) / n) ** 0.25)
+        ),
+        identities={"scale 1 without a margin is ce": ({"scale": 1.0, "max_margin": 0.0}, ce())},
+        bad={
+            "max_margin": [-0.1, "abc", None],
+            "scale": [0, -1, "abc", float("inf")],
+            "reweight_after": [-0.1, 1, "abc", 0.5],  # 0.5 without class_weights does nothing
+            **BAD_WEIGHTS,
+            "class_counts": [*BAD_WEIGHTS["class_counts"], [1, 1, 1, 1, 0]],
+        },
+        boundary=[{"max_margin": 0}, {"scale": 0.1}, {"class_counts": [10**9, 1, 1, 1, 1]}, *WEIGHTINGS],
+        soft=False,
+        recovers=False,
+        magnifies=lambda kwargs: 30.0,
+    ),
+    Row(
         name="logit_adjusted",
         cls=LogitAdjustedLoss,
         kwargs={"tau": 1.0},
@@ -382,6 +407,20 @@ ROWS = [
             "tau 0 is ce": ({"tau": 0.0}, ce()),
             "uniform counts are ce": ({"class_counts": [7] * 5}, ce()),
         },
+        bad={"tau": [-0.1, "abc", None], "class_counts": [[], None, "abc", 5, [1, 1, 1, 1, 0], [1.0, 2.0], [1, -1]]},
+        boundary=[{"tau": 0}, {"tau": 3}, {"class_counts": [10**9, 1, 1, 1, 1]}],
+        soft=False,
+        recovers=False,
+        minimiser=lambda eta: normalised(eta / np.array(class_counts(len(eta))["class_counts"])),
+    ),
+    Row(
+        name="post_hoc_adjusted",
+        cls=PostHocAdjustedLoss,
+        kwargs={"tau": 1.0},
+        facts=class_counts,
+        reference=lambda z, q, tau, class_counts: cross_entropy(z, q),
+        at_zero=lambda k: np.log(k),
+        identities={"its training is ce's": ({}, ce())},
         bad={"tau": [-0.1, "abc", None], "class_counts": [[], None, "abc", 5, [1, 1, 1, 1, 0], [1.0, 2.0], [1, -1]]},
         boundary=[{"tau": 0}, {"tau": 3}, {"class_counts": [10**9, 1, 1, 1, 1]}],
         soft=False,

@@ -115,7 +115,7 @@ def test_link_gives_probabilities(row: Row) -> None:
     if log_p is not None:
         assert log_p.shape == (EXAMPLES, CLASSES) and log_p.dtype == torch.float32
         torch.testing.assert_close(log_p.exp().sum(-1), torch.ones(EXAMPLES))
-        assert row.build().log_probs(torch.tensor([[1e4, -1e4, 0.0]])).isfinite().all()  # type: ignore[union-attr]
+        assert row.build(3).log_probs(torch.tensor([[1e4, -1e4, 0.0]])).isfinite().all()  # type: ignore[union-attr]
 
 
 @each

@@ -151,7 +151,7 @@ def small_task(kind: str) -> tuple[SupervisedTask, Batch]:
     """With two batches to a step, and a batch."""
     shape = (5, 3, 6) if kind == "text" else (5, 6)
     model = nn.Linear(6, 4)
-    stepping = Stepping((Player("", SGD(model.parameters()), CONSTANT),), due=bool, accumulate=2)
+    stepping = Stepping((Player("", SGD(model.parameters()), CONSTANT),), due=bool, total=2, accumulate=2)
     spec = Spec("text" if kind == "text" else "image", shape[1:], tuple("abcd"), (1,) * 4)
     sizes: dict[str, Any] = {"model": model, "spec": spec, "stepping": stepping}
     batch = batch_of(torch.randn(shape), torch.randint(4, shape[:-1]))

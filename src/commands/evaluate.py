@@ -13,7 +13,7 @@ from ..config.guard import writing
 def main() -> int:
     """Do what the command line says; the exit status."""
     # here, so that a signal is heard, and a fault told, while it is imported
-    from ..config import evaluation, other_data
+    from ..config import evaluation, other_data, sampling
     from ..folder.folder import RunFolder
     from ..system.garbage import uncollected
 
@@ -28,6 +28,8 @@ def main() -> int:
     evaluation.check_own(asked, cfg)
     evaluation.check_kind(asked, cfg["facts"]["kind"])
     evaluation.check_learnt(asked, cfg)
+    if asked.sample:
+        sampling.check_sampling(asked.sample, cfg)
     if asked.data:
         data, option = other_data.other_data(asked, cfg)
         cfg = cfg | {"data": data, "choices": cfg["choices"] | {"data": option}}

@@ -11,11 +11,12 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from ..checks import choice, integer, number
+from ..checks import choice, integer
 from ..names import called
 from ..plain import Plain
 from . import trust
 from .errors import UserError, suggestion
+from .sampling import SAMPLING, sampling
 from .signature import constant
 from .words import check_once, key_of
 
@@ -23,8 +24,7 @@ KINDS = ("noise", "blur", "contrast", "rotate")  # the corruptions of src/data/s
 SEVERITIES = (1, 2, 3, 4, 5)
 FORMATS = ("onnx", "torch")
 ONNX = ("onnx", "onnxscript", "onnxruntime")  # packages of the extra
-SAMPLING = ("prompt", "temperature", "top_k", "count", "seed")
-OWN = ("predict", "export", "shift", "severity", "sample", *SAMPLING)
+OWN = ("predict", "export", "shift", "severity", *SAMPLING)
 COMMAND = called("evaluate")
 USAGE = f"""Test a finished run again, or use its trained network. It takes nothing but the run's folder:
 
@@ -38,7 +38,9 @@ USAGE = f"""Test a finished run again, or use its trained network. It takes noth
                             writes a CSV with the class and the calibrated probabilities of each
   predict=FILE.txt          language runs: score each line of a text; writes a CSV with nll and perplexity
   sample=500 [prompt="ROMEO:"] [temperature=0.8] [top_k=40] [count=3] [seed=1]
-                            language runs: write 500 characters
+                            runs that make text: write 500 characters
+  sample=64 [temperature=0.8] [seed=1]
+                            runs that make images: draw 64 of them, as one PNG file
   export=onnx               write the network to a file that runs without xent, with onnxruntime
                             (needs: pip install {" ".join(ONNX)})
   export=torch              the same, for torch.export.load
@@ -61,7 +63,7 @@ class Asked:
     severities: tuple[int, ...] = SEVERITIES
     predict: Path | None = None  # a folder or file
     export: str | None = None  # of FORMATS
-    sample: Plain | None = None  # the sampling settings that were typed
+    sample: Plain | None = None  # the settings of SAMPLING that were typed
 
     @property
     def name(self) -> str:
@@ -70,7 +72,7 @@ class Asked:
             short = re.sub(r"[^\w.+-]+", "_", self.predict.name)[:40].strip("_-.")
             place = hashlib.sha256(os.fsencode(self.predict.resolve())).hexdigest()[:8]
             return "-".join(filter(None, ("predict", short, place)))
-        parts = [*self.data]
+        parts = [*self.data, *(f"{key}{value}" for key, value in sorted((self.sample or {}).items()))]
         if self.shift:
             parts.append("shift_" + ("all" if self.shift == KINDS else "_".join(self.shift)))
             parts += [f"severity{self.severities[0]}"] if self.severities != SEVERITIES else []
@@ -165,7 +167,7 @@ def own_word(word: str, before: str) -> tuple[str, Any]:
 
 def wanted(data: tuple[str, ...], typed: Plain) -> Plain:
     """What a command wants, as fields of ``Asked``. Raises UserError and ValueError."""
-    if set(typed) & {"sample", *SAMPLING}:
+    if set(typed) & {*SAMPLING}:
         return {"sample": sampling(data, typed)}
     for key, doing in (("predict", "reads new files"), ("export", "writes the run's network")):
         odd = [*data, *(other for other in typed if other != key)]
@@ -178,26 +180,6 @@ def wanted(data: tuple[str, ...], typed: Plain) -> Plain:
     if "export" in typed:
         return {"export": choice("export", typed["export"], FORMATS)}
     return testing(typed)
-
-
-def sampling(data: tuple[str, ...], typed: Plain) -> Plain:
-    """The settings of a command that asks for text. Raises UserError and ValueError."""
-    if "sample" not in typed:
-        key = next(key for key in typed if key in SAMPLING)
-        raise UserError(f"{key}= is about samples: say how many characters to write, sample=500; or leave it out")
-    odd = [*data, *(key for key in typed if key not in ("sample", *SAMPLING))]
-    if odd:
-        raise UserError(f"sample writes text and does nothing else: leave out {odd[0]}")
-    integer("sample", typed["sample"], low=1)
-    if typed.get("prompt") == "":
-        raise UserError("prompt must be at least one character, got ''")
-    if "temperature" in typed:
-        number("temperature", typed["temperature"], low=1e-6)  # what is as good as 0: top_k=1
-    if typed.get("top_k") is not None:
-        integer("top_k", typed["top_k"], low=1)
-    integer("count", typed.get("count", 1), low=1)
-    integer("seed", typed.get("seed", 0), low=0)
-    return {"length": typed.pop("sample"), "count": 1} | typed
 
 
 def testing(typed: Plain) -> Plain:
@@ -244,8 +226,6 @@ def check_kind(asked: Asked, kind: str) -> None:
     """Raise UserError for what cannot be done with the run's kind of data: image, text, ..."""
     if asked.shift and kind != "image":
         raise UserError(f"shift={asked.shift[0]} makes images worse, and this run reads {plural(kind)}")
-    if asked.sample and kind != "text":
-        raise UserError(f"sample= is for language runs, and this run reads {plural(kind)}")
     if asked.export == "onnx":
         lacking = next((name for name in ONNX if importlib.util.find_spec(name) is None), None)
         if lacking:

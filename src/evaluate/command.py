@@ -17,9 +17,8 @@ from ..runs.bench import Bench, settle
 from ..runs.logs import hushed
 from ..runs.rebuild import rebuild
 from ..runs.trained import Trained
-from . import again, export, predict
+from . import again, export, predict, sample
 from .done import write
-from .sample import sample
 
 
 def execute(asked: Asked, folder: RunFolder, cfg: Plain, result: Plain) -> int:
@@ -29,8 +28,8 @@ def execute(asked: Asked, folder: RunFolder, cfg: Plain, result: Plain) -> int:
     """
     device, on = settle(cfg, result)
     run = rebuild(folder.path)
-    if asked.sample is not None:
-        print("\n\n--------\n\n".join(sample(run, cfg, asked.sample, device)))
+    if asked.sample and run.spec.kind == "text":
+        print("\n\n--------\n\n".join(sample.text(run, cfg, asked.sample, device)))
         return 0
     if not os.access(folder.path, os.W_OK):
         raise UserError(f"{folder.path} is not writable, and what is found is written there")
@@ -45,6 +44,8 @@ def execute(asked: Asked, folder: RunFolder, cfg: Plain, result: Plain) -> int:
             if asked.predict:
                 trained = Trained(run, temperature, cfg).to("cuda" if device == "gpu" else "cpu")
                 done = predict.predict(asked.predict, trained, cfg["trainer"]["precision"], name)
+            elif asked.sample:
+                done = sample.images(run, cfg, asked.sample, device, name)
             elif asked.export:
                 done = export.export(asked.export, run, cfg, temperature)
             else:

@@ -84,8 +84,9 @@ class Family:
     ``chooses``: the first of these that a run has says, on validation, which learning rate is best and when training
     stops early. ``keeps``: best.ckpt is the one that is best in it. ``shown``: in a line of the terminal. ``charts``:
     pinned in TensorBoard and drawn in a report, on validation. ``against``: the two axes of a report's scatter.
-    ``undrawn``: measured, but no curve. ``baseline``: the loss with which a report compares if nobody names another. A
-    run need not have every column.
+    ``undrawn``: measured, but no curve. ``baseline``: the loss with which a report compares if nobody names another.
+    ``face``: which picture of a run's figures/ a report shows first, side by side by loss, and what it shows. A run
+    need not have every column.
     """
 
     name: str
@@ -97,12 +98,15 @@ class Family:
     against: tuple[str, str] | None = None
     undrawn: tuple[str, ...] = ()
     baseline: str = ""
+    face: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         for column in self.columns:
             column.check()
         if not NAME.fullmatch(self.name) or len(self.baseline) > WORDS:
             raise ValueError(f"no family has the name {shown(self.name)} and the baseline {shown(self.baseline)}")
+        if self.face and not (NAME.fullmatch(self.face[0]) and len(self.face[1]) <= WORDS):
+            raise ValueError(f"no family has the face {shown(self.face)}")
         own = [column.name for column in self.columns]
         if len(own) > len({*own}):
             raise ValueError(f"two columns of the family {self.name} have one name: {', '.join(sorted(own))}")

@@ -41,6 +41,7 @@ LANGUAGE = replace(
     ),
     charts=("nll", "bits_per_char", "perplexity", "ece"),
 )
+MADE = ("samples", "Images made of the same latents")  # by GeneratingTask
 LEAST = -1e9  # of what has no lower bound: JSON has no infinity
 LATENT = Family(
     "latent",
@@ -58,6 +59,7 @@ LATENT = Family(
     charts=("nll", "kl", "reconstruction", "negative_elbo"),
     against=("kl", "reconstruction"),
     baseline="elbo",
+    face=MADE,
 )
 GENERATION = Family(
     "generation",
@@ -82,6 +84,7 @@ GENERATION = Family(
     charts=("coverage", "sample_precision", "told_apart"),
     against=("sample_precision", "coverage"),
     baseline="gan",
+    face=MADE,
 )
 RETRIEVAL = Family(
     "retrieval",

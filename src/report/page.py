@@ -16,6 +16,7 @@ from ..figures.style import svg
 from ..metrics.columns import Family
 from . import about, copies, escape, figures, tables
 from .compare import Comparison
+from .faces import Faces, faces
 from .findings import Finding, findings
 from .forest import forest, panels
 from .read import Run
@@ -74,6 +75,7 @@ class View:
     origin: Table
     lost: Table
     unfinished: str
+    faces: Faces
     pictures: list[Pictures]
     shifted: list[Table]
     warnings: list[str]
@@ -82,6 +84,7 @@ class View:
 def view(comparison: Comparison, curves: Curves, lost: Sequence[Run], out: Path) -> View:
     """``lost``: the section's runs that are not compared; ``out``: where the page will be."""
     section, shifts = comparison.section, Shifts(comparison)
+    made = faces(comparison, _drawn(comparison), out)
     return View(
         comparison=comparison,
         findings=findings(comparison, lost),
@@ -102,9 +105,10 @@ def view(comparison: Comparison, curves: Curves, lost: Sequence[Run], out: Path)
         origin=about.origin(section.runs),
         lost=about.unfinished(lost, out),
         unfinished=unfinished(lost),
+        faces=made,
         pictures=pictures(comparison, curves, shifts),
         shifted=shifts.tables(),
-        warnings=[*section.warnings, *comparison.notes, *shifts.notes],
+        warnings=[*section.warnings, *comparison.notes, *shifts.notes, *made.notes],
     )
 
 

@@ -4,27 +4,25 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..checks import integer
-from ..data.base import Batch, EvalLoader, generator
-from ..figures import latent as figures
+from ..data.base import Batch, generator
 from ..losses.adversarial import AdversarialLoss
 from ..metrics.families import GENERATION
 from ..metrics.generated import coverage, frechet_distance, kernel_distance, precision
 from ..metrics.sums import Measure, Sums
 from ..plain import Plain
+from .generating import GeneratingTask
 from .judge import Judge
 from .players import PlayersTask
 from .stepping import Named, Seen
 
-GRID = (8, 8)  # images that are drawn
 COMPARED = {"coverage": coverage, "sample_precision": precision}
 BLOCK = 1000  # images between which a kernel distance is taken
 
 
-class AdversarialTask(PlayersTask):
+class AdversarialTask(GeneratingTask, PlayersTask):
     """Trains a discriminator, in ``discriminator_turns`` turns a step, and a generator, in one.
 
     Latents are a function of seed and step in training, and of split and batch in evaluation, the same for all runs.
@@ -128,26 +126,15 @@ class AdversarialTask(PlayersTask):
         kl = (of_real.exp() * (of_real - of_made)).sum().item()
         return {"metrics": distances(real, made) | {"class_kl": kl}, "floors": {"real images": floor}}
 
-    @torch.no_grad()
-    def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:
-        """Images that are made of latents that are the same for all runs."""
-        self.model.eval()
-        place = next(self.model.parameters())
-        z = torch.randn(
-            GRID[0] * GRID[1], self.model.latents, generator=generator("shown latents"), dtype=torch.float32
-        )
-        images = ((self.model.generate(z.to(place)) + 1) / 2).movedim(-3, -1).float().cpu().numpy()
-        shown = images[..., 0] if images.shape[-1] == 1 else images
-        yield "samples", figures.grid(shown.reshape(*GRID, *shown.shape[1:]), "made of random latents", title)
+    def made(self, latents: Tensor) -> Tensor:
+        return (self.model.generate(latents) + 1) / 2
 
     def _scaled(self, x: Tensor) -> Tensor:
         """Standardised -> pixels from -1 to 1."""
-        mean, std = (torch.tensor(values).to(x)[:, None, None] for values in (self.spec.mean, self.spec.std))
-        return (x * std + mean) * 2 - 1
+        return 2 * self.unit(x) - 1
 
     def _standardised(self, images: Tensor) -> Tensor:
-        mean, std = (torch.tensor(values).to(images)[:, None, None] for values in (self.spec.mean, self.spec.std))
-        return ((images + 1) / 2 - mean) / std
+        return self.standardised((images + 1) / 2)
 
 
 def distances(real: Tensor, made: Tensor) -> dict[str, float]:

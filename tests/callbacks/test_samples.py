@@ -1,9 +1,12 @@
 """Images that a run makes while it learns: by which weights, where they are, and what they leave alone."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
+import evaluate
+from src.config.guard import guarded
 from src.folder.folder import RunFolder
 from src.tasks.latent import LatentTask
 from tests.callbacks.test_recorder import events
@@ -23,7 +26,7 @@ def no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LatentTask, "pictures", lambda *given: iter(()))
 
 
-def test_the_same_latents_at_each_validation(tmp_path: Path) -> None:
+def test_the_same_latents_at_each_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the folder and in TensorBoard; with a moving average by the average, which is what is tested."""
     assert train(*WORDS, "ema.decay=0.8", f"runs={tmp_path}") == 0
     run = only_run(tmp_path)
@@ -33,6 +36,9 @@ def test_the_same_latents_at_each_validation(tmp_path: Path) -> None:
     shown = events(run).Images("visuals/samples")
     assert [(e.step, e.encoded_image_string) for e in shown] == [(k, found[f"step000000{k}.png"]) for k in (2, 4, 6)]
     assert (run / "figures" / "samples.png").read_bytes() == found["step0000006.png"]
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", str(run), "sample=64"])
+    assert guarded(evaluate.main) == 0
+    assert (run / "evaluations" / "sample64.png").read_bytes() == found["step0000006.png"]
     assert train(*WORDS, "ema.decay=0.8", "overwrite=true", "trainer.max_steps=6", f"runs={tmp_path}") == 0
     assert {path.name: path.read_bytes() for path in (run / "samples").iterdir()} == found
 

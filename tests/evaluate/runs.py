@@ -16,6 +16,10 @@ TEXT = (
     *(*QUIET, "data=text_file", "data.block_size=8", "data.batch_size=4", "model=gpt", "model.n_layer=1"),
     *("model.n_head=2", "model.n_embd=16", "trainer.max_steps=40", "samples.length=5", "optimizer.lr=0.01"),
 )
+MAKES_IMAGES = (
+    *(*DIGITS, "data.binarise=dynamic", "model=vae", "model.widths=[16]", "model.latents=3", "loss=elbo"),
+    *("task.val_samples=2", "task.test_samples=2", "ema.decay=0.9"),
+)
 RUNS: dict[str, tuple[str, ...]] = {
     "images": IMAGES,
     "resnet": (*DIGITS, "model=resnet", "model.depth=8", "trainer.limit_eval_batches=1", "trainer.max_steps=9"),
@@ -32,6 +36,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "distillation": (*IMAGES, "loss=distillation"),
     "distillation in float64": (*IMAGES, "loss=distillation", "trainer.precision=64-true"),
     "compiled": (*IMAGES, "compile=true"),
+    "vae": MAKES_IMAGES,
     "text": TEXT,
     "tied": (*TEXT, "model.tied=true", "trainer.limit_eval_batches=2"),
 }

@@ -12,7 +12,7 @@ from tests.evaluate.runs import state
 
 BAD = [
     ("text", "shift=noise", "shift=noise makes images worse, and this run reads text"),
-    ("images", "sample=5", "sample= is for language runs, and this run reads images"),
+    ("images", "sample=5", "sample= is for runs that make text or images, and a run with loss=ce makes neither"),
     ("images", "shft=noise", "unknown key 'shft': a run keeps its configuration. Did you mean shift?"),
     ("images", "loss=focal", "a run keeps its configuration, and loss=focal is not in it: leave it out"),
     (
@@ -43,20 +43,29 @@ BAD = [
     ("images", "predict=x shift=noise", "predict= reads new files and does nothing else: leave out shift"),
     ("images", "data=mnist predict=x", "predict= reads new files and does nothing else: leave out data=mnist"),
     ("images", "predct=x", "unknown key 'predct': a run keeps its configuration. Did you mean predict?"),
-    ("text", "predict=x sample=5", "sample writes text and does nothing else: leave out predict"),
+    ("text", "predict=x sample=5", "sample= makes text or images and does nothing else: leave out predict"),
     ("images", "export=tflite", "export must be one of onnx, torch, got 'tflite'"),
     ("images", "export=torch severity=1", "export= writes the run's network and does nothing else: leave out severity"),
     ("text", "sample=0", "sample must be an integer >= 1, got 0"),
     ("text", "sample=many", "sample must be an integer >= 1, got 'many'"),
-    ("text", "prompt=to", "prompt= is about samples: say how many characters to write, sample=500"),
-    ("images", "shift=noise seed=1", "seed= is about samples: say how many characters to write, sample=500; or leave"),
+    ("text", "prompt=to", "prompt= is about samples: say how much to make, sample=500 characters of text or sample=64"),
+    ("images", "shift=noise seed=1", "seed= is about samples: say how much to make, sample=500 characters of text"),
     ("text", "sample=5 prompt=", "prompt must be at least one character"),
     ("text", "sample=5 prompt=First Citizen:", 'a prompt with spaces needs quotes around it: "prompt=First Citizen:'),
     ("text", "sample=5 temperature=0", "temperature must be a number >= 1e-06, got 0"),
     ("text", "sample=5 top_k=0", "top_k must be an integer >= 1, got 0"),
     ("text", "sample=5 count=0", "count must be an integer >= 1, got 0"),
     ("text", "sample=5 seed=-1", "seed must be an integer >= 0, got -1"),
-    ("text", "sample=5 data=mnist_5k", "sample writes text and does nothing else: leave out data=mnist_5k"),
+    ("vae", "sample=0", "sample must be an integer >= 1, got 0"),
+    ("vae", "sample=-1", "sample must be an integer >= 1, got -1"),
+    ("vae", "sample=abc", "sample must be an integer >= 1, got 'abc'"),
+    ("vae", "sample=10001", "sample=10001 is too many images for one picture: take 10000 at most"),
+    ("vae", "sample=5 prompt=to", "prompt= is about text, and this run makes images: leave it out"),
+    ("vae", "sample=5 count=2", "count= is about text, and this run makes images: leave it out"),
+    ("vae", "sample=5 top_k=2", "top_k= is about text, and this run makes images: leave it out"),
+    ("vae", "sample=5 temperature=1e9", "temperature=1e+09 is more than latents can take: 100 at most"),
+    ("vae", "sample=5 shift=noise", "sample= makes text or images and does nothing else: leave out shift"),
+    ("text", "sample=5 data=mnist_5k", "sample= makes text or images and does nothing else: leave out data=mnist_5k"),
 ]
 
 

@@ -1,5 +1,6 @@
-"""evaluate.py writes text."""
+"""evaluate.py writes text, and draws images."""
 
+import math
 import os
 import shutil
 import signal
@@ -8,8 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torch import Tensor
 
 from src.config.evaluation import read
 from src.data.alphabet import encode
@@ -17,7 +21,7 @@ from src.data.base import generator
 from src.runs.rebuild import rebuild
 from src.tasks.generation import generate
 from tests.conftest import ROOT
-from tests.evaluate.runs import state
+from tests.evaluate.runs import loaded, state
 
 
 def greedy(run: Path, prompt: str, length: int) -> str:
@@ -67,6 +71,58 @@ def test_samples_are_those_of_generate(
     assert state(run) == before, "samples go to the screen alone"
 
 
+def pixels(path: Path, count: int) -> np.ndarray:
+    """The images of a grid of 28 x 28 images with two pixels between them."""
+    shown = np.asarray(Image.open(path))
+    columns = math.ceil(math.sqrt(count))
+    times = shown.shape[1] // (30 * columns - 2)
+    small = shown[::times, ::times]
+    corners = [(30 * (i // columns), 30 * (i % columns)) for i in range(count)]
+    return np.stack([small[y : y + 28, x : x + 28] for y, x in corners])
+
+
+def latents(seed: int, count: int) -> Tensor:
+    z = [torch.randn(16, 3, generator=generator("latents", "samples", seed, batch)) for batch in range(2)]
+    return torch.cat(z)[:count]
+
+
+@pytest.mark.parametrize(("words", "seed", "scale"), [((), 0, 1), (("seed=3", "temperature=0.5"), 3, 0.5)], ids=str)
+def test_images_are_those_of_the_tested_weights(
+    words: tuple[str, ...],
+    seed: int,
+    scale: float,
+    finished: Callable[[str], Path],
+    command: Callable[..., int],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """From the folder alone; twice, the same bits; the average weights, for this run has one."""
+    run = Path(shutil.copytree(finished("vae"), tmp_path / "run"))
+    made = rebuild(run)
+    with torch.no_grad():
+        expected = made.model.decode(scale * latents(seed, 20)).sigmoid()[:, 0]  # type: ignore[operator]
+    name = "-".join(["sample20", *(word.replace("=", "") for word in words)])
+    before = state(run)
+    kept = []
+    for _ in range(2):
+        capfd.readouterr()
+        assert command(run, "sample=20", *words) == 0
+        told = capfd.readouterr().out
+        assert f"20 images, of latents of seed {seed} at temperature {scale:g}" in told and f"{name}.png" in told
+        kept.append([(run / "evaluations" / f"{name}.{end}").read_bytes() for end in ("png", "json")])
+    assert kept[0] == kept[1]
+    apart = np.abs(pixels(run / "evaluations" / f"{name}.png", 20) - 255 * expected.numpy())
+    assert apart.max() <= 0.501
+    assert {path for path in state(run) if path not in before} >= {str(run / "evaluations" / f"{name}.png")}
+    told_of = loaded(run / "evaluations" / f"{name}.json")
+    assert (told_of["sample"], told_of["seed"], told_of["temperature"]) == (20, seed, scale)
+    assert command(run, "sample=17", *words) == 0
+    assert np.array_equal(
+        pixels(run / "evaluations" / f"{name.replace('20', '17')}.png", 17),
+        pixels(run / "evaluations" / f"{name}.png", 20)[:17],
+    )
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
@@ -84,7 +140,7 @@ def test_samples_are_those_of_generate(
 )
 def test_prompts_as_they_are_typed(typed: str, meant: str) -> None:
     asked = read(["run", "sample=3", f"prompt={typed}"])
-    assert asked.sample == {"length": 3, "count": 1, "prompt": meant}
+    assert asked.sample == {"sample": 3, "prompt": meant}
 
 
 def test_a_prompt_outside_of_the_alphabet(

@@ -62,7 +62,7 @@ def test_tested_again_from_its_folder(tmp_path: Path, monkeypatch: pytest.Monkey
         (("shift=noise",), "shift=noise makes images worse, and their pixels grey"),
         (("predict=.",), "predict=. is for runs that answer each input"),
         (("export=torch",), "export=torch is for runs that answer each input"),
-        (("sample=",), "sample= is for language runs, and this run reads images"),
+        (("sample=",), "sample must be an integer >= 1, got ''"),
         (("data=mnist_5k", "data.binarise=null"), "is a likelihood of pixels that are 0 or 1"),
     ):
         status, found = said(*words)

@@ -251,12 +251,12 @@ class ImageData(SplitData):
         return images[chosen], labels[chosen]
 
     @functools.lru_cache(maxsize=4)  # noqa: B019  it is asked for once a batch
-    def _sample(self, split: str, size: int) -> Tensor:
+    def _sample(self, split: str, size: int, device: torch.device) -> Tensor:
         """Indices of a stratified sample of a split."""
         labels = self.splits[split][1]
         counts = torch.bincount(labels, minlength=self.spec.num_classes).cpu()
         g = generator("evaluation sample", self.split_seed)
-        return stratified(labels.cpu(), quotas(counts, size), g).to(labels.device)
+        return stratified(labels.cpu(), quotas(counts, size), g).to(device)
 
     def _finish_eval(self, taken: Pair) -> Pair:
         x, labels = (part.to(self.device, non_blocking=True) for part in taken)

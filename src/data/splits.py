@@ -29,24 +29,26 @@ class SplitData(Data):
     def _rows_of_step(self, seed: int, step: int) -> Tensor:
         """Indices of an optimizer step's training examples."""
         epoch, index = divmod(step, self.steps_per_epoch())
-        return self._order(seed, epoch)[index * self.step_size : (index + 1) * self.step_size]
+        targets = self.splits["train"][1]
+        order = self._order(seed, epoch, len(targets), targets.device)
+        return order[index * self.step_size : (index + 1) * self.step_size]
 
     @functools.lru_cache(maxsize=2)  # noqa: B019  an epoch's order is asked for once a batch
-    def _order(self, seed: int, epoch: int) -> Tensor:
-        targets = self.splits["train"][1]
-        return torch.randperm(len(targets), generator=generator("order", seed, epoch)).to(targets.device)
+    def _order(self, seed: int, epoch: int, count: int, device: torch.device) -> Tensor:
+        return torch.randperm(count, generator=generator("order", seed, epoch)).to(device)
 
     def _rows_of_batch(self, split: str, index: int, limit: int | None) -> slice | Tensor:
         """Which examples are those of ``eval_batch``."""
         rows = slice(index * self.eval_batch_size, (index + 1) * self.eval_batch_size)
-        return rows if limit is None else self._sample(split, limit * self.eval_batch_size)[rows]
+        if limit is None:
+            return rows
+        return self._sample(split, limit * self.eval_batch_size, self.splits[split][1].device)[rows]
 
     @functools.lru_cache(maxsize=4)  # noqa: B019  it is asked for once a batch
-    def _sample(self, split: str, size: int) -> Tensor:
+    def _sample(self, split: str, size: int, device: torch.device) -> Tensor:
         """Indices of so many random examples of a split, the same for every run, in ascending order."""
-        targets = self.splits[split][1]
         g = generator("evaluation sample", self.split_seed)
-        return torch.randperm(len(targets), generator=g)[:size].sort().values.to(targets.device)
+        return torch.randperm(len(self.splits[split][1]), generator=g)[:size].sort().values.to(device)
 
 
 def divided(strata: Tensor, share: float, g: torch.Generator) -> tuple[Tensor, Tensor]:

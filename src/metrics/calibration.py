@@ -26,9 +26,23 @@ def bin_table(confidence: Tensor, right: Tensor) -> Tensor:
 
 
 def add_to_bins(table: Tensor, confidence: Tensor, right: Tensor) -> Tensor:
-    """Add examples to a bin table, one after the other: on a CPU the same bits however they are cut into calls."""
+    """Add examples to a bin table: the same bits however they are cut into calls."""
     rows = torch.stack([torch.ones_like(confidence), confidence, right.to(confidence.dtype)])
-    return table.index_add_(1, bin_of(confidence), rows)
+    return table.index_add_(1, bin_of(confidence), addable(rows))
+
+
+def addable(values: Tensor) -> Tensor:
+    """Numbers whose sum does not depend on the order in which a device adds them.
+
+    A CPU adds one after the other. Other devices add in an order that changes, so there numbers are rounded to
+    multiples of 2^-30. Float64 holds every sum of such numbers exactly below 2^23, some 8 million examples of a bin.
+    """
+    return values if values.device.type == "cpu" else rounded(values)
+
+
+def rounded(values: Tensor) -> Tensor:
+    """To multiples of 2^-30."""
+    return (values * 2**30).round() / 2**30
 
 
 def ece(table: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .calibration import BINS, COUNT, add_to_bins, bin_of
+from .calibration import BINS, COUNT, add_to_bins, addable, bin_of
 from .judged import judge, rightness, summary
 from .sums import Measure
 
@@ -83,7 +83,7 @@ class Scores(Measure):
             judged.append((of.right, of.nll, of.confidence, of.brier))
             add_to_bins(self.bins, of.confidence, of.right)
             if self.num_classes is not None:
-                self.by_class.scatter_add_(0, bin_of(of.p), of.residual)
+                self.by_class.scatter_add_(0, bin_of(of.p), addable(of.residual))
         return [torch.cat(parts) for parts in zip(*judged, strict=True)]
 
     def compute(self) -> dict[str, float | None]:

@@ -29,6 +29,7 @@ def settle(cfg: Plain, result: Plain) -> tuple[str, Plain]:
     trainer |= {"accelerator": "cpu" if result["run"]["device"].startswith("cpu") else "auto", "devices": 1}
     device = machine.resolve_device(trainer)
     machine.check_extras(cfg | {"logger": "csv"}, device)
+    machine.repeat_exactly(device)
     return device, machine.describe(device, machine.set_threads(trainer))
 
 

@@ -38,6 +38,7 @@ def follow(team: Team) -> int:
         trust.name(named)
         machine.set_threads(cfg["trainer"])
         machine.keep_memory()
+        machine.repeat_exactly(team.device)
         data = build.build_data(cfg)
         fit = Fit(cfg, data, find_teacher(cfg), RunFolder(Path(folder)), team.device)
         fit.resume()

@@ -50,6 +50,17 @@ def keep_memory() -> None:
         mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that it takes
 
 
+def repeat_exactly(device: str) -> None:
+    """Have a GPU give the same bits each time, wherever torch has a kernel that does; it has none for CTC's gradients.
+
+    A CPU's kernels all do. Attention needs more than this (src/tasks/stepping.py).
+    """
+    if device == "gpu":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when matrices are first multiplied
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
 def set_threads(trainer: Plain) -> int:
     """Set torch's CPU threads; how many they are. By default the ranks of a node share its cores."""
     threads: int = trainer["threads"] or max(1, len(os.sched_getaffinity(0)) // trainer["devices"])

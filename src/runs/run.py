@@ -49,6 +49,7 @@ def execute(cfg: Plain, choices: Plain, typed: list[str]) -> int:
     machine.check_extras(cfg, device)
     threads = machine.set_threads(cfg["trainer"])
     machine.keep_memory()
+    machine.repeat_exactly(device)
     cfg["trainer"] = cfg["trainer"] | {"threads": threads}
     team = Team(cfg["trainer"], device)
     if team.rank > 0:

@@ -1,6 +1,7 @@
 """How a task takes optimizer steps: many each time Lightning calls, so that Lightning's own work costs little."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from ..data.base import Batch
+from ..models.base import RepeatedBlock
 from ..optim.schedules import Schedule
 
 Named = dict[str, Tensor]  # a row an example
@@ -156,7 +158,7 @@ class SteppingTask(pl.LightningModule):
         losses, seen = [], []
         for name, read in self.turns(given):
             with self._turn_of(name):
-                with trainer.precision_plugin.forward_context():
+                with trainer.precision_plugin.forward_context(), self._repeating():
                     loss, one = self.forward_backward(read, name)
                 if whole:
                     with trainer.profiler.profile(STEP):
@@ -165,6 +167,26 @@ class SteppingTask(pl.LightningModule):
             seen.append((name, one))
         self.recent_losses.append(losses[0] if len(losses) == 1 else torch.stack(losses).sum())
         return self.together(seen)
+
+    @functools.cached_property
+    def _attends(self) -> bool:
+        return any(isinstance(module, RepeatedBlock) for module in self.modules())
+
+    @contextlib.contextmanager
+    def _repeating(self) -> Iterator[None]:
+        """Meanwhile a network with attention fails rather than give other bits the next time, on a GPU.
+
+        Torch's backward pass of attention repeats only if nothing is allowed that does not. Other networks may have
+        parts for which there is nothing else (src/runs/machine.py).
+        """
+        strict = torch.is_deterministic_algorithms_warn_only_enabled() and self._attends
+        if strict:
+            torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            if strict:
+                torch.use_deterministic_algorithms(True, warn_only=True)
 
     @contextlib.contextmanager
     def _turn_of(self, name: str) -> Iterator[None]:
@@ -193,6 +215,11 @@ class SteppingTask(pl.LightningModule):
     def _progress(self) -> Any:
         """Lightning's count of steps, where no wrapped optimizer counts them."""
         return self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Called by Lightning if it takes the steps."""
+        with self._repeating():
+            super().backward(loss, *args, **kwargs)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Called by Lightning if it takes the steps."""

@@ -62,7 +62,9 @@ def test_training_draws_anew_in_each_step_by_seed_and_step_alone() -> None:
 
     def in_order(seed: int, number: int) -> torch.Tensor:
         """The epoch of one batch, in the order of the split."""
-        return one.train_batch(seed, number)[0][one._order(seed, number).argsort()]
+        return one.train_batch(seed, number)[0][
+            one._order(seed, number, len(one.splits["train"][1]), torch.device("cpu")).argsort()
+        ]
 
     drawn = torch.stack([in_order(3, number) for number in range(200)])
     assert not torch.equal(drawn[0], drawn[1]) and not torch.equal(in_order(4, 0), drawn[0])

@@ -187,3 +187,12 @@ def test_a_folder_of_images_is_not_copied_into_memory(tmp_path: Path, monkeypatc
     for images, _ in data.splits.values():
         assert any(low <= images.whole.data_ptr() < high for low, high in spans)
     assert data.splits["test"][0][:][:, 0, 0, 0].tolist() == [0, 10, 20, 30, 40, 50] * 2
+
+
+def test_what_was_drawn_before_the_data_moved_does_not_hold_them_back() -> None:
+    """speed=fast draws a batch on the CPU first, to see how long it takes."""
+    data, meta = digits(train_examples=128), torch.device("meta")
+    for device in (CPU, meta):
+        data.to(device)
+        assert data._rows_of_step(0, 0).device == device
+    assert data.train_batch(0, 0)[0].device == meta

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from src.metrics.calibration import BINS, adaptive_ece, bin_of, ece_interval
+from src.metrics.calibration import BINS, adaptive_ece, addable, bin_of, ece_interval, rounded
 from tests.metrics.definitions import adaptive_error
 
 ONE = st.tuples(st.one_of(st.sampled_from([0.5, 0.9, 1.0]), st.floats(0.1, 1.0)), st.booleans())
@@ -88,3 +88,18 @@ def test_a_short_last_block_counts_by_its_size() -> None:
         torch.full((7,), 0.9, dtype=torch.float64), torch.ones(7, dtype=torch.bool), block=3, g=torch.Generator()
     )
     assert (low, high) == pytest.approx((0.1, 0.1))
+
+
+def test_a_sum_of_rounded_numbers_has_no_order() -> None:
+    """As a device has none that adds where it happens to be; without rounding the last bits differ."""
+    g = torch.Generator().manual_seed(0)
+    values = torch.rand(20_000, generator=g, dtype=torch.float64) - 0.3
+    orders = [torch.randperm(len(values), generator=g) for _ in range(20)]
+
+    def sums(of: Tensor) -> set[float]:
+        return {of[order].cumsum(0)[-1].item() for order in orders}
+
+    assert len(sums(values)) > 1 and len(sums(rounded(values))) == 1
+    assert (rounded(values) - values).abs().max() <= 2**-31
+    assert torch.equal(addable(values), values), "a CPU's bits need no rounding"
+    assert torch.equal(rounded(torch.tensor([0.0, 1.0, -1.0])), torch.tensor([0.0, 1.0, -1.0]))

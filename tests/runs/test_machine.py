@@ -1,5 +1,6 @@
 """How a run takes threads and memory from the machine."""
 
+import os
 import subprocess
 import sys
 
@@ -46,3 +47,17 @@ def test_freed_memory_is_kept_for_the_next_step() -> None:
 
 def test_as_many_threads_as_there_are_leave_mkl_as_it_is() -> None:
     assert said(DYNAMIC) in ("1", "no MKL")
+
+
+def test_only_a_gpu_is_told_to_repeat_itself() -> None:
+    code = """
+import os, torch
+from src.runs import machine
+for device in ("cpu", "gpu"):
+    machine.repeat_exactly(device)
+    enabled = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    print(*enabled, os.environ.get("CUBLAS_WORKSPACE_CONFIG"))
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "CUBLAS_WORKSPACE_CONFIG"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["False False None", "True True :4096:8"], done.stderr

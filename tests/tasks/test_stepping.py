@@ -12,7 +12,7 @@ from src.runs import fit
 from src.tasks import stepping
 from src.tasks.stepping import Stepping
 from src.tasks.supervised import SupervisedTask
-from tests.commands import QUIET, only_run, train
+from tests.commands import QUIET, laid_over, only_run, train
 from tests.runs.test_exactness import assert_same_run
 
 SHORT = ("trainer.log_every_n_steps=3", "trainer.val_every_n_steps=7", "checkpoint.every_n_steps=5")
@@ -102,3 +102,44 @@ def test_what_waits_to_be_scored_is_bounded(tmp_path: Path, monkeypatch: pytest.
     assert train(*QUIET, *GPT, f"runs={tmp_path / 'narrow'}") == 0
     assert held == [1] * 20
     assert_same_run(only_run(tmp_path / "wide"), only_run(tmp_path / "narrow"))
+
+
+@pytest.mark.parametrize(("words", "strict"), [(GPT, True), (MLP, False)], ids=["gpt", "mlp"])
+@pytest.mark.parametrize("many", [True, False])
+def test_attention_must_repeat_and_other_networks_need_not(
+    words: tuple[str, ...], strict: bool, many: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a backward pass after machine.repeat_exactly; in between, what cannot repeat is allowed."""
+    seen: set[tuple[bool, bool]] = set()
+    after: set[bool] = set()
+    whole, tally = SupervisedTask.batch_loss, SupervisedTask.tally
+
+    class Look(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, loss: torch.Tensor) -> torch.Tensor:
+            return loss.clone()
+
+        @staticmethod
+        def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+            warns = torch.is_deterministic_algorithms_warn_only_enabled()
+            seen.add((torch.are_deterministic_algorithms_enabled(), not warns))
+            return gradient
+
+    def looked_at(self: Any, *given: Any) -> Any:
+        loss, rest = whole(self, *given)
+        return Look.apply(loss), rest
+
+    def tallied(self: Any, *given: Any) -> None:
+        after.add(torch.is_deterministic_algorithms_warn_only_enabled())
+        tally(self, *given)
+
+    monkeypatch.setattr(SupervisedTask, "batch_loss", looked_at)
+    monkeypatch.setattr(SupervisedTask, "tally", tallied)
+    if not many:
+        one_at_a_time(monkeypatch)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        assert train(*laid_over((*QUIET, *words, "trainer.max_steps=2")), f"runs={tmp_path}") == 0
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert seen == {(True, strict)} and after == {True}

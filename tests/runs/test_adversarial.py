@@ -4,8 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
+from src.data.base import generator
 from src.folder.folder import RunFolder
+from src.runs.rebuild import rebuild
 from tests.commands import QUIET, only_run, result_of, train
 from tests.runs.test_exactness import resume_from_every_checkpoint
 from tests.test_own_family import give
@@ -50,7 +54,19 @@ def test_a_run_is_judged_and_tested_again(judge: Path, tmp_path: Path) -> None:
         for name in ("coverage", "sample_precision"):
             assert result["metrics"]["test"][name] == pytest.approx(columns[name].mean(dtype=float))
         assert columns["real"].shape == columns["made"].shape == (400, 8)
-    assert (run / "figures/samples.png").is_file()
+    drawn = (run / "figures/samples.png").read_bytes()
+    assert sorted(path.name for path in (run / "samples").iterdir()) == ["step0000003.png", "step0000006.png"]
+    judge.rename(judge.with_name("away"))  # nobody needs it to make images
+    try:
+        assert give("evaluate.py", run, "sample=64") == 0
+    finally:
+        judge.with_name("away").rename(judge)
+    assert (run / "evaluations/sample64.png").read_bytes() == drawn == (run / "samples/step0000006.png").read_bytes()
+    z = torch.randn(16, 4, generator=generator("latents", "samples", 0, 0))
+    first = np.asarray(Image.open(run / "figures/samples.png"))[:56:2, :56:2]
+    with torch.no_grad():
+        made = rebuild(run).model.generate(z)[0, 0]  # type: ignore[operator]
+    np.testing.assert_allclose(first, 127.5 * (made.numpy() + 1), atol=0.501)
     facts = RunFolder(run).read_config()["identity_facts"]
     assert len(facts["judge"]) == 64 and "teacher" not in facts
     assert give("evaluate.py", run) == 0

@@ -15,6 +15,7 @@ from selenium.webdriver.common.by import By
 from docs.screenshots import chromium
 from src.report.write import write_report
 from tests.report.fabricated import BRIER, CE, FOCAL, HINGE, Kind, ablation_of, ended
+from tests.report.test_faces import runs_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,7 +29,7 @@ PROBE = """
 const all = (of) => [...document.querySelectorAll(of)];
 return {
   page: document.documentElement.scrollWidth,
-  beyond: all("svg, .scroll, p, h1, h2, h3, li, button").filter(
+  beyond: all("svg, img, .scroll, p, h1, h2, h3, li, button").filter(
     (e) => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML),
   scrolling: all(".scroll").filter((e) => e.scrollWidth > e.clientWidth + 1).length,
   smallest: Math.min(...all("p, li, th, td, span, h1, h2, h3, summary, button").map(
@@ -74,6 +75,23 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def browser() -> Iterator[Chrome]:
     with chromium() as driver:
         yield driver
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "a_row"), [(SCREEN, 2), (PHONE, 2)])
+def test_made_pictures_are_on_the_first_screen(
+    browser: Chrome, tmp_path: Path, width: int, a_row: int, scheme: str
+) -> None:
+    """They are drawn, though the page forbids nearly everything, and stand side by side, also on a phone."""
+    page = write_report([runs_of(tmp_path / "runs", {"mse": (1, 2), "mae": (1, 2)})], None, None).out / "report.html"
+    show(browser, page, width, **{"prefers-color-scheme": scheme})
+    told = "(e) => [e.naturalWidth, e.getBoundingClientRect().toJSON()]"
+    found = browser.execute_script(f"return [...document.querySelectorAll('.faces img')].map({told})")
+    assert [natural for natural, _ in found] == [20, 20]
+    boxes = [box for _, box in found]
+    assert len({box["top"] for box in boxes}) == len(boxes) / a_row
+    assert all(box["left"] >= 0 and box["right"] <= width and box["bottom"] < 1000 for box in boxes)
+    assert not browser.execute_script(PROBE)["beyond"]
 
 
 def show(browser: Chrome, page: Path, width: int, **features: str) -> None:

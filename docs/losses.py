@@ -23,6 +23,7 @@ from src.config.signature import constant  # noqa: E402
 from src.losses.adversarial import AdversarialLoss  # noqa: E402
 from src.losses.alignment import AlignmentLoss  # noqa: E402
 from src.losses.base import DistillationLoss, LogitLoss, Loss  # noqa: E402
+from src.losses.diffusion import DenoisingLoss  # noqa: E402
 from src.losses.latent import LatentLoss  # noqa: E402
 from src.losses.pairs import PairLoss  # noqa: E402
 from src.losses.regression import RegressionLoss  # noqa: E402
@@ -87,6 +88,12 @@ For `model=vae`, a density of images ([vae.md](vae.md)). x is an image, z its D 
 the encoder gives q(z | x) = N(mu, sigma²), the decoder p(x | z). A loss gives one number per image, in nats, summed over
 pixels and latents. Compare them by `nll`, never by their own values.
 """
+DENOISING = """# Losses of noisy images
+
+For `model=unet`, which sees noise in images ([diffusion.md](diffusion.md)). x0 is an image, scaled to [-1, 1], and
+x = alpha x0 + sigma noise what the network reads, with alpha² + sigma² = 1; snr = alpha² / sigma². Compare them by
+`bits_per_dim`, never by their own values.
+"""
 REGRESSION = """# Losses of numbers
 
 For data whose targets are numbers. The letters: y is the target of an example, in standard deviations of the training
@@ -118,6 +125,7 @@ them by `coverage`, never by their own values.
 OTHER: dict[type[Loss], str] = {  # not over classes
     RegressionLoss: REGRESSION,
     LatentLoss: LATENT,
+    DenoisingLoss: DENOISING,
     PairLoss: PAIRS,
     TowerLoss: TOWERS,
     AlignmentLoss: ALIGNMENT,

@@ -49,6 +49,11 @@ class Chance:
         """Numbers in [0, 1), (examples, *shape) float32 on the CPU."""
         return torch.rand(self.size, *shape, generator=generator(name, *self.key), dtype=torch.float32)[self.rows]
 
+    def stratified(self, name: str) -> Tensor:
+        """Numbers in [0, 1), (examples,) float32 on the CPU: one in each of ``size`` equal parts, in order."""
+        places = torch.arange(self.size, dtype=torch.float32)[self.rows]
+        return ((places + self.uniform(name)) / self.size).clamp(max=1 - 2**-24)  # a sum may be rounded up to 1
+
 
 class Batch(NamedTuple):
     """Inputs, and targets of the kind that ``Spec.targets`` says, a row an example; what may be drawn for them."""

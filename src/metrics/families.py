@@ -168,6 +168,23 @@ SEQUENCE = Family(
     baseline="ctc",
 )
 
+DIFFUSION = Family(
+    "diffusion",
+    (
+        Column("bits_per_dim", judged=True, unit="bits", phrase=("need", "fewer bits", "more bits")),
+        Column("diffusion_bits", unit="bits"),
+        Column("reconstruction_bits", unit="bits"),
+        Column("prior_bits", unit="bits"),
+        Column("noise_mse"),
+    ),
+    chooses=("bits_per_dim",),
+    keeps="bits_per_dim",
+    shown=("bits_per_dim", "noise_mse"),
+    charts=("bits_per_dim", "diffusion_bits", "reconstruction_bits", "noise_mse"),
+    against=("diffusion_bits", "reconstruction_bits"),
+    baseline="denoising",
+)
+
 
 def regression(unit: str = "") -> Family:
     """The family of regression, for targets of this unit. nll is that of a density, which may be above 1."""
@@ -196,5 +213,8 @@ def regression(unit: str = "") -> Family:
 
 FAMILIES = {
     family.name: family
-    for family in (CLASSIFICATION, LANGUAGE, LATENT, CONTRASTIVE, RETRIEVAL, SEQUENCE, GENERATION, regression())
+    for family in (
+        *(CLASSIFICATION, LANGUAGE, LATENT, DIFFUSION, GENERATION, CONTRASTIVE, RETRIEVAL, SEQUENCE),
+        regression(),
+    )
 }

@@ -87,6 +87,15 @@ class LatentNetwork(Network):
         return self.decode(self.encode(inputs)[0])
 
 
+class DenoisingNetwork(Network):
+    """A network that sees noise in images: ``forward(images (B, C, H, W), time (B,)) -> (B, C, H, W)``.
+
+    Time is in (0, 1]: 0 would be without noise, and at 1 there is nothing else. The loss reads what it gives.
+    """
+
+    gives = "denoised images"
+
+
 class LineNetwork(Network):
     """A network that reads a line: ``forward(inputs) -> (B, frames, outputs)``, the first output being the blank.
 

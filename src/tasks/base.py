@@ -74,6 +74,10 @@ class Task(SteppingTask):
         """What ``judge`` says, in validation and test; for a family that measures more there than it minimises."""
         return self.judge(given)
 
+    def look(self, batch: Batch) -> Seen:
+        """What ``examine`` says of a batch of validation or test; for a family that looks at it several times."""
+        return self.examine(self.prepare(batch))
+
     def examples(self, answer: Named) -> Named:
         """What predictions.npz keeps of each example by name, a row an example: its number in every one of ``columns``,
         (N,) float64, its target, and whatever else the family wants to have there."""
@@ -155,17 +159,17 @@ class Task(SteppingTask):
         self.score(self.train_scores, terms, answers, len(seen))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.score(self.val_scores, *self.examine(self.prepare(batch)))
+        self.score(self.val_scores, *self.look(batch))
 
     def test_step(self, batch: Batch, batch_idx: int) -> Named:
         """The batch's answer, scored."""
-        terms, answer = self.examine(self.prepare(batch))
+        terms, answer = self.look(batch)
         self.score(self.test_scores, terms, answer)
         return answer
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Named:
         """The batch's answer, unscored."""
-        return self.examine(self.prepare(batch))[1]
+        return self.look(batch)[1]
 
 
 def detached(named: Named) -> Named:

@@ -1,34 +1,50 @@
 """What a diffusion model gets wrong at which time, and how its images arise."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from torch import Tensor
 
+from .grids import Array
 from .latent import high, tiles
 from .style import BLUE, CARD, TITLE, VERMILION, axes_at, styled, titled
 
-Array = npt.NDArray[Any]
+
+def shown(images: Tensor) -> Array:
+    """(..., C, H, W) from -1 to 1, or beyond -> (..., H, W) or, in colour, (..., H, W, 3), from 0 to 1."""
+    pixels = ((images.clamp(-1, 1) + 1) / 2).movedim(-3, -1).float().cpu()
+    return (pixels[..., 0] if pixels.shape[-1] == 1 else pixels).numpy()
 
 
 @styled
 def by_time(times: Mapping[str, Sequence[float]], title: str) -> Figure:
-    """Over time, from images to noise: ``bits`` of the bound in each part, which ends at the step ``until``, and the
-    means of ``loss`` and ``noise_mse`` there, with a logarithmic axis."""
+    """Over the parts of time, each of which ends at a step in ``until``: the means of ``loss`` and ``noise_mse`` there,
+    and the ``bits`` of the bound, a step each. All axes of values are logarithmic."""
     edges = np.array([0, *times["until"]], float)
-    figure = Figure(figsize=(CARD, 3.3 + TITLE))
-    above, below = (axes_at(figure, 0.68, bottom, CARD - 0.8, 1.15) for bottom in (1.95, 0.46))
-    for name, colour, text in (("loss", BLUE, "its loss"), ("noise_mse", VERMILION, "error of the noise")):
-        values = np.array(times[name], float)
-        above.stairs(np.where(values > 0, values, np.nan), edges, color=colour, label=text, linewidth=1.8)
-    above.set(ylabel="mean", yscale="log", xlim=(0, edges[-1]))
-    below.stairs(np.array(times["bits"], float) / np.diff(edges), edges, color=BLUE, fill=True)
-    below.set(xlabel="time step, from image to noise", ylabel="bits a step", xlim=(0, edges[-1]))
-    figure.legend(*above.get_legend_handles_labels(), loc="upper right", ncols=2, bbox_to_anchor=(0.99, 1 - 0.1))
+    figure = Figure(figsize=(CARD, 3.5 + TITLE))
+    above, below = (axes_at(figure, 0.72, bottom, CARD - 0.86, 1.2) for bottom in (1.98, 0.46))
+    lines = (("loss", BLUE, "the loss", 3.0, "-"), ("noise_mse", VERMILION, "error of the noise", 1.4, "--"))
+    for name, colour, text, width, style in lines:
+        stairs(above, edges, np.array(times[name], float), color=colour, label=text, linewidth=width, linestyle=style)
+    stairs(below, edges, np.array(times["bits"], float) / np.diff(edges), color=BLUE, linewidth=1.8)
+    above.set(ylabel="mean")
+    below.set(xlabel="time step, from image to noise", ylabel="bits a step")
+    place = (0.99, 1 - (TITLE - 0.02) / (3.5 + TITLE))
+    figure.legend(*above.get_legend_handles_labels(), loc="upper right", ncols=2, bbox_to_anchor=place)
     titled(figure, title)
     return figure
+
+
+def stairs(axes: Axes, edges: Array, values: Array, **how: object) -> None:
+    """A line of steps, on a logarithmic axis whose ticks are written as plain numbers."""
+    axes.stairs(np.where(values > 0, values, np.nan), edges, baseline=None, **how)
+    axes.set(yscale="log", xlim=(0, edges[-1]))
+    axes.yaxis.set_major_locator(LogLocator(numticks=5))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 @styled
@@ -36,8 +52,8 @@ def chain(images: Array, times: Sequence[int], title: str) -> Figure:
     """(M, K, H, W) or (M, K, H, W, 3): a row for each image, as it is at the K ``times``."""
     width = CARD - 0.2
     height = high(images, width)
-    figure = Figure(figsize=(CARD, height + 0.46 + TITLE))
     whole = height + 0.46 + TITLE
+    figure = Figure(figsize=(CARD, whole))
     tiles(figure, images, 0.1, 0.44, width)
     for column, time in enumerate(times):
         middle = 0.1 + width * (column + 0.5) / len(times)

@@ -10,23 +10,22 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..checks import integer
-from ..data.base import Batch, EvalLoader, generator
+from ..data.base import Batch, Chance, EvalLoader
 from ..figures import diffusion as figures
-from ..figures.latent import grid
 from ..losses.diffusion import DenoisingLoss, levels
 from ..metrics.families import DIFFUSION
 from ..metrics.sums import Measure, Sums
 from ..plain import Plain
-from .base import Task
 from .diffusion import FINEST, Diffusion, chain
+from .generating import GeneratingTask
 from .stepping import Named, Seen
 
-GRID, CHAINS, MOMENTS = (8, 8), 8, 8  # images drawn; images drawn as they arise, and at how many time steps
+CHAINS, MOMENTS = 8, 8  # images that are drawn as they arise, and at how many time steps
 BINS = 20  # parts of time, at most, of which predictions.npz keeps the loss
 PARTS = ("diffusion_bits", "reconstruction_bits", "prior_bits")
 
 
-class DenoisingTask(Task):
+class DenoisingTask(GeneratingTask):
     """Trains a network to take noise out of images, which have 256 values a pixel, scaled to [-1, 1].
 
     Training draws a time step for each image, from 1 to ``steps``, in equal parts of the batch, and noise.
@@ -35,9 +34,9 @@ class DenoisingTask(Task):
     prior_bits, what is left of the image at the last step. Each step has noise of its own, a function of split and
     batch, the same for all runs. The image that the network finds is clipped to [-1, 1]. ``val_steps`` and
     ``test_steps`` say at how many steps an image is looked at. If these are not all, they are step 1, and one of each
-    of several equal parts of the others, drawn for each image. The sum over a part is estimated by what is found there,
-    times its length, so the bound is unbiased. noise_mse is the mean over steps and pixels of the squared error of the
-    noise.
+    of several parts of the others, drawn for each image. The sum over a part is estimated by what is found there, times
+    its length, so the bound is unbiased. Parts grow with time, since most of the bound is near the image. noise_mse is
+    the mean over steps and pixels of the squared error of the noise.
     Targets are kept, not learnt. Raises ValueError for data that are no images.
     Sources: Ho et al. 2020, arXiv:2006.11239, eq. 5; gaussian_diffusion.py of improved-diffusion (calc_bpd_loop).
     """
@@ -46,6 +45,7 @@ class DenoisingTask(Task):
     family = DIFFUSION
     minimises = DenoisingLoss
     takes = ("class", "distribution", "value", "none")
+    shown = 16  # each takes as many passes through the network as there are sampling steps
 
     def __init__(self, *, steps: int, val_steps: int, test_steps: int, sampling_steps: int, **parts: Any) -> None:
         self.diffusion = Diffusion(steps)
@@ -123,9 +123,10 @@ class DenoisingTask(Task):
         return {"loss": by_look["loss"].sum(1)}, self._bits(by_look, prior) | {"targets": batch.targets}
 
     def _lengths(self, split: int | str) -> list[int]:
-        """How many steps each look stands for: step 1 by itself, then equal parts of the others, in order."""
-        looks, steps = self.looks["val" if split == "val" else "test"] - 1, self.diffusion.steps - 1
-        edges = [round(steps * k / looks) for k in range(looks + 1)]
+        """How many steps each look stands for: step 1 by itself, then parts of the others, in order, whose ends grow by
+        a factor, or at least by 1."""
+        looks, factor = self.looks["val" if split == "val" else "test"] - 1, (self.diffusion.steps + 1) / 2
+        edges = [max(2 + k, math.floor(2 * factor ** (k / looks) + 0.5)) for k in range(looks + 1)]
         return [1, *(after - before for before, after in pairwise(edges))]
 
     def _bits(self, by_look: Named, prior: Tensor) -> Named:
@@ -138,7 +139,7 @@ class DenoisingTask(Task):
 
     def examples(self, answer: Named) -> Named:
         """The columns, in bits a pixel and channel, and bits_by_time, loss_by_time and noise_mse_by_time, (N, parts):
-        what is found in each of some equal parts of time; the sum over parts of the first is the bound without what is
+        what is found in each of some parts of time; the sum over parts of the first is the bound without what is
         left at the end, the sums of the others are means over time."""
         if PARTS[0] not in answer:
             return answer
@@ -155,28 +156,25 @@ class DenoisingTask(Task):
 
     @torch.no_grad()
     def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:
-        """The loss by time, images made of noise that is the same for all runs, and how some of them arise."""
+        """The loss by time, and how images arise from noise that is the same for all runs."""
         self.model.eval()
         yield "times", figures.by_time(result["times"], title)
-        noise = torch.randn(
-            math.prod(GRID), *self.spec.input_shape, generator=generator("shown noise"), dtype=torch.float32
-        )
-        moments = list(self.chain(noise))
-        samples = shown(moments[-1][1])
-        below = f"made of noise in {self.sampling_steps} steps"
-        yield "samples", grid(samples.reshape(*GRID, *samples.shape[1:]), below, title)
-        places = [round(i * (len(moments) - 1) / (MOMENTS - 1)) for i in range(min(MOMENTS, len(moments)))]
-        arising = torch.stack([moments[place][1][:CHAINS] for place in places], 1)  # (M, moments, C, H, W)
-        yield "chain", figures.chain(shown(arising), [moments[place][0] for place in places], title)
+        noise = self.drawn(Chance("chain", size=CHAINS)).to(next(self.model.parameters()))
+        moments = list(chain(self.diffusion, self._clipped, noise, self.sampling_steps))
+        count = min(MOMENTS, len(moments))
+        chosen = [moments[round(i * (len(moments) - 1) / (count - 1))] for i in range(count)]
+        arising = torch.stack([images for _, images in chosen], 1)  # (M, moments, C, H, W)
+        yield "chain", figures.chain(figures.shown(arising), [time for time, _ in chosen], title)
 
-    @torch.no_grad()
-    def chain(self, noise: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """(N, C, H, W) standard normal -> falling time steps, the last 0, and the images then, from -1 to 1 at the end.
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Noise of the images' shape."""
+        return self.spec.input_shape
 
-        Nothing else is random: the same noise gives the same images.
-        """
-        place = next(self.model.parameters())
-        return chain(self.diffusion, self._clipped, noise.to(place), self.sampling_steps)
+    def made(self, latents: Tensor) -> Tensor:
+        """Nothing else is random: the same noise gives the same images."""
+        *_, (_, images) = chain(self.diffusion, self._clipped, latents, self.sampling_steps)
+        return (images.clamp(-1, 1) + 1) / 2
 
     def _clipped(self, x: Tensor, t: Tensor) -> Tensor:
         """(N, C, H, W), (N,) on the CPU -> (N, C, H, W): the image that the network finds in x at the steps t."""
@@ -185,16 +183,9 @@ class DenoisingTask(Task):
 
     def _scaled(self, x: Tensor) -> Tensor:
         """Standardised -> 256 values from -1 to 1."""
-        mean, std = (torch.tensor(values).to(x)[:, None, None] for values in (self.spec.mean, self.spec.std))
-        return ((x * std + mean) * (FINEST - 1)).round() / ((FINEST - 1) / 2) - 1
+        return (self.unit(x) * (FINEST - 1)).round() / ((FINEST - 1) / 2) - 1
 
 
 def _in_parts(by_look: Tensor) -> Tensor:
     """(N, looks) -> (N, min(looks, BINS)): sums over looks that follow on each other."""
     return torch.stack([part.sum(1) for part in by_look.tensor_split(min(BINS, by_look.shape[1]), 1)], 1)
-
-
-def shown(images: Tensor) -> figures.Array:
-    """(..., C, H, W) from -1 to 1 -> (..., H, W) or, in colour, (..., H, W, 3), from 0 to 1."""
-    pixels = ((images.clamp(-1, 1) + 1) / 2).movedim(-3, -1).float().cpu()
-    return (pixels[..., 0] if pixels.shape[-1] == 1 else pixels).numpy()

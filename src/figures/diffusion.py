@@ -1,6 +1,7 @@
 """What a diffusion model gets wrong at which time, and how its images arise."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -38,7 +39,7 @@ def by_time(times: Mapping[str, Sequence[float]], title: str) -> Figure:
     return figure
 
 
-def stairs(axes: Axes, edges: Array, values: Array, **how: object) -> None:
+def stairs(axes: Axes, edges: Array, values: Array, **how: Any) -> None:
     """A line of steps, on a logarithmic axis whose ticks are written as plain numbers."""
     axes.stairs(np.where(values > 0, values, np.nan), edges, baseline=None, **how)
     axes.set(yscale="log", xlim=(0, edges[-1]))

@@ -183,6 +183,7 @@ DIFFUSION = Family(
     charts=("bits_per_dim", "diffusion_bits", "reconstruction_bits", "noise_mse"),
     against=("diffusion_bits", "reconstruction_bits"),
     baseline="denoising",
+    face=MADE,
 )
 
 

@@ -25,6 +25,15 @@ def check(words: str) -> None:
             "loss=elbo reads latents, model=gpt gives logits: take loss=ce",  # no network has latents of text
         ),
         (
+            "loss=denoising",
+            "loss=denoising reads denoised images, model=mlp gives logits or features: take model=unet, or loss=ce",
+        ),
+        ("model=unet", "loss=ce reads logits, model=unet gives denoised images: take model=mlp, or loss=denoising"),
+        (
+            "loss=denoising model=unet data=python_docs",
+            "model=unet reads image, data=python_docs gives text: take model=gpt",
+        ),
+        (
             "loss=elbo model=vae",
             "loss=elbo with reconstruction=bernoulli is a likelihood of pixels that are 0 or 1, data=mnist_5k gives"
             " grey ones: take data.binarise=dynamic, or loss.reconstruction=gaussian",
@@ -78,6 +87,7 @@ def test_mixed_images_do_not_fit_losses_of_pairs() -> None:
         f"loss=elbo {VAE} trainer.accumulate_grad_batches=2",
         f"loss=elbo {VAE} loss.free_bits=0.5",
         "loss=nt_xent trainer=ddp trainer.devices=2",
+        "loss=denoising model=unet trainer=ddp trainer.devices=2",
     ],
 )
 def test_what_fits(words: str) -> None:

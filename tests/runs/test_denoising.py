@@ -23,8 +23,11 @@ NOISE = (*SMALL, "ema.decay=0.9", "data.pad=1")
 V = (*SMALL, "loss.predict=v", "loss.weight=min_snr", "loss.distance=huber")
 
 
+BOTH = pytest.mark.parametrize("words", [NOISE, pytest.param(V, marks=pytest.mark.slow)], ids=["noise", "v"])
+
+
 @two_or_all
-@pytest.mark.parametrize("words", [NOISE, V], ids=["noise", "v"])
+@BOTH
 def test_resumed_from_checkpoints(
     words: tuple[str, ...], every: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -165,7 +165,7 @@ def batch(row: Row, shape: tuple[int, ...], examples: int = 8, classes: int = 5)
 def test_rows_options_and_files_are_one_list() -> None:
     shared = {"base", "projected", "transformer"}
     # without logits: they have own tests
-    others = {"VAE": "vae", "TwoTowers": "two_towers", "LineCNN": "line_cnn", "UNet": "unet"}
+    others = {"VAE": "vae", "TwoTowers": "two_towers", "LineCNN": "line_cnn", "UNet": "unet", "DCGAN": "dcgan"}
     files = {path.stem for path in (ROOT / "src/models").glob("*.py")} - shared - {*others.values()}
     targets = {yaml.safe_load(path.read_text()).get("_target_") for path in CONF.glob("model/*.yaml")}
     targets -= {None, *(f"src.models.{file}.{name}" for name, file in others.items())}

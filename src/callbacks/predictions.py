@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..ranks import ranks
 from ..system.files import written_whole
+from ..tasks.base import joined
 
 
 class Predictions(Callback):
@@ -31,10 +32,13 @@ class Predictions(Callback):
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.parts = ranks.in_order(self.parts)
+        if ranks.rank() == 0:
+            self.parts = [pl_module.combined(joined(self.parts))]
 
     def examples(self) -> dict[str, Tensor]:
         """All columns of the last test, on the CPU."""
-        return {name: torch.cat([part[name] for part in self.parts]) for name in self.parts[0]}
+        (columns,) = self.parts
+        return columns
 
     def write(self, path: Path) -> None:
         """predictions.npz: all columns, floats as float32, the integers of one row an example as int32."""

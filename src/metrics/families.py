@@ -43,6 +43,29 @@ LANGUAGE = replace(
 )
 MADE = ("samples", "Images made of the same latents")  # by GeneratingTask
 LEAST = -1e9  # of what has no lower bound: JSON has no infinity
+PAIRS = ("covered", "precise", "kernel_gap", "compared")  # of a real image, and of one that was made beside it
+LIKENESS = (  # of made images to real ones, by a judge's features
+    Column(
+        "coverage",
+        1,
+        judged=True,
+        high=1,
+        share=True,
+        phrase=("cover", "more of the real images", "fewer of the real images"),
+        ratio=("covered", "compared"),
+    ),
+    Column(
+        "kernel_distance",
+        judged=True,
+        low=LEAST,
+        phrase=("have", "a lower kernel distance", "a higher kernel distance"),
+        ratio=("kernel_gap", "compared"),
+    ),
+    Column("sample_precision", 1, high=1, share=True, ratio=("precise", "compared")),
+    Column("frechet_distance"),
+    Column("class_kl", unit="nats"),
+    Column("memorised", 0, high=1),
+)
 LATENT = Family(
     "latent",
     (
@@ -52,6 +75,7 @@ LATENT = Family(
         Column("reconstruction", 0, unit="nats", low=LEAST),
         Column("kl", 0, unit="nats"),
         Column("active_units", 0),
+        *LIKENESS,
     ),
     chooses=("nll",),
     keeps="nll",
@@ -63,26 +87,13 @@ LATENT = Family(
 )
 GENERATION = Family(
     "generation",
-    (
-        Column(
-            "coverage",
-            1,
-            judged=True,
-            high=1,
-            share=True,
-            phrase=("cover", "more of the real images", "fewer of the real images"),
-        ),
-        Column("kernel_distance", low=LEAST),
-        Column("frechet_distance"),
-        Column("sample_precision", 1, high=1, share=True),
-        Column("class_kl", unit="nats"),
-        Column("told_apart", 0, high=1, share=True),
-    ),
+    (*LIKENESS, Column("told_apart", 0, high=1, share=True)),
     chooses=("coverage",),
     keeps="coverage",
-    shown=("coverage", "sample_precision"),
-    charts=("coverage", "sample_precision", "told_apart"),
+    shown=("coverage", "kernel_distance"),
+    charts=("coverage", "kernel_distance", "sample_precision", "told_apart"),
     against=("sample_precision", "coverage"),
+    undrawn=PAIRS,
     baseline="gan",
     face=MADE,
 )

@@ -1,8 +1,8 @@
 """How alike two sets of images are, by a judge's features of them: real ones, and those that a network made.
 
-Distances of nearest neighbours do not depend on the features' scale; the kernel distance does, and takes features whose
+Distances of nearest neighbours do not depend on the features' scale. The kernel distance does, and takes features whose
 mean square over the real images is 1. All values depend on how many images there are, but for the expectation of the
-kernel distance: compare those of one number of images only.
+kernel distance: compare only those of one number of images.
 """
 
 import torch
@@ -12,15 +12,27 @@ NEIGHBOURS = 5
 AT_ONCE = 2**24  # distances that are held at a time
 
 
-def nearest_distances(features: Tensor, others: Tensor, k: int, *, same: bool = False) -> Tensor:
-    """(M, D), (N, D) -> (M,): the distance of each row to the k-th nearest of ``others``, or to their farthest.
+def nearest(features: Tensor, others: Tensor, k: int, *, same: bool = False) -> tuple[Tensor, Tensor]:
+    """(M, D), (N, D) -> (M,), (M,): the distance of each row to the k-th nearest of ``others``, or to their farthest,
+    and which one that is.
 
-    If both are the ``same``, a row is no neighbour of its own.
+    If both are the ``same``, a row is no neighbour of its own. Neighbours are found by a product of matrices,
+    which rounds. The distance is then that of the two rows themselves, so equal rows are at 0.
     """
     k = min(k, len(others) - same)
-    parts = torch.split(features, max(1, AT_ONCE // len(others)))
-    # of the k + 1 nearest, the first is the row itself
-    return torch.cat([torch.cdist(part, others).kthvalue(k + same, dim=1).values for part in parts])
+    found = []
+    for start in range(0, len(features), rows := max(1, AT_ONCE // len(others))):
+        part = distances(features[start : start + rows], others)
+        if same:
+            part.diagonal(start).fill_(torch.inf)
+        found.append(part.kthvalue(k, dim=1).indices)
+    index = torch.cat(found)
+    return (features - others[index]).norm(dim=1), index
+
+
+def distances(features: Tensor, others: Tensor) -> Tensor:
+    """(M, D), (N, D) -> (M, N), by a product of matrices."""
+    return torch.cdist(features, others, compute_mode="use_mm_for_euclid_dist")
 
 
 def coverage(real: Tensor, made: Tensor, k: int = NEIGHBOURS) -> Tensor:
@@ -29,7 +41,7 @@ def coverage(real: Tensor, made: Tensor, k: int = NEIGHBOURS) -> Tensor:
     The mean sees what is missing, and copies. For made images that are as real ones, N = M, it is 1 - 2^-k on average.
     Source: Naeem et al. 2020, arXiv:2002.09797, section 3.2 (k = 5).
     """
-    return nearest_distances(real, made, 1) <= nearest_distances(real, real, k, same=True)
+    return nearest(real, made, 1)[0] <= nearest(real, real, k, same=True)[0]
 
 
 def precision(real: Tensor, made: Tensor, k: int = NEIGHBOURS) -> Tensor:
@@ -37,26 +49,57 @@ def precision(real: Tensor, made: Tensor, k: int = NEIGHBOURS) -> Tensor:
 
     The mean does not see blur or what is missing. Source: Kynkaanniemi et al. 2019, arXiv:1904.06991, eq. 1.
     """
-    radius = nearest_distances(real, real, k, same=True)
-    return torch.cat([(torch.cdist(m, real) <= radius).any(1) for m in torch.split(made, max(1, AT_ONCE // len(real)))])
+    radius = nearest(real, real, k, same=True)[0]
+    parts = torch.split(made, max(1, AT_ONCE // len(real)))
+    return torch.cat([(distances(part, real) <= radius).any(1) for part in parts])
 
 
-def kernel_distance(real: Tensor, made: Tensor) -> float:
-    """(N, D), (M, D) -> the squared maximum mean discrepancy of the kernel (x y / D + 1)^3, without bias.
+def memorised(train: Tensor, made: Tensor) -> Tensor:
+    """(N, D), (M, D) -> (M,) bool: whether a made image is as near to a training image as that one's nearest neighbour
+    in training. Of new real images some are too, so compare with those."""
+    distance, index = nearest(made, train, 1)
+    known, place = torch.unique(index, return_inverse=True)
+    others = nearest_but(train, known)
+    return distance <= others[place]
 
-    Features are divided by the root of the mean square of the real ones. Its expectation is 0 if both are draws of one
-    distribution, so a value may be below 0. Source: Binkowski et al. 2018, arXiv:1801.01401, section 4 (KID).
+
+def nearest_but(train: Tensor, rows: Tensor) -> Tensor:
+    """(N, D), (R,) -> (R,): the distance of each of these rows to the nearest other row."""
+    found = []
+    for part in torch.split(rows, max(1, AT_ONCE // len(train))):
+        between = distances(train[part], train)
+        between[torch.arange(len(part), device=part.device), part] = torch.inf
+        found.append((train[part] - train[between.argmin(1)]).norm(dim=1))
+    return torch.cat(found)
+
+
+def kernel_gaps(real: Tensor, made: Tensor) -> Tensor:
+    """(N, D), (N, D) -> (N,) float64: numbers whose mean is the kernel distance, and whose standard error is its.
+
+    It is the squared maximum mean discrepancy of the kernel (x y / D + 1)^3, without bias, with features divided by the
+    root of the mean square of the real ones. Its expectation is 0 if both are draws of one distribution, so a value may
+    be below 0. Of pair i the number is 2 h_i - mean h, where h_i is what the i-th real and the i-th made image add to
+    it: each pair is in two sums, so h alone would vary half as much as the distance does (the delta method).
+    Sources: Gretton et al. 2012, JMLR 13, eq. 3; Binkowski et al. 2018, arXiv:1801.01401, section 4 (KID).
     """
     scale = real.double().square().mean().sqrt()
-    x, y = real.double() / scale, made.double() / scale
-    n, m = len(x), len(y)
-    within_x, within_y, between = (cubic(a, b) for a, b in ((x, x), (y, y), (x, y)))
-    own = (within_x.sum() - within_x.trace()) / (n * (n - 1)) + (within_y.sum() - within_y.trace()) / (m * (m - 1))
-    return (own - 2 * between.mean()).item()
+    x, y, n = real.double() / scale, made.double() / scale, len(real)
+    parts = []
+    for start in range(0, n, rows := max(1, AT_ONCE // n)):
+        chosen = slice(start, start + rows)
+        of_x, of_y = (cubic(z[chosen], z).sum(1) - cubic_of(z[chosen]) for z in (x, y))
+        parts.append((of_x + of_y) / (n - 1) - (cubic(x[chosen], y) + cubic(y[chosen], x)).sum(1) / n)
+    h = torch.cat(parts)
+    return 2 * h - h.mean()
 
 
 def cubic(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def cubic_of(x: Tensor) -> Tensor:
+    """(N, D) -> (N,): the kernel of each row and itself."""
+    return (x.square().mean(1) + 1) ** 3
 
 
 def frechet_distance(real: Tensor, made: Tensor) -> float:
@@ -72,3 +115,13 @@ def frechet_distance(real: Tensor, made: Tensor) -> float:
     shared = torch.linalg.eigvalsh(root @ covariances[1] @ root).clamp_min(0).sqrt().sum()
     trace = covariances[0].trace() + covariances[1].trace()
     return ((means[0] - means[1]).square().sum() + trace - 2 * shared).item()
+
+
+def class_divergence(real: Tensor, made: Tensor, classes: int) -> float:
+    """(N,), (M,) classes -> KL(shares in the real images, shares in the made ones), in nats.
+
+    Each class counts one image more than there are, so that one which is never made is no infinity.
+    """
+    of_real, of_made = (torch.bincount(seen, minlength=classes).double() + 1 for seen in (real, made))
+    p, q = of_real / of_real.sum(), of_made / of_made.sum()
+    return (p * (p / q).log()).sum().item()

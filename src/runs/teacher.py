@@ -18,7 +18,7 @@ from .rebuild import Rebuilt, check_classifies, rebuild
 # key -> what it becomes, and which losses hear it
 KINDS: dict[str, tuple[type[Teacher], str]] = {
     "teacher": (Teacher, "loss=distillation"),
-    "judge": (Judge, "losses of generated images, such as loss=gan,"),
+    "judge": (Judge, "losses of networks that make images, such as loss=gan,"),
 }
 
 
@@ -36,8 +36,10 @@ def find_teacher(cfg: Plain) -> Rebuilt | None:
     if not wanted:
         return None
     path = cfg[wanted]
-    if not path:
+    if not path and signature(cfg["task"]["_target_"])[wanted].required:
         raise UserError(f"loss={loss} needs a {wanted}: {wanted}=RUN_FOLDER, the folder of a finished run")
+    if not path:
+        return None
     try:
         return rebuild(Path(path).expanduser())
     except UserError as error:

@@ -115,6 +115,11 @@ class Task(SteppingTask):
         """What ``adjusted`` is, in a few words for a reader; "" if it is nothing."""
         return ""
 
+    def combined(self, examples: Named) -> Named:
+        """What ``examples`` gave of all batches of a test, and what needs all of them at once: columns, a row an
+        example, for predictions.npz and ``conclude``."""
+        return examples
+
     def conclude(self, examples: Named) -> Plain:
         """What needs all test examples at once: entries of result.json, "metrics" among them, and "floors" if what
         costs nothing can be told: name -> metrics, which a report shows below the losses."""

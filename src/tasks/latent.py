@@ -16,14 +16,14 @@ from ..losses.latent import LatentLoss, divergence, latents, log_mean, log_weigh
 from ..metrics.families import LATENT
 from ..metrics.latent import ACTIVE, LatentScores, variances
 from ..plain import Plain
-from .generating import GeneratingTask
+from .judged import JudgedTask
 from .stepping import Named, Seen
 
 AT_ONCE = 1024  # inputs times latents that are decoded at a time in evaluation: what fits a processor's cache
 PAIRS, TRAVERSED, STEPS = 16, 8, 9  # images that are reconstructed; latents that are changed, in so many steps
 
 
-class LatentTask(GeneratingTask):
+class LatentTask(JudgedTask):
     """Trains an encoder and a decoder by a loss over latents.
 
     nll is -log p(x), estimated by importance weighting: -log(1/K sum_k p(x | z_k) p(z_k) / q(z_k | x)), with z_k drawn
@@ -72,6 +72,13 @@ class LatentTask(GeneratingTask):
         """(N, D) -> (N, C, H, W): E[x | z] of latents from the prior."""
         return self.unit(self._mean(latents)).clamp(0, 1)
 
+    def sampled(self, latents: Tensor, batch: Batch) -> Tensor:
+        """Means, as ``made`` has them; if pixels are 0 or 1, draws from p(x | z): the data have no grey."""
+        mean = self.made(latents)
+        if self.loss.reconstruction != "bernoulli":
+            return mean
+        return (batch.chance.uniform("pixels", *mean.shape[1:])[: len(mean)].to(mean) < mean).to(mean)
+
     def judge(self, given: Named) -> Seen:
         x, noise = given["inputs"], given["noise"]
         mu, log_var = self.model.encode(x)  # (N, D), (N, D)
@@ -111,7 +118,7 @@ class LatentTask(GeneratingTask):
         reconstruction = answer["reconstruction"].double()
         kept = {name: answer[name] for name in ("targets", "mu", "log_var")}
         columns = {"reconstruction": reconstruction, "kl": kl, "negative_elbo": reconstruction + kl}
-        return columns | kept | ({"nll": answer["nll"]} if "nll" in answer else {})
+        return super().examples(answer) | columns | kept | ({"nll": answer["nll"]} if "nll" in answer else {})
 
     def conclude(self, examples: Named) -> Plain:
         """Of each latent the mean KL, in nats, and the variance of its mean; a note if none is used."""
@@ -123,7 +130,8 @@ class LatentTask(GeneratingTask):
                 f"posterior collapse: no latent is active, and their KL is {kl.sum():.3g} nats. The latents say nothing"
                 " of the inputs, the decoder learnt one distribution for all of them"
             ]
-        return {"metrics": {}, "latents": {"kl": kl.tolist(), "variance": variance.tolist()}, "notes": notes}
+        of_latents = {"kl": kl.tolist(), "variance": variance.tolist()}
+        return super().conclude(examples) | {"latents": of_latents, "notes": notes}
 
     @torch.no_grad()
     def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:
@@ -143,6 +151,7 @@ class LatentTask(GeneratingTask):
         if self.model.latents == 2 and self.spec.targets == "class":
             classes = examples["targets"].numpy()
             yield "map", figures.scatter(examples["mu"].numpy(), classes, self.spec.class_names, title)
+        yield from super().pictures(title, result, examples, loader)
 
     def _mean(self, z: Tensor) -> Tensor:
         """(..., D) -> (..., C, H, W): E[x | z]."""

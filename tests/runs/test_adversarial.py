@@ -19,7 +19,7 @@ GAN = (
     *("model=dcgan", "model.width=2", "model.latents=4", "optimizer=adamw_gan", "trainer.log_every_n_steps=2"),
     *("trainer.max_steps=6", "trainer.val_every_n_steps=3", "checkpoint.every_n_steps=2"),
 )
-METRICS = {"coverage", "sample_precision", "kernel_distance", "frechet_distance", "class_kl", "told_apart"}
+METRICS = {"coverage", "sample_precision", "kernel_distance", "frechet_distance", "class_kl", "told_apart", "memorised"}
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +51,12 @@ def test_a_run_is_judged_and_tested_again(judge: Path, tmp_path: Path) -> None:
     assert {"loss", "discriminator", "generator", *METRICS} == set(result["metrics"]["test"])
     assert result["floors"].keys() == {"real images"}
     with np.load(run / "predictions.npz") as columns:
-        for name in ("coverage", "sample_precision"):
-            assert result["metrics"]["test"][name] == pytest.approx(columns[name].mean(dtype=float))
-        assert columns["real"].shape == columns["made"].shape == (400, 8)
+        means = {name: columns[name].mean(dtype=float) for name in PAIRS}
+        for ratio in (column for column in LIKENESS if column.ratio):
+            assert result["metrics"]["test"][ratio.name] == pytest.approx(means[ratio.ratio[0]], rel=1e-5)
+        assert means["compared_pairs"] == 1
+        assert columns["real_features"].shape == columns["made_features"].shape == (400, 8)
+    assert (run / "figures/neighbours.png").is_file()
     drawn = (run / "figures/samples.png").read_bytes()
     assert sorted(path.name for path in (run / "samples").iterdir()) == ["step0000003.png", "step0000006.png"]
     judge.rename(judge.with_name("away"))  # nobody needs it to make images

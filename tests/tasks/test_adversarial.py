@@ -81,7 +81,7 @@ def test_pixels_are_from_minus_one_to_one() -> None:
     game, one = task(GANLoss()), batch()
     real = game.prepare(one)["real"]
     torch.testing.assert_close((real + 1) / 2, one.inputs * 0.5 + 0.25)
-    torch.testing.assert_close(game._standardised(real), one.inputs)
+    torch.testing.assert_close(game.standardised((real + 1) / 2), one.inputs)
 
 
 def test_turns_share_a_batch() -> None:
@@ -97,21 +97,21 @@ def test_turns_share_a_batch() -> None:
     torch.testing.assert_close(terms, once)  # nobody moves in between
 
 
-def test_what_is_measured_is_of_the_judges_features() -> None:
+def test_what_is_compared_is_of_the_judges_features() -> None:
     game, one = task(GANLoss()).eval(), batch(40)
-    _, answer = game.examine(game.prepare(one))
-    found = game.examples(answer)
+    _, answer = game.look(one)
+    found = game.combined(game.examples(answer | game._pairs(one, game.looker)))
     layers = game.looker.model
     real = layers[:3](one.inputs)
-    made = layers[:3](game._standardised(game.model.generate(one.chance.normal("generator", 3).double())))
-    torch.testing.assert_close(found["real"], real.float())
-    torch.testing.assert_close(found["made"], made.float())
-    assert torch.equal(found["coverage"], coverage(real.float(), made.float()).double())
-    assert torch.equal(found["sample_precision"], precision(real.float(), made.float()).double())
+    images = (game.model.generate(one.chance.normal("latents", 3).double()) + 1) / 2
+    made = layers[:3](game.standardised(images))
+    torch.testing.assert_close(found["real_features"], real)
+    torch.testing.assert_close(found["made_features"], made)
+    assert torch.equal(found["covered"], coverage(real, made).double())
+    assert torch.equal(found["precise"], precision(real, made).double())
     assert torch.equal(found["made_class"], layers[3](made).argmax(-1))
-    concluded = game.conclude(found)
-    assert {"kernel_distance", "frechet_distance", "class_kl"} == concluded["metrics"].keys()
-    assert concluded["metrics"]["class_kl"] > 0
+    answer["real score"], answer["made score"] = torch.tensor([2.0, 1.0]), torch.tensor([1.0, 1.0])
+    assert game.examples(answer)["told_apart"].tolist() == [1, 0]
 
 
 def test_a_judge_needs_a_linear_layer() -> None:

@@ -101,7 +101,12 @@ def _question(run: Run) -> str:
     choices, ablation = run.choices, run.choices.get("ablation")
     content = run.config["identity_facts"]["fingerprint"]  # an ablation's lines may shape it in several ways
     own = content if ablation else (same_data(run.config), run.config["model"])
-    return repr((choices["data"], choices["model"], ablation, own))
+    return repr((choices["data"], choices["model"], ablation, own, _judge(run)))
+
+
+def _judge(run: Run) -> str:
+    """The hash of the run that judged this one, "" if none did: numbers of two judges do not compare."""
+    return str(run.config["identity_facts"].get("judge", ""))
 
 
 def settings_of(run: Run) -> Plain:
@@ -209,11 +214,13 @@ def _name_sections(sections: Sequence[Section]) -> None:
         ]
         section.title = " · ".join([name, *apart])
     for title, times in Counter(section.title for section in sections).items():
-        if times > 1:  # what differs is in no key: the content of the data
+        if times > 1:  # what differs is in no key: the content of the data, or the judge
             for section in sections:
                 if section.title == title:
-                    content = section.groups[0].runs[0].config["identity_facts"]["fingerprint"]
-                    section.title += f" · data {str(content)[:8]}"
+                    first = section.groups[0].runs[0]
+                    content = first.config["identity_facts"]["fingerprint"]
+                    judge = f" · judge {_judge(first)[:8]}" if _judge(first) else ""
+                    section.title += f" · data {str(content)[:8]}{judge}"
 
 
 def differences_of_origin(runs: Sequence[Run]) -> list[str]:

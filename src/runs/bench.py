@@ -38,6 +38,11 @@ class Bench:
 
     def __init__(self, folder: RunFolder, cfg: Plain, run: Rebuilt, other: bool, device: str) -> None:
         self.cfg, self.run, self.teacher = cfg, run, find_teacher(cfg)
+        if self.teacher and cfg["identity_facts"].get("judge", self.teacher.weights_hash) != self.teacher.weights_hash:
+            raise UserError(
+                f"judge={cfg['judge']} is not the network that judged this run: its weights have changed. Numbers by"
+                " two judges do not compare, so train this run anew to have it judged by that one"
+            )
         self.data = read_other(cfg, run) if other else read_own(cfg, run)
         self.task = self._task(run.model)
         self.predictions = Predictions()

@@ -228,6 +228,21 @@ def test_moved_data_are_one_question(tmp_path: Path) -> None:
     assert sorted(titles) == ["mnist_5k · mlp · data 00000000", "mnist_5k · mlp · data 11111111"]
 
 
+def test_runs_with_two_judges_are_two_questions(tmp_path: Path) -> None:
+    """Wherever the judges lie: what counts is the hash of their weights."""
+    judges = (("a" * 64, CE, 0), ("a" * 64, FOCAL, 0), ("b" * 64, CE, 1))
+    for place, (judge, kind, seed) in enumerate(judges):
+        path = finished(tmp_path / str(place), kind, seed, n=50) / "config.yaml"
+        config = yaml.safe_load(path.read_text()) | {"judge": f"/runs/{place}"}
+        config["identity_facts"]["judge"] = judge
+        config["identity"] += judge[0]
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+    sections = sections_of(find_runs([tmp_path]))
+    assert sorted(sorted(group.label for group in section.groups) for section in sections) == [["ce"], ["ce", "focal"]]
+    titles = sorted(section.title for section in sections)
+    assert titles == [f"mnist_5k · mlp · data 00000000 · judge {letter * 8}" for letter in "ab"]
+
+
 EVIL = "\x1b]0;owned\x07\x1b[2J\u202e<script>alert(1)</script>|[x](javascript:y)![i](http://evil/)`*_\n# heading\n=1+1"
 
 

@@ -1,5 +1,7 @@
 """Whole runs of generative adversarial networks, with the judge that scores them."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +75,21 @@ def test_a_run_is_judged_and_tested_again(judge: Path, tmp_path: Path) -> None:
     facts = RunFolder(run).read_config()["identity_facts"]
     assert len(facts["judge"]) == 64 and "teacher" not in facts
     assert give("evaluate.py", run) == 0
-    assert result_of(run)["metrics"]["test"] == result["metrics"]["test"]
+    assert json.loads((run / "evaluations/test.json").read_text())["same_as_result"] is True
+
+
+def test_a_judge_that_has_changed_judges_nothing(
+    judge: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "judge"
+    shutil.copytree(judge, own)
+    assert train(*QUIET, *GAN, "loss=gan", f"judge={own}", f"runs={tmp_path / 'runs'}") == 0
+    shutil.rmtree(own)
+    words = ("data.train_examples=300", "model.widths=[8]", "trainer.max_epochs=1", "seed=1")
+    assert train(*QUIET, *words, f"runs={tmp_path / 'other'}") == 0
+    shutil.move(only_run(tmp_path / "other"), own)
+    assert give("evaluate.py", only_run(tmp_path / "runs")) == 2
+    assert f"judge={own} is not the network that judged this run" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -82,7 +98,7 @@ def test_a_run_is_judged_and_tested_again(judge: Path, tmp_path: Path) -> None:
         (("loss=gan",), "loss=gan needs a judge: judge=RUN_FOLDER"),
         (("loss=gan", "judge=nowhere"), "judge=nowhere: nowhere is no run's folder"),
         (("loss=gan", "model=mlp", "judge=JUDGE"), "loss=gan reads generated images, model=mlp gives logits"),
-        (("loss=ce", "model=mlp", "judge=JUDGE"), "is heard by losses of generated images"),
+        (("loss=ce", "model=mlp", "judge=JUDGE"), "is heard by losses of networks that make images"),
         (("loss=wgan_gp", "judge=JUDGE", "compile=true"), "takes a second derivative"),
         (("loss=gan", "loss.r1=1", "judge=JUDGE", "compile=auto"), "loss=gan with loss.r1 above 0 takes a second"),
         (("loss=gan", "judge=JUDGE", "trainer=ddp"), "trainer.strategy=ddp is for one optimizer"),
@@ -97,3 +113,68 @@ def test_what_does_not_fit_is_refused(
     said = capfd.readouterr().err
     assert message in said and "Traceback" not in said
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory: pytest.TempPathFactory, judge: Path) -> dict[str, Path]:
+    """Folders that are no judge of ten digits, by what is wrong with them."""
+    home = tmp_path_factory.mktemp("strangers")
+    short = (*QUIET, "trainer.max_steps=1", "trainer.limit_eval_batches=1")
+    runs = {
+        "a likelihood": ("data.binarise=dynamic", "model=vae", "loss=elbo", "task.test_samples=1"),
+        "other classes": ("data.binary=odd_even", "model.widths=[8]"),
+        "text": ("data=python_docs", "model=gpt", "model.n_layer=1", "model.n_embd=8", "samples.count=0"),
+        "scores": ("loss=hinge", "model.widths=[8]"),
+    }
+    found = {}
+    for name, words in runs.items():
+        assert train(*short, *words, f"runs={home / name.replace(' ', '_')}") == 0
+        found[name] = only_run(home / name.replace(" ", "_"))
+    for name, file in (("unfinished", "weights.safetensors"), ("damaged", "result.json")):
+        shutil.copytree(judge, home / name)
+        (home / name / file).unlink()
+        found[name] = home / name
+    shutil.copytree(judge, home / "old")
+    config = (home / "old/config.yaml").read_text()
+    (home / "old/config.yaml").write_text(config.replace("identity_facts:", "facts_of_identity:"))
+    return found | {"old": home / "old"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("a likelihood", "that run gives no classes: its loss is NegativeELBOLoss"),
+        ("other classes", "knows other classes: 2 there, 10 here"),
+        ("text", "reads text, the data give image"),
+        ("scores", "was trained with a loss whose scores are no probabilities"),
+        ("unfinished", "has no weights.safetensors"),
+        ("damaged", ""),
+        ("old", ""),
+    ],
+)
+def test_what_is_no_judge_is_refused(
+    what: str, message: str, strangers: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for words in (("model=dcgan", "loss=gan"), ("data.binarise=dynamic", "model=vae", "loss=elbo")):
+        assert give("train.py", *words, f"judge={strangers[what]}", f"runs={tmp_path}") == 2
+        said = capfd.readouterr().err
+        assert f"judge={strangers[what]}" in said and message in said and "Traceback" not in said
+        assert not list(tmp_path.iterdir())
+
+
+def test_another_family_may_have_a_judge(judge: Path, tmp_path: Path) -> None:
+    """A network with latents: its own metrics are as they are without a judge, bit for bit."""
+    words = (*QUIET, *GAN[:3], "data.binarise=dynamic", "model=vae", "model.widths=[8]", "loss=elbo")
+    words = (*words, "task.val_samples=2", "task.test_samples=2", "trainer.max_steps=4")
+    found = []
+    for own in ((), (f"judge={judge}",)):
+        assert train(*words, *own, f"runs={tmp_path / str(len(own))}") == 0
+        found.append(only_run(tmp_path / str(len(own))))
+    plain, judged = (result_of(run)["metrics"]["test"] for run in found)
+    assert judged.keys() - plain.keys() == METRICS - {"told_apart"}
+    assert {name: judged[name] for name in plain} == plain
+    assert (found[0] / "weights.safetensors").read_bytes() == (found[1] / "weights.safetensors").read_bytes()
+    assert "floors" not in result_of(found[0]) and result_of(found[1])["floors"].keys() == {"real images"}
+    assert give("evaluate.py", found[1]) == 0
+    assert json.loads((found[1] / "evaluations/test.json").read_text())["same_as_result"] is True

@@ -43,7 +43,7 @@ LANGUAGE = replace(
 )
 MADE = ("samples", "Images made of the same latents")  # by GeneratingTask
 LEAST = -1e9  # of what has no lower bound: JSON has no infinity
-PAIRS = ("covered", "precise", "kernel_gap", "compared")  # of a real image, and of one that was made beside it
+PAIRS = ("covered", "precise", "kernel_gap", "compared_pairs")  # of a real image, and of one that was made beside it
 LIKENESS = (  # of made images to real ones, by a judge's features
     Column(
         "coverage",
@@ -52,16 +52,16 @@ LIKENESS = (  # of made images to real ones, by a judge's features
         high=1,
         share=True,
         phrase=("cover", "more of the real images", "fewer of the real images"),
-        ratio=("covered", "compared"),
+        ratio=("covered", "compared_pairs"),
     ),
     Column(
         "kernel_distance",
         judged=True,
         low=LEAST,
         phrase=("have", "a lower kernel distance", "a higher kernel distance"),
-        ratio=("kernel_gap", "compared"),
+        ratio=("kernel_gap", "compared_pairs"),
     ),
-    Column("sample_precision", 1, high=1, share=True, ratio=("precise", "compared")),
+    Column("sample_precision", 1, high=1, share=True, ratio=("precise", "compared_pairs")),
     Column("frechet_distance"),
     Column("class_kl", unit="nats"),
     Column("memorised", 0, high=1),

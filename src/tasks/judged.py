@@ -101,7 +101,7 @@ class JudgedTask(GeneratingTask):
         x = batch.inputs[: len(batch.targets)]
         chosen = torch.arange(len(x), device=x.device) % self.apart == 0
         latents = self.drawn(batch.chance)[: len(x)].to(x)[chosen]
-        pairs = {"compared": chosen.double()}
+        pairs = {"compared_pairs": chosen.double()}
         pairs["real_features"], pairs["real_class"] = self._features(x, looker)
         images = self.standardised(self.sampled(latents, batch)).to(x)
         for name, of in zip(("made_features", "made_class"), self._features(images, looker), strict=True):
@@ -120,11 +120,11 @@ class JudgedTask(GeneratingTask):
         return known(answer)
 
     def combined(self, examples: Named) -> Named:
-        return examples | columns_of(examples) if "compared" in examples else examples
+        return examples | columns_of(examples) if "compared_pairs" in examples else examples
 
     def conclude(self, examples: Named) -> Plain:
         """What is measured of all made images, and of real ones in their place."""
-        rows = examples["compared"] > 0 if "compared" in examples else torch.zeros(1, dtype=torch.bool)
+        rows = examples["compared_pairs"] > 0 if "compared_pairs" in examples else torch.zeros(1, dtype=torch.bool)
         if rows.sum() < 2:
             return {"metrics": {}}
         pairs = {name: values[rows] for name, values in known(examples).items()}
@@ -179,13 +179,13 @@ def neighbours(made: Tensor, known: Tensor) -> Tensor:
 
 def columns_of(pairs: Named) -> Named:
     """PAIRS, (N,) float64 each, of all ``pairs`` that are compared; the others are 0. One pair has none."""
-    rows = pairs["compared"] > 0
+    rows = pairs["compared_pairs"] > 0
     if rows.sum() < 2:
-        return dict.fromkeys(PAIRS, torch.zeros_like(pairs["compared"]))
+        return dict.fromkeys(PAIRS, torch.zeros_like(pairs["compared_pairs"]))
     real, made = pairs["real_features"][rows], pairs["made_features"][rows]
     of = {"covered": coverage(real, made), "precise": precision(real, made), "kernel_gap": kernel_gaps(real, made)}
-    columns = {"compared": pairs["compared"]}
+    columns = {"compared_pairs": pairs["compared_pairs"]}
     for name, values in of.items():
-        columns[name] = torch.zeros_like(pairs["compared"])
+        columns[name] = torch.zeros_like(pairs["compared_pairs"])
         columns[name][rows] = values.double()
     return columns

@@ -94,7 +94,7 @@ def test_all_batches_are_compared_at_once() -> None:
 def test_only_some_images_are_made_where_they_are_costly() -> None:
     whole, some = compared(task(), batches(2)), compared(task(Sparing), batches(2))
     rows = torch.arange(60) % 30 % 3 == 0
-    assert torch.equal(some["compared"], rows.double())
+    assert torch.equal(some["compared_pairs"], rows.double())
     assert torch.equal(some["made_features"][rows], whole["made_features"][rows])
     for name in ("covered", "precise", "kernel_gap", "made_features"):
         assert not some[name][~rows].any()

@@ -187,6 +187,7 @@ DIFFUSION = Family(
         Column("reconstruction_bits", unit="bits"),
         Column("prior_bits", unit="bits"),
         Column("noise_mse"),
+        *LIKENESS,
     ),
     chooses=("bits_per_dim",),
     keeps="bits_per_dim",

@@ -17,7 +17,7 @@ from ..metrics.families import DIFFUSION
 from ..metrics.sums import Measure, Sums
 from ..plain import Plain
 from .diffusion import FINEST, Diffusion, chain
-from .generating import GeneratingTask
+from .judged import JudgedTask
 from .stepping import Named, Seen
 
 CHAINS, MOMENTS = 8, 8  # images that are drawn as they arise, and at how many time steps
@@ -25,7 +25,7 @@ BINS = 20  # parts of time, at most, of which predictions.npz keeps the loss
 PARTS = ("diffusion_bits", "reconstruction_bits", "prior_bits")
 
 
-class DenoisingTask(GeneratingTask):
+class DenoisingTask(JudgedTask):
     """Trains a network to take noise out of images, which have 256 values a pixel, scaled to [-1, 1].
 
     Training draws a time step for each image, from 1 to ``steps``, in equal parts of the batch, and noise.
@@ -45,6 +45,7 @@ class DenoisingTask(GeneratingTask):
     family = DIFFUSION
     minimises = DenoisingLoss
     takes = ("class", "distribution", "value", "none")
+    apart = 5  # each image costs many passes
     shown = 16  # each takes as many passes through the network as there are sampling steps
 
     def __init__(self, *, steps: int, val_steps: int, test_steps: int, sampling_steps: int, **parts: Any) -> None:
@@ -152,7 +153,7 @@ class DenoisingTask(GeneratingTask):
         shares = inside / inside.sum()
         means = {name: examples[f"{name}_by_time"].double().mean(0) / shares for name in ("loss", "noise_mse")}
         found = {"until": inside.cumsum(0).long(), "bits": examples["bits_by_time"].double().mean(0), **means}
-        return {"metrics": {}, "times": {name: values.tolist() for name, values in found.items()}}
+        return super().conclude(examples) | {"times": {name: values.tolist() for name, values in found.items()}}
 
     @torch.no_grad()
     def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:
@@ -165,6 +166,7 @@ class DenoisingTask(GeneratingTask):
         chosen = [moments[round(i * (len(moments) - 1) / (count - 1))] for i in range(count)]
         arising = torch.stack([images for _, images in chosen], 1)  # (M, moments, C, H, W)
         yield "chain", figures.chain(figures.shown(arising), [time for time, _ in chosen], title)
+        yield from super().pictures(title, result, examples, loader)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from src.data.base import generator
 from src.folder.folder import RunFolder
+from src.metrics.families import LIKENESS, PAIRS
 from src.runs.rebuild import rebuild
 from tests.commands import QUIET, only_run, result_of, train
 from tests.runs.test_exactness import resume_from_every_checkpoint
@@ -163,10 +164,16 @@ def test_what_is_no_judge_is_refused(
         assert not list(tmp_path.iterdir())
 
 
-def test_another_family_may_have_a_judge(judge: Path, tmp_path: Path) -> None:
-    """A network with latents: its own metrics are as they are without a judge, bit for bit."""
-    words = (*QUIET, *GAN[:3], "data.binarise=dynamic", "model=vae", "model.widths=[8]", "loss=elbo")
-    words = (*words, "task.val_samples=2", "task.test_samples=2", "trainer.max_steps=4")
+FAMILIES = {
+    "elbo": ("data.binarise=dynamic", "model=vae", "model.widths=[8]", "task.val_samples=2", "task.test_samples=2"),
+    "denoising": ("model=unet", "model.widths=[8]", "task.val_steps=2", "task.test_steps=2", "task.sampling_steps=2"),
+}
+
+
+@pytest.mark.parametrize("loss", FAMILIES)
+def test_another_family_may_have_a_judge(loss: str, judge: Path, tmp_path: Path) -> None:
+    """Its own metrics are as they are without a judge, bit for bit."""
+    words = (*QUIET, *GAN[:4], f"loss={loss}", *FAMILIES[loss], "trainer.max_steps=2")
     found = []
     for own in ((), (f"judge={judge}",)):
         assert train(*words, *own, f"runs={tmp_path / str(len(own))}") == 0

@@ -145,7 +145,7 @@ def test_turns_and_judgement_are_the_same_compiled() -> None:
     with torch._dynamo.config.patch(trace_autograd_ops=True):
         for compiled in (False, True):
             game = task(GANLoss())
-            game.stepping = Stepping((), due=bool)
+            game.stepping = Stepping((), due=bool, total=2)
             step, examine = game.forward_backward, game.examine
             if compiled:
                 step = torch.compile(step, fullgraph=True, backend="aot_eager")

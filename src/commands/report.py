@@ -8,12 +8,13 @@ from ..config.errors import UserError, suggestion
 from ..config.guard import writing
 from ..names import called
 
-KEYS = ("baseline", "out", "means")
+KEYS = ("baseline", "margin", "out", "means")
 COMMAND = called("report")
 USAGE = f"""Compare finished runs: which loss wins, by how much, how sure.
 
 {COMMAND} runs/mnist_5k-mlp                  all runs below the folder; the report goes to its report/
 {COMMAND} runs/a runs/b baseline=focal       compare with another loss than the family's, ce (or the ablation's)
+{COMMAND} runs/a margin=accuracy:0.005       what differs by less is called equal, where the runs show that it does
 {COMMAND} runs/a out=reports/a               write somewhere else
 {COMMAND} runs/a means=means/a               write TensorBoard runs of each loss's mean over seeds, too
 {COMMAND} --list runs                        what lies there, newest first: status, values, age; nothing is written
@@ -34,7 +35,7 @@ def main() -> int:
 
     writing()
     out, means = (Path(options[key]).expanduser() if key in options else None for key in ("out", "means"))
-    written = write_report(folders, options.get("baseline"), out, means)
+    written = write_report(folders, options.get("baseline"), out, means, options.get("margin"))
     for text in told(written):
         print(line(text))
     return 0
@@ -69,5 +70,7 @@ def parse(words: list[str]) -> tuple[list[Path], dict[str, str]]:
         else:
             options[key] = value
     if not folders:
-        raise UserError(f"which runs? {COMMAND} FOLDER... [baseline=LOSS] [out=FOLDER] [means=FOLDER]")
+        raise UserError(
+            f"which runs? {COMMAND} FOLDER... [baseline=LOSS] [margin=METRIC:SIZE,...] [out=FOLDER] [means=FOLDER]"
+        )
     return folders, options

@@ -24,12 +24,15 @@ are then not told apart by how accurate they are. Measured coverage and error ra
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .power import Spread
 from .statistics import LEVEL, Floats, quantile
 
+Reach = tuple[Floats, Floats]
 BINS = 15
 DRAWS, CHUNK = 500, 2**14
 # scales s of the gaps: between them everything is nearly straight, and far above 1 it is straight
@@ -77,7 +80,7 @@ class Level:
     """The ECE of one loss's runs. ``low`` and ``high``: the ends of its intervals at ``LEVELS``.
 
     ``each``: e of each seed (n,). ``drawn``: e of each seed at the estimate, for other examples (draws, n).
-    ``variance``: V at the estimate.
+    ``variance``: V at the estimate. ``examples``: how many there are, or blocks of them.
     """
 
     value: float
@@ -86,6 +89,7 @@ class Level:
     each: Floats
     drawn: Floats
     variance: float
+    examples: int
 
 
 def fit(runs: Sequence[Gaps]) -> Level:
@@ -115,7 +119,8 @@ def fit(runs: Sequence[Gaps]) -> Level:
         high = np.maximum(high, t / (examples + t))
     value = min(at * e, 1.0)
     now = np.abs(at * m + d).sum(2)
-    return Level(value, low.clip(max=value), high.clip(value, 1), each, now, float(seeds + max(0.0, _shared(now, now))))
+    at_value = float(seeds + max(0.0, _shared(now, now)))
+    return Level(value, low.clip(max=value), high.clip(value, 1), each, now, at_value, examples)
 
 
 def _shared(a: Floats, b: Floats) -> float:
@@ -125,18 +130,48 @@ def _shared(a: Floats, b: Floats) -> float:
     return float(between[0, 0] if n == 1 else (between.sum() - np.trace(between)) / (n * (n - 1)))
 
 
-def compare(a: Level, b: Level) -> tuple[float, float, float, float]:
-    """a - b, whose runs are of the same seeds in the same order: value, low, high, p."""
+class Difference(NamedTuple):
+    """Of two levels: its 95 % interval, p of "it is 0"; ``spread``, near enough for plans; ``reach``: how far its
+    interval at each of ``LEVELS`` goes down and up."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+    spread: Spread
+    reach: Reach
+
+
+def compare(a: Level, b: Level) -> Difference:
+    """a - b, whose runs are of the same seeds in the same order."""
     n = len(a.each)
     seeds = float(np.cov(a.each, b.each)[0, 1]) / n if n > 1 else 0.0
     both = np.sqrt(a.variance * b.variance)
-    r = float(np.clip((seeds + _shared(a.drawn, b.drawn)) / both, -1, 1)) if both > 0 else 0.0
+    shared = _shared(a.drawn, b.drawn)
+    r = float(np.clip((seeds + shared) / both, -1, 1)) if both > 0 else 0.0
     value = a.value - b.value
     r_at = np.where((a.low > 0) & (b.low > 0), r, 0.0)
     down, up = _reach(a.value - a.low, b.high - b.value, r_at), _reach(a.high - a.value, b.value - b.low, r_at)
     sure = abs(value) - (down if value > 0 else up)
     p = float(np.exp(np.interp(0, sure, np.log(LEVELS)))) if value else 1.0
-    return value, max(-1.0, value - float(down[AT])), min(1.0, value + float(up[AT])), p
+    ends = max(-1.0, value - float(down[AT])), min(1.0, value + float(up[AT]))
+    return Difference(value, *ends, p, _spread(a, b, (seeds, shared) if r_at[AT] else (0.0, 0.0)), (down, up))
+
+
+def _spread(a: Level, b: Level, common: tuple[float, float]) -> Spread:
+    """Of a - b; ``common``: the covariances of seeds and of examples that count."""
+    n = len(a.each)
+    own = [float(level.each.var(ddof=1)) / n if n > 1 else 0.0 for level in (a, b)]
+    rest = a.variance + b.variance - sum(own)
+    return Spread(sum(own) - 2 * common[0], max(0.0, rest - 2 * common[1]), n, a.examples)
+
+
+def equal(value: float, reach: Reach, margin: float) -> float:
+    """p of the two one-sided tests that a difference is within ``margin`` (Schuirmann 1987), from its intervals."""
+    if abs(value) >= margin:
+        return 1.0
+    sides = ((margin + value) - reach[0], (margin - value) - reach[1])  # both grow with the level
+    return max(float(np.exp(np.interp(0, side, np.log(LEVELS)))) for side in sides) / 2
 
 
 def _reach(own: Floats, other: Floats, r: Floats) -> Floats:

@@ -6,6 +6,8 @@ difference is. The word beside it says what is shown, and it is made from the sa
     better, worse                    Holm's adjusted p <= 0.05: shown, and then the interval excludes 0
     perhaps better, perhaps worse    the interval excludes 0, but among so many comparisons one may by chance
     no difference shown              the interval includes 0
+    equal                            only where a margin was named: two one-sided tests show, by a Holm's correction of
+                                     their own, that the difference is within it, and neither better nor worse is shown
 
 So no word contradicts the interval beside it. Intervals that were compatible with Holm's procedure by themselves would
 say less: as soon as one comparison is not significant, those of all significant ones begin at 0, however large the
@@ -15,6 +17,7 @@ difference is. Source: Strassburger and Bretz 2008, Statistics in Medicine 27, 4
 
 import itertools
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,30 +25,42 @@ import numpy as np
 from ..metrics.columns import Column
 from .groups import Group, Section
 from .measure import Measurements, Span
+from .power import LEAST_SEEDS, Plan, plans
 from .statistics import LEVEL, best, holm
 
-# At two seeds the spread between them is known to one degree of freedom: of ablations without any difference more than
-# one in twenty would get a verdict (docs/statistics.md).
-LEAST_SEEDS = 3
-BETTER, WORSE, PERHAPS, SAME = "better", "worse", "perhaps", "no difference shown"
+NO_MARGINS: Mapping[str, float] = {}
+BETTER, WORSE, PERHAPS, SAME, EQUAL = "better", "worse", "perhaps", "no difference shown", "equal"
 
 
 @dataclass
 class Cell:
-    """A group's metric: its mean, and its difference to the baseline on common seeds with Holm's p-value."""
+    """A group's metric: its mean, and its difference to the baseline on common seeds with Holm's p-value.
+
+    ``equal``: Holm's p-value of the tests that the difference is within the metric's margin. ``plan``: what would
+    decide a difference that is neither shown nor within a margin.
+    """
 
     mean: Span
     difference: Span | None = None
     adjusted: float = math.nan
+    equal: float = math.nan
+    plan: Plan | None = None
 
     @property
     def significant(self) -> bool:
         return self.adjusted <= LEVEL
 
+    @property
+    def within(self) -> bool:
+        """Whether the difference is shown to be within the margin."""
+        return self.equal <= LEVEL
+
     def word(self, metric: Column) -> str:
         """What is said of the difference, as the module's docstring says; "" where nothing was tested."""
         if self.difference is None or math.isnan(self.adjusted):
             return ""
+        if self.within and not self.significant:
+            return EQUAL
         if not self.difference.excludes_zero:
             return SAME
         side = BETTER if metric.better * self.difference.value > 0 else WORSE
@@ -58,9 +73,10 @@ class Comparison:
 
     ``cells``: (label, metric's name) -> cell; none where a loss has no such metric. ``best``: metric's name -> the
     label that beats every other. ``alone``: metric's name -> the labels that share fewer than three seeds with any
-    other: they neither win nor keep another from it. ``pairs``: (metric's name, one label, another) -> the first
-    minus the second. ``comparisons`` and ``pair_comparisons``: how many Holm's correction was over. ``of_seeds``: the
-    metrics whose intervals are over seeds only.
+    other: they neither win nor keep another from it. ``told_apart``: the metrics in which two losses are. ``pairs``:
+    (metric's name, one label, another) -> the first minus the second. ``comparisons`` and ``pair_comparisons``: how
+    many Holm's correction was over. ``of_seeds``: the metrics whose intervals are over seeds only. ``margins``:
+    metric's name -> within what two losses count as equal.
     """
 
     section: Section
@@ -70,10 +86,12 @@ class Comparison:
     cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
     best: dict[str, str] = field(default_factory=dict)
     alone: dict[str, list[str]] = field(default_factory=dict)
+    told_apart: set[str] = field(default_factory=set)
     pairs: dict[tuple[str, str, str], Span] = field(default_factory=dict)
     comparisons: int = 0
     pair_comparisons: int = 0
     of_seeds: list[Column] = field(default_factory=list)
+    margins: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def groups(self) -> list[Group]:
@@ -84,18 +102,31 @@ class Comparison:
     def judged(self) -> list[Column]:
         return [metric for metric in self.metrics if metric.judged]
 
+    def verdict(self, cell: Cell, metric: Column) -> str:
+        """The word for a difference, with the margin that it is shown to be within: "equal within ±0.005"."""
+        word = cell.word(metric)
+        margin = f"within ±{self.margins[metric.name]:g}" if cell.within else ""
+        return f"{word}{' ' if word == EQUAL else ', '}{margin}" if margin else word
+
     def ranked(self, metric: Column) -> list[str]:
         """Labels from the best mean to the worst."""
         known = [group.label for group in self.groups if (group.label, metric.name) in self.cells]
         return sorted(known, key=lambda label: -metric.better * self.cells[label, metric.name].mean.value)
 
+    def leading(self, metric: Column) -> list[str]:
+        """Who has the best mean, of several losses; nobody in a metric by which nothing is better."""
+        means = {label: self.cells[label, metric.name].mean.value for label in self.ranked(metric)}
+        if len(means) < 2 or not metric.better:
+            return []
+        return [label for label, value in means.items() if not any(metric.is_better(v, value) for v in means.values())]
 
-def compare(section: Section, baseline: Group | None) -> Comparison:
+
+def compare(section: Section, baseline: Group | None, margins: Mapping[str, float] = NO_MARGINS) -> Comparison:
     """Compare the groups of ``section``; ``baseline`` is one of them, or None, and comes first in every table."""
     section.groups.sort(key=lambda group: (group is not baseline, group.label))
     measured = Measurements(section.runs)
     known = [metric for metric in section.family.columns if measured.known(metric)]
-    result = Comparison(section, baseline, known, measured.notes)
+    result = Comparison(section, baseline, known, measured.notes, margins=margins)
     result.of_seeds = [metric for metric in known if not measured.has_examples(metric)]
     for metric in known:
         spans = measured.spans(metric, [(group, None) for group in result.groups])
@@ -126,6 +157,31 @@ def _against(result: Comparison, measured: Measurements, baseline: Group) -> Non
     result.comparisons = int((~np.isnan(p)).sum())
     for cell, adjusted in zip(family, holm(p).tolist(), strict=True):
         cell.adjusted = adjusted
+    _equal(result)
+    _plan(result, family)
+
+
+def _equal(result: Comparison) -> None:
+    """The tests that differences are within their margins: a family of their own for Holm."""
+    cells = [(cell, result.margins[name]) for (_, name), cell in result.cells.items() if name in result.margins]
+    tested = [(cell, cell.difference, margin) for cell, margin in cells if not math.isnan(cell.adjusted)]
+    p = np.array([difference.equal(margin) for _, difference, margin in tested if difference])
+    for (cell, _, _), adjusted in zip(tested, holm(p).tolist(), strict=True):
+        cell.equal = adjusted
+
+
+def _plan(result: Comparison, family: Sequence[Cell]) -> None:
+    """What would decide the differences that are not decided, at Holm's next step."""
+    alpha = LEVEL / max(1, result.comparisons - sum(cell.significant for cell in family))
+    undecided = [
+        (cell, difference.value, difference.spread)
+        for cell in family
+        if (difference := cell.difference) and cell.adjusted > LEVEL and not cell.within
+        if difference.spread and difference.spread.known
+    ]
+    found = plans([value for _, value, _ in undecided], [spread for _, _, spread in undecided], alpha)
+    for (cell, _, _), plan in zip(undecided, found, strict=True):
+        cell.plan = plan
 
 
 def testable(difference: Span | None) -> float:
@@ -150,6 +206,7 @@ def _pairwise(result: Comparison, measured: Measurements) -> None:
             sure[a, b] = sure[b, a] = q
             result.pairs[metric.name, groups[a].label, groups[b].label] = span
             result.pairs[metric.name, groups[b].label, groups[a].label] = span.negative()
+        result.told_apart |= {metric.name} if (adjusted <= LEVEL).any() else set()
         known = [i for i, group in enumerate(groups) if (group.label, metric.name) in result.cells]
         together = {i for pair, span in zip(pairs, row, strict=True) if span.n >= LEAST_SEEDS for i in pair}
         result.alone[metric.name] = [groups[i].label for i in known if i not in together]

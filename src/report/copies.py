@@ -32,7 +32,7 @@ def latex(table: Table) -> str:
     for row in [*table.rows, *table.floors]:
         if table.floors and row is table.floors[0]:
             lines.append(r"\midrule")
-        lines.append(_row([_latex(cell.text) for cell in row]))
+        lines.append(_row([rf"\textbf{{{_latex(cell.text)}}}" if cell.best else _latex(cell.text) for cell in row]))
         if any(cell.second for cell in row):
             lines.append(_row([rf"{{\footnotesize {_latex(cell.second)}}}" if cell.second else "" for cell in row]))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])

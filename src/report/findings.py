@@ -5,15 +5,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ..metrics.columns import Column
-from .compare import BETTER, LEAST_SEEDS, PERHAPS, SAME, WORSE, Cell, Comparison
+from .compare import BETTER, EQUAL, PERHAPS, SAME, WORSE, Cell, Comparison
 from .measure import Span
+from .power import LEAST_SEEDS
 from .read import Run
 from .remarks import MOST, below_floors, remarks
-from .words import decimals, difference, interval, listed, mean, number
+from .words import decimals, difference, interval, listed, mean, number, third
 
 NOBODY = "No loss"
 TOLD = {BETTER, WORSE, SAME}
-THIRD = {"be": ("is", "are"), "have": ("has", "have")}  # a verb for one and for several
 
 
 @dataclass(frozen=True)
@@ -136,12 +136,12 @@ def _differences(comparison: Comparison, metric: Column, words: dict[str, str]) 
                 head = f"{PERHAPS} {what}" if clauses else f"{PERHAPS.title()} {what} than {name}"
                 clauses.append(f"{head}: {listed(of[word], MOST)} {effects}")
             else:
-                clauses.append(f"{listed(of[word], MOST)} {_third(verb)[len(of[word]) > 1]} {what}{than} {effects}")
+                clauses.append(f"{listed(of[word], MOST)} {third(verb)[len(of[word]) > 1]} {what}{than} {effects}")
+    if EQUAL in of:
+        effects = f"within ±{comparison.margins[metric.name]:g} ({_effects(comparison, metric, of[EQUAL])})"
+        are = "is" if len(of[EQUAL]) == 1 else "are"
+        clauses.append(f"{listed(of[EQUAL], MOST)} {are} equal to {name} in {metric.title} {effects}")
     return "; ".join(clauses)
-
-
-def _third(verb: str) -> tuple[str, str]:
-    return THIRD.get(verb, (f"{verb}s", verb))
 
 
 def _effects(comparison: Comparison, metric: Column, labels: list[str]) -> str:

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..figures.style import BLUE, GREY, INK, VERMILION, axes_at, fitted, styled
 from ..metrics.columns import Column
-from .compare import BETTER, PERHAPS, SAME, WORSE, Comparison
+from .compare import BETTER, EQUAL, PERHAPS, SAME, WORSE, Comparison
 from .words import difference, mean
 
 UNTESTED = "too few seeds to tell"
@@ -23,6 +23,7 @@ MARKS: dict[str, dict[str, Any]] = {
     WORSE: SQUARE,
     f"{PERHAPS} {BETTER}": FILLED | {"markerfacecolor": "white"},
     f"{PERHAPS} {WORSE}": SQUARE | {"markerfacecolor": "white"},
+    EQUAL: {"marker": "D", "color": GREY, "markerfacecolor": GREY, "markersize": 5},
     SAME: {"marker": "|", "color": GREY, "markersize": 10},
     UNTESTED: {"marker": "x", "color": GREY, "linestyle": ":"},
 }
@@ -106,6 +107,9 @@ def _panel(axes: Axes, comparison: Comparison, metric: Column, rows: Sequence[st
     better = (0, high + pad) if metric.better > 0 else (low - pad, 0)
     axes.axvspan(*better, color=BLUE, alpha=0.07, linewidth=0, zorder=0)
     axes.axvline(0, color=INK, linewidth=1)
+    for margin in {sign * comparison.margins.get(metric.name, 0.0) for sign in (1, -1)} - {0.0}:
+        if low - pad < margin < high + pad:
+            axes.axvline(margin, color=GREY, linewidth=0.8, linestyle="--")
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0, labelsize=9)

@@ -122,7 +122,7 @@ def _section(kind: str, groups: list[Group]) -> Section:
     _label(groups)
     by_label: dict[str, list[Group]] = defaultdict(list)
     for group in groups:
-        group.label = group.runs[0].label or group.label
+        group.label = next((run.label for run in group.runs if run.label), group.label)
         by_label[group.label].append(group)
     chosen, passed_over, warnings = [], [], []
     for label, alike in by_label.items():

@@ -4,7 +4,7 @@ import functools
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,19 +13,23 @@ from ..metrics.columns import Column
 from . import calibration
 from .calibration import Level
 from .groups import Group
+from .power import Spread, equal
 from .read import Run
 from .statistics import Estimate, Floats, Indices, contrast, estimate, of_share, of_two_shares, within
 
 
 @dataclass(frozen=True)
 class Span:
-    """A number with its 95 % interval, NaN where it cannot be told; ``n`` seeds; ``p`` of "it is 0"."""
+    """A number with its 95 % interval, NaN where it cannot be told; ``n`` seeds; ``p`` of "it is 0". A difference has
+    its ``spread``, and the ``reach`` of its intervals where it is of a calibration error."""
 
     value: float
     low: float
     high: float
     n: int
     p: float
+    spread: Spread | None = None
+    reach: calibration.Reach | None = field(default=None, compare=False)
 
     @property
     def excludes_zero(self) -> bool:
@@ -36,7 +40,14 @@ class Span:
         return replace(self, value=_exp(self.value), low=_exp(self.low), high=_exp(self.high))
 
     def negative(self) -> "Span":
-        return replace(self, value=-self.value, low=-self.high, high=-self.low)
+        reach = None if self.reach is None else self.reach[::-1]
+        return replace(self, value=-self.value, low=-self.high, high=-self.low, reach=reach)
+
+    def equal(self, margin: float) -> float:
+        """p of the two one-sided tests that this difference is within ``margin``; NaN where it cannot be told."""
+        if self.reach is not None:
+            return calibration.equal(self.value, self.reach, margin)
+        return equal(self.value, self.spread, margin) if self.spread else math.nan
 
 
 ALONE = "intervals are over seeds alone, and a calibration error, part of which is chance, is not told"
@@ -119,9 +130,11 @@ class Measurements:
             if n:
                 first, second = (np.array([rows[k][side] for k in members]) for side in (0, 1))
                 found = self._estimate(metric, first, second if second.size else None, with_examples)
-                table = np.stack([found.value, found.low, found.high, found.p], 1).tolist()
-                for k, (value, low, high, p) in zip(members, table, strict=True):
-                    spans[k] = Span(value, low, high, n, p)
+                columns = (found.value, found.low, found.high, found.p, found.seeds, found.variance - found.seeds)
+                examples = self._counted(metric) if with_examples else 0
+                for k, row in zip(members, np.stack(columns, 1).tolist(), strict=True):
+                    value, low, high, p, seeds, shared = row
+                    spans[k] = Span(value, low, high, n, p, Spread(seeds, shared, n, examples))
         return spans
 
     def _calibration(self, metric: Column, a: tuple[int, ...], b: tuple[int, ...]) -> Span:
@@ -131,8 +144,8 @@ class Measurements:
         if not b:
             low, high = (float(end[calibration.AT]) for end in (first.low, first.high))
             return Span(first.value, low, high, len(a), math.nan)
-        value, low, high, p = calibration.compare(first, self._level(metric.name, b))
-        return Span(value, low, high, len(a), p)
+        found = calibration.compare(first, self._level(metric.name, b))
+        return Span(found.value, found.low, found.high, len(a), found.p, found.spread, found.reach)
 
     @functools.cache  # noqa: B019
     def _level(self, name: str, rows: tuple[int, ...]) -> Level:
@@ -151,6 +164,10 @@ class Measurements:
     def _all_have_examples(self, metric: Column, rows: list[int]) -> bool:
         found = self.covariance(metric)
         return found is not None and not np.isnan(found[0][rows, rows]).any()
+
+    def _counted(self, metric: Column) -> int:
+        found = self.covariance(metric)
+        return found[1] if found else 0
 
     def _estimate(self, metric: Column, a: Indices, b: Indices | None, with_examples: bool) -> Estimate:
         means, found = self.means(metric), self.covariance(metric)

@@ -19,8 +19,9 @@ from .compare import Comparison
 from .faces import Faces, faces
 from .findings import Finding, findings
 from .forest import forest, panels
+from .headline import headline
 from .read import Run
-from .rules import how_sure, rule, signs
+from .rules import decided_by, how_sure, rule, signs
 from .shift import Shifts
 from .table import Table
 from .words import unfinished
@@ -57,6 +58,7 @@ class View:
     """A section as both pages show it. A table without rows has nothing to say and is not shown."""
 
     comparison: Comparison
+    headline: str
     findings: list[Finding]
     rule: str
     signs: str
@@ -66,6 +68,8 @@ class View:
     commands: list[str]
     results: Table
     other_metrics: Table
+    undecided: Table
+    decided_by: str
     p_values: Table
     runs: Table
     rates: Table
@@ -87,6 +91,7 @@ def view(comparison: Comparison, curves: Curves, lost: Sequence[Run], out: Path)
     made = faces(comparison, _drawn(comparison), out)
     return View(
         comparison=comparison,
+        headline=headline(comparison),
         findings=findings(comparison, lost),
         rule=rule(comparison),
         signs=signs(comparison),
@@ -96,6 +101,8 @@ def view(comparison: Comparison, curves: Curves, lost: Sequence[Run], out: Path)
         commands=sorted({run.command for run in section.runs if run.command}),
         results=tables.results(comparison),
         other_metrics=tables.other_metrics(comparison),
+        undecided=tables.undecided(comparison),
+        decided_by=decided_by(comparison),
         p_values=tables.p_values(comparison),
         runs=about.runs(comparison, out),
         rates=about.rates(section),

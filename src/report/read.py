@@ -35,7 +35,7 @@ class Run:
 
     Of a finished run everything holds what ``schema`` says. ``examples``: None where predictions.npz is not there.
     ``curves``: tag -> steps and values, of validation and of the training's speed. ``label`` and ``baseline`` are what
-    its ablation calls it and compares with, ``command`` is the ablation's; None for a run of no ablation.
+    its ablation calls it and compares with, ``command`` and ``margin`` are the ablation's; None for a run of none.
     ``debugging``: what makes it a run for debugging, which is no result; "" for any other. ``ended``: when result.json
     was last written, in seconds since 1970. ``remark`` and ``tags`` are the user's own.
     """
@@ -51,6 +51,7 @@ class Run:
     label: str | None = None
     baseline: str | None = None
     command: str | None = None
+    margin: str | None = None
     debugging: str = ""
     ended: float = math.nan
 
@@ -113,7 +114,7 @@ def join_sweep(path: Path, runs: dict[Path, Run]) -> list[Run]:
         jobs = [(job, (path.parent / job["folder"]).resolve() if job["folder"] else None) for job in sweep["jobs"]]
     except (OSError, ValueError) as error:
         return [Run(path, "damaged", reason(error))]
-    of_all = {"baseline": sweep["baseline"], "command": command}
+    of_all = {"baseline": sweep["baseline"], "command": command, "margin": sweep.get("margin")}
     missing = []
     for job, place in jobs:
         label, seed = job["label"], job["seed"]

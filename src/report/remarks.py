@@ -3,8 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from .compare import LEAST_SEEDS, Comparison
+from .compare import Comparison
 from .floors import floors
+from .power import LEAST_SEEDS
 from .read import Run
 from .words import COUNTS, listed
 

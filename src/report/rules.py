@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from ..metrics.columns import Column
 from .compare import Comparison
 from .floors import floors
+from .statistics import LEVEL
 from .words import listed
 
 
@@ -20,6 +21,11 @@ def rule(comparison: Comparison) -> str:
     name, tests = comparison.baseline.label, comparison.comparisons
     judged = listed([metric.name for metric in comparison.judged])
     corrected = f"Holm's correction over the {tests} comparisons with {name} ({judged})"
+    if margins := [f"{name} ±{margin:g}" for name, margin in comparison.margins.items()]:
+        text += (
+            f" “equal”: two one-sided tests show that the difference is within its margin ({listed(margins)}), at 5 %"
+            " after Holm's correction over all such tests."
+        )
     if tests == 1:
         return f"{text} “better” and “worse” than {name}: it excludes 0."
     return (
@@ -33,7 +39,23 @@ def signs(comparison: Comparison) -> str:
     """What stands in the heads of the tables."""
     scaled = "; _ts: after temperature scaling" if any(metric.after for metric in comparison.metrics) else ""
     free = f" Floors ({listed(names)}) cost nothing, and are not tested." if (names := list(floors(comparison))) else ""
-    return f"↑ higher is better, ↓ lower is better{scaled}.{free}"
+    best = " Bold: the best mean, which may be so by chance."
+    return f"↑ higher is better, ↓ lower is better{scaled}.{best}{free}"
+
+
+def decided_by(comparison: Comparison) -> str:
+    """How the table of what is not decided is to be read."""
+    plan = next((cell.plan for cell in comparison.cells.values() if cell.plan), None)
+    if plan is None:
+        return ""
+    left = round(LEVEL / plan.alpha)
+    step = f"the next step of Holm's correction, p at most 0.05 / {left}" if left > 1 else "p at most 0.05"
+    return (
+        "Shown from: the smallest difference that these seeds and test examples show in four of five such ablations,"
+        f" at {step}. Seeds: how many in all would show the difference that was seen in four of five, if it is real."
+        " The range is that of what is known of the variance between seeds: 9 of 10 such ranges hold the number."
+        " A command is made of the words in the runs' files, and not checked: read it before you give it."
+    )
 
 
 def how_sure(metrics: Sequence[Column]) -> str:

@@ -169,7 +169,11 @@ finished = mapping(
         "family": family,
         "run": mapping(
             {"seconds": number(0, 1e12)},
-            {"versions": mapping({}, others=maybe(text)), "commit": maybe(text), "device": maybe(text)},
+            {
+                "versions": mapping({}, others=maybe(text)),
+                **dict.fromkeys(("commit", "device"), maybe(text)),
+                "words": sequence(text),
+            },
         ),
     },
     {"bins": maybe(mapping({}, others=maybe(bin_table)))},
@@ -185,5 +189,5 @@ sweep = mapping(
         ),
         "baseline": maybe(text),
     },
-    {"command": maybe(text)},
+    {"command": maybe(text), "margin": maybe(text)},
 )

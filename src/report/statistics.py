@@ -32,8 +32,8 @@ ROUNDING = 1e-12  # of a variance, relative to one that is no rounding
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean, 95 % interval, two-sided p-value of "the mean is 0", and the variance V and quantile t' that they are made
-    of: arrays of one shape, NaN where it cannot be told."""
+    """Mean, 95 % interval, two-sided p-value of "the mean is 0", the variance V and quantile t' that they are made of,
+    and the ``seeds``' part A of V: arrays of one shape, NaN where it cannot be told."""
 
     value: Floats
     low: Floats
@@ -41,6 +41,7 @@ class Estimate:
     p: Floats
     variance: Floats
     t: Floats
+    seeds: Floats
 
 
 def estimate(means: Floats, covariance: Floats | None, examples: int) -> Estimate:
@@ -75,7 +76,7 @@ def _student(value: Floats, a: Floats, c: Floats, df_a: int, df_c: int) -> Estim
         t = quantile(LEVEL, np.where(known, share, 0.0), df_a, df_c)
         half = np.where(known, t * width, width)
         p = np.where(known, level(np.abs(value) / width, share, df_a, df_c), np.where(value == 0, 1.0, np.nan))
-    return Estimate(value, value - half, value + half, p, width**2, t)
+    return Estimate(value, value - half, value + half, p, width**2, t, a)
 
 
 def of_share(found: Estimate, examples: int) -> Estimate:

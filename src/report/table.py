@@ -6,12 +6,20 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class Shown:
     """A cell: its text, a second line, the verdict that belongs to that line and colours it ("better", "perhaps
-    worse", ""), and the address that the text leads to."""
+    worse", "equal within ±0.005", ""), and the address that the text leads to. ``best``: it is the best of its column.
+    ``code``: it is a command."""
 
     text: str
     below: str = ""
     tone: str = ""
     link: str = ""
+    best: bool = False
+    code: bool = False
+
+    @property
+    def look(self) -> str:
+        """The word alone of the verdict."""
+        return self.tone.partition("within")[0].rstrip(" ,")
 
     @property
     def second(self) -> str:

@@ -2,19 +2,22 @@
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Sequence
 
 from ..metrics.columns import Column
-from . import escape, floors
+from . import escape, floors, missing
 from .compare import SAME, Cell, Comparison, testable
 from .groups import Group
+from .power import MOST, Plan
 from .table import Shown, Table
-from .words import DASH, difference, mean, probability
+from .words import DASH, TIMES, decimals_of, difference, mean, number, probability
 
 COLUMNS = (
     *("section", "loss", "lr", "metric", "seeds", "mean", "low", "high"),
     *("baseline", "common_seeds", "difference", "difference_low", "difference_high", "p", "p_holm", "verdict"),
-    "beats_every_other",
+    *("beats_every_other", "margin", "p_equal", "smallest_shown", "smallest_of_endless_seeds"),
+    *("seeds_needed", "seeds_low", "seeds_high", "test_set_too_small", "command"),
 )
 FLOOR = "floor"
 
@@ -46,19 +49,16 @@ def _value(comparison: Comparison, group: Group, metric: Column) -> Shown:
     if cell is None:
         return Shown(DASH)
     text = mean(metric, cell.mean) + _fewer(cell.mean.n, of)
+    best = group.label in comparison.leading(metric)
     if cell.difference is None:
-        return Shown(text, "" if comparison.baseline in (None, group) else f"Δ {DASH}")
+        return Shown(text, "" if comparison.baseline in (None, group) else f"Δ {DASH}", best=best)
     below = f"Δ {difference(metric, cell.difference)}{_fewer(cell.difference.n, of)}"
-    return Shown(text, below, _tone(metric, cell))
+    return Shown(text, below, comparison.verdict(cell, metric).replace(SAME, ""), best=best)
 
 
 def _fewer(n: int, of: int) -> str:
     """That a value is of fewer seeds than its group has."""
     return f" ({n} of {of} seeds)" if n < of else ""
-
-
-def _tone(metric: Column, cell: Cell) -> str:
-    return cell.word(metric).replace(SAME, "")
 
 
 def arrow(name: str, better: int) -> str:
@@ -80,6 +80,55 @@ def _p_value(cell: Cell | None) -> Shown:
     if cell is None or cell.difference is None or cell.adjusted != cell.adjusted:
         return Shown(DASH)
     return Shown(probability(cell.adjusted), f"uncorrected {probability(cell.difference.p)}")
+
+
+def undecided(comparison: Comparison) -> Table:
+    """A row for each difference to the baseline that is not decided: what would decide it."""
+    heads = [
+        "loss",
+        "metric",
+        "difference seen",
+        "shown from",
+        "seeds that would show it",
+        "command for the seeds that lack",
+    ]
+    table = Table("What is not decided", heads)
+    for metric in comparison.judged:
+        for group in comparison.groups:
+            cell = comparison.cells.get((group.label, metric.name))
+            if cell and cell.plan and cell.difference:
+                own = [Shown(group.label), Shown(metric.name), Shown(difference(metric, cell.difference))]
+                plan = [Shown(size(metric, cell.plan.smallest)), Shown(_seeds(metric, cell.plan))]
+                table.rows.append([*own, *plan, _command(comparison, group, cell.plan)])
+    return table
+
+
+def size(metric: Column, smallest: float) -> str:
+    """Of a difference, with two digits that tell; a ratio, where the metric's differences are ratios."""
+    value = math.exp(smallest) if metric.exponential else smallest
+    return f"{TIMES if metric.exponential else ''}{number(value, decimals_of(smallest))}"
+
+
+def _seeds(metric: Column, plan: Plan) -> str:
+    if plan.limited:
+        at_best = f" (it shows {size(metric, plan.least)} at best)" if plan.least > 0 else ""
+        return f"no number of seeds: the test set is too small{at_best}"
+    fewest, seeds, most = (
+        f"{n:.0f}" if math.isfinite(n) else f"more than {MOST:,}" for n in (plan.fewest, plan.seeds, plan.most)
+    )
+    if math.isinf(plan.seeds):
+        return seeds
+    return f"about {seeds} ({fewest} to {most}), {plan.seeds - plan.n:.0f} more"
+
+
+def _command(comparison: Comparison, group: Group, plan: Plan) -> Shown:
+    if math.isinf(plan.seeds) or comparison.baseline is None:
+        return Shown("")
+    count = int(plan.seeds) - plan.n
+    text = missing.command(comparison.baseline, group, count)
+    if text:
+        return Shown(text, code=True)
+    return Shown(f"the command of these runs with {missing.more_seeds(comparison.baseline, group, count)}")
 
 
 def as_csv(comparisons: Sequence[Comparison]) -> str:
@@ -108,10 +157,18 @@ def as_csv(comparisons: Sequence[Comparison]) -> str:
                 ]
                 row += [d.n, d.value, d.low, d.high, testable(d), cell.adjusted] if d else [""] * 6
                 best = "yes" if comparison.best.get(metric.name) == group.label else ""
-                row += [cell.word(metric), best]
+                row += [cell.word(metric), best, comparison.margins.get(metric.name, ""), cell.equal]
+                row += _planned(comparison, group, cell.plan)
                 writer.writerow(["" if value != value else escape.cell(value) for value in row])
         writer.writerows([escape.cell(row.get(key, "")) for key in COLUMNS] for row in _floors(comparison))
     return text.getvalue()
+
+
+def _planned(comparison: Comparison, group: Group, plan: Plan | None) -> list[str | float]:
+    if plan is None:
+        return [""] * 7
+    numbers = (plan.smallest, plan.least, plan.seeds, plan.fewest, plan.most)
+    return [*numbers, "yes" if plan.limited else "", _command(comparison, group, plan).text]
 
 
 def _floors(comparison: Comparison) -> Iterator[dict[str, str | float]]:

@@ -11,8 +11,14 @@ from .measure import Span
 from .read import Run
 from .statistics import LEVEL
 
+THIRD = {"be": ("is", "are"), "have": ("has", "have")}
 COUNTS = ("no", "one", "two")  # of seeds, where they are too few
 DASH, MINUS, TIMES = "—", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
+
+
+def third(verb: str) -> tuple[str, str]:
+    """A verb for one and for several."""
+    return THIRD.get(verb, (f"{verb}s", verb))
 
 
 def number(value: float, decimals: int = 4) -> str:
@@ -27,8 +33,12 @@ def number(value: float, decimals: int = 4) -> str:
 
 def decimals(span: Span) -> int:
     """So many that the interval shows two significant digits; four where there is no interval."""
-    half = (span.high - span.low) / 2
-    return min(6, max(0, 1 - math.floor(math.log10(half)))) if 1e-9 < half < math.inf else 4
+    return decimals_of((span.high - span.low) / 2)
+
+
+def decimals_of(size: float) -> int:
+    """So many that ``size`` shows two significant digits."""
+    return min(6, max(0, 1 - math.floor(math.log10(size)))) if 1e-9 < size < math.inf else 4
 
 
 def mean(metric: Column, span: Span) -> str:

@@ -2,16 +2,18 @@
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..config.errors import UserError, suggestion
+from ..metrics.margins import check_names, margins_of
 from ..system.files import write_text
 from . import figures, page, tables
 from .compare import Comparison, compare
 from .findings import findings
 from .groups import Group, Section, sections_of
+from .headline import headline
 from .margins import write_margins
 from .read import Run, find_runs
 from .words import for_debugging, unfinished
@@ -30,17 +32,28 @@ class Written(NamedTuple):
     means: Path | None  # TensorBoard runs of each loss's mean over seeds
 
 
-def write_report(folders: Sequence[Path], baseline: str | None, out: Path | None, means: Path | None = None) -> Written:
+def write_report(
+    folders: Sequence[Path],
+    baseline: str | None,
+    out: Path | None,
+    means: Path | None = None,
+    margin: str | None = None,
+) -> Written:
     """Write report.md, report.csv and report.html to ``out``, by default report/ in the folder that holds ``folders``.
 
     ``means``, if given, gets TensorBoard runs of each loss's mean over seeds. ``baseline``: a label or a loss; None for
-    what the ablation says, else that of the runs' family. Raises UserError.
+    what the ablation says, else that of the runs' family. ``margin``: within what two losses count as equal,
+    "accuracy:0.005,nll:0.01"; None for what the ablation says. Raises UserError.
     """
     check_means(means, folders)
+    wanted = margins_wanted(margin)
     found = find_runs(folders)
     runs, debug = ([run for run in found if bool(run.debugging) is wanted] for wanted in (False, True))
     sections = [section for section in sections_of(runs) if section.runs]
-    comparisons = [compare(section, find_baseline(section, baseline)) for section in sections]
+    check_margins(wanted, sections)
+    comparisons = [
+        compare(section, find_baseline(section, baseline), find_margins(section, wanted)) for section in sections
+    ]
     if baseline and sections and not any(comparison.baseline for comparison in comparisons):
         labels = [group.label for section in sections for group in section.groups]
         raise UserError(
@@ -66,6 +79,7 @@ def told(written: Written) -> Iterator[str]:
     """The lines that the command prints."""
     for comparison, lost in zip(written.comparisons, written.lost, strict=False):  # at the end: of no section
         yield comparison.section.title
+        yield from (f"  {text}" for text in [headline(comparison)] if text)
         yield from (f"  warning: {warning}" for warning in comparison.section.warnings + comparison.notes)
         yield from (f"  {finding.text}" for finding in findings(comparison, lost))
     if not written.comparisons:
@@ -83,6 +97,42 @@ def check_means(means: Path | None, folders: Sequence[Path]) -> None:
             raise UserError(
                 f"means={means} lies in {folder}, where TensorBoard would mix it with the runs: name a folder elsewhere"
             )
+
+
+def margins_wanted(text: str | None) -> dict[str, float] | None:
+    """What ``margin=`` says. Raises UserError."""
+    try:
+        return None if text is None else margins_of(text)
+    except ValueError as error:
+        raise UserError(f"margin={text}: {error}") from None
+
+
+def check_margins(wanted: Mapping[str, float] | None, sections: Sequence[Section]) -> None:
+    """Raise UserError for a metric that no section tests."""
+    known = dict.fromkeys(name for section in sections for name in testable_names(section))
+    try:
+        check_names(wanted or (), known if sections else wanted or ())
+    except ValueError as error:
+        raise UserError(f"margin=: {error}") from None
+
+
+def testable_names(section: Section) -> list[str]:
+    """The metrics that can have a margin: their differences are tested, and are no ratios."""
+    return [column.name for column in section.family.columns if column.judged and not column.exponential]
+
+
+def find_margins(section: Section, wanted: Mapping[str, float] | None) -> dict[str, float]:
+    """Those of the command, else those of the ablation; a warning where these are none."""
+    said = next((run.margin for group in section.groups for run in group.runs if run.margin), None)
+    names = testable_names(section)
+    if wanted is None and said is not None:
+        try:
+            wanted = margins_of(said)
+            check_names(wanted, names)
+        except ValueError as error:
+            section.warnings.append(f"the sweep's margin is not used: {error}")
+            return {}
+    return {name: margin for name, margin in (wanted or {}).items() if name in names}
 
 
 def find_baseline(section: Section, wanted: str | None) -> Group | None:

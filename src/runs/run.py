@@ -99,7 +99,9 @@ def lead(cfg: Plain, typed: list[str], resumed: RunFolder | None, team: Team, pr
             if cfg["trainer"]["strategy"] and device == "cpu" and has_batch_norm(fit.task.model):
                 log.warning("each rank's BatchNorm sees its own share of a batch: SyncBatchNorm needs GPUs")
             chosen = speed.chosen(cfg, why, folder.read_result())
-            on = machine.describe(device, threads) | {"ranks": team.world} | chosen
+            earlier = folder.read_result().get("run", {}) if resumed else {}
+            words = {"words": earlier.get("words", typed)}  # a report says with which others it would be trained
+            on = machine.describe(device, threads) | {"ranks": team.world} | chosen | words
             return finish(fit, folder, cfg, on, team)
 
 

@@ -25,6 +25,8 @@ from ..config.message import message
 from ..config.schema import AblationConf
 from ..config.words import check_words, is_below, key_of, parsed, variants
 from ..folder.identity import changes, joined
+from ..metrics.families import FAMILIES
+from ..metrics.margins import check_names, margins_of
 from ..plain import Plain
 
 MANY, MOST = 100, 20_000  # jobs that are announced before they are composed, and the most that one command takes
@@ -149,6 +151,7 @@ def expand_ablation(name: str, ablation: Any, typed: list[str], loader: ConfigLo
             raise UserError(f"ablation={name} needs {key}=...; conf/ablation/{name}.yaml says of what")
     if min(ablation.seeds) < 0:
         raise UserError(f"ablation.seeds must be integers >= 0, got {list(ablation.seeds)}")
+    check_margin(name, ablation.get("margin"))
     seeds = [word for word in typed if key_of(word) == "seed"] or [f"seed={','.join(map(str, ablation.seeds))}"]
     others = [word for word in typed if key_of(word) != "seed"]
     beaten = tuple({key_of(word) for word in others})
@@ -157,6 +160,15 @@ def expand_ablation(name: str, ablation: Any, typed: list[str], loader: ConfigLo
             kept = [word for word in line.split() if not is_below(key_of(word), beaten)]
             for words in expand([*kept, *others], loader):
                 yield [f"ablation={name}", *words, *seed_words]
+
+
+def check_margin(name: str, margin: Any) -> None:
+    """Raise UserError for an ablation's margin that no report could use."""
+    known = dict.fromkeys(c.name for family in FAMILIES.values() for c in family.columns if c.judged)
+    try:
+        check_names(margins_of(str(margin)) if margin is not None else (), known)
+    except ValueError as error:
+        raise UserError(f"conf/ablation/{name}.yaml: ablation.margin={margin}: {error}") from None
 
 
 class Composer:

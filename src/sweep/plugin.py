@@ -47,10 +47,11 @@ class JobsSweeper(Sweeper):
 
     def _sweep(self, arguments: list[str], jobs: list[Job]) -> NoReturn:
         """Run the jobs, and end the process with the sweep's status."""
-        baseline = self.master.ablation.baseline if self.master.ablation else None
+        ablation = self.master.ablation
+        baseline, margin = (ablation.baseline, ablation.get("margin")) if ablation else (None, None)
         beside = [word for word in self.master.hydra.overrides.hydra if not word.startswith(SAID_ELSEWHERE)]
         command = f"{called('train')} {shlex.join([*config_flags(), *as_typed([*arguments, *beside])])}"
-        sys.exit(sweep(jobs, baseline, command, self._launch))
+        sys.exit(sweep(jobs, baseline, command, self._launch, margin))
 
     def _launch(self, jobs: Sequence[Job]) -> tuple[list[Outcome], int | None]:
         assert self.launcher is not None

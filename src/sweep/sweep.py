@@ -21,17 +21,17 @@ from .screen import means_table, reasons_of, say
 Launch = Callable[[Sequence[Job]], tuple[list[Outcome], int | None]]
 
 
-def sweep(jobs: list[Job], baseline: str | None, command: str, launch: Launch) -> int:
+def sweep(jobs: list[Job], baseline: str | None, command: str, launch: Launch, margin: str | None = None) -> int:
     """Run the jobs that are not finished; the exit status: 0, or 1 if a run is not finished, or 128 + the signal.
 
-    ``command`` is what was typed. ``launch`` runs jobs and tells how each ended, and which signal stopped it. Raises
+    ``command`` is what was typed. ``margin`` is the ablation's, for the report. ``launch`` runs jobs and tells how each ended, and which signal stopped it. Raises
     UserError.
     """
     home = home_of(jobs[0].cfg, jobs[0].choices)
     if not jobs[0].choices["ablation"]:
         return run_all(jobs, launch, lambda: None)
     with held(home, f"{home}: another process is running this ablation"):
-        return run_all(jobs, launch, lambda: record(home, baseline, command, jobs))
+        return run_all(jobs, launch, lambda: record(home, baseline, command, jobs, margin))
 
 
 def run_all(jobs: list[Job], launch: Launch, note: Callable[[], None]) -> int:
@@ -92,7 +92,7 @@ def conclude(jobs: list[Job], outcomes: list[Outcome], signum: int | None) -> in
     return 1
 
 
-def record(home: Path, baseline: str | None, command: str, jobs: list[Job]) -> None:
+def record(home: Path, baseline: str | None, command: str, jobs: list[Job], margin: str | None) -> None:
     """Write sweep.yaml: what the ablation was last asked to run, and where each run is, for the report."""
     rows: list[dict[str, Any]] = []
     for job in jobs:
@@ -107,4 +107,4 @@ def record(home: Path, baseline: str | None, command: str, jobs: list[Job]) -> N
                 "debugging": debugging(job.cfg, job.choices),
             }
         )
-    write_yaml(home / "sweep.yaml", {"baseline": baseline, "command": command, "jobs": rows})
+    write_yaml(home / "sweep.yaml", {"baseline": baseline, "margin": margin, "command": command, "jobs": rows})

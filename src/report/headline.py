@@ -95,7 +95,5 @@ def _next_step(comparison: Comparison, metrics: Sequence[Column]) -> list[str]:
             return ["to show the other differences the test set is too small, with any number of seeds"]
         return []
     seeds = f"about {more:.0f} more seed{'s' * (more > 1)}"
-    seen = number(cell.difference.value, decimals(cell.difference))
-    return [
-        f"{seeds} would show how {label} differs from {comparison.baseline.label} in {metric.title} ({seen}), if it does"
-    ]
+    seen = f"{metric.title} ({number(cell.difference.value, decimals(cell.difference))})"
+    return [f"{seeds} would show how {label} differs from {comparison.baseline.label} in {seen}, if it does"]

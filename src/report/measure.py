@@ -134,7 +134,7 @@ class Measurements:
                 examples = self._counted(metric) if with_examples else 0
                 for k, row in zip(members, np.stack(columns, 1).tolist(), strict=True):
                     value, low, high, p, seeds, shared = row
-                    spans[k] = Span(value, low, high, n, p, Spread(seeds, shared, n, examples))
+                    spans[k] = Span(value, low, high, n, p, Spread(seeds, max(0.0, shared), n, examples))
         return spans
 
     def _calibration(self, metric: Column, a: tuple[int, ...], b: tuple[int, ...]) -> Span:

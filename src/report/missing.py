@@ -13,7 +13,7 @@ from ..names import called
 from .groups import Group
 from .read import Run
 
-WORD = re.compile(r"[+~]{0,2}[\w./@-]+=[^\x00-\x1f\x7f-\x9f\u2028\u2029]*|--config-dir=[^\x00-\x1f\x7f]+")
+WORD = re.compile(r"[+~]{0,2}\w[\w./@-]*=[^\x00-\x1f\x7f-\x9f\u2028\u2029]*|--config-dir=[^\x00-\x1f\x7f]+")
 # said anew, or not to be said again; until and its like: how many seeds a sweep takes
 OURS = {"seed", "label", "overwrite", "retry_failed", "resume", "until", "metric", "max_seeds", "hydra.mode"}
 FEW = 6  # seeds that are listed one by one

@@ -149,9 +149,13 @@ def plans(values: Sequence[float], spreads: Sequence[Spread], alpha: float) -> l
     fewest, most = (np.maximum(by(end), n + 1) for end in bounds(one, n - 1))  # n were not enough
     least = (ndtri(POWER) - stdtrit(np.maximum(examples - 1, 1), alpha / 2)) * np.sqrt(shared)
     found = smallest(one, shared, n, examples, alpha)
-    columns = (found, least, np.maximum(seeds, n + 1), fewest, most, (seen < least) & ~np.isfinite(seeds))
-    rows = zip(*(column.tolist() for column in columns), [spread.n for spread in spreads], strict=True)
-    return [Plan(*row, alpha) for row in rows]
+    limited = (seen < least) & ~np.isfinite(seeds)
+    columns = (found, least, np.maximum(seeds, n + 1), fewest, most)
+    rows = np.stack(columns, 1).tolist()
+    return [
+        Plan(a, b, c, d, e, bool(one), spread.n, alpha)
+        for (a, b, c, d, e), one, spread in zip(rows, limited, spreads, strict=True)
+    ]
 
 
 def equal(value: float, spread: Spread, margin: float) -> float:

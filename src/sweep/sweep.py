@@ -24,8 +24,8 @@ Launch = Callable[[Sequence[Job]], tuple[list[Outcome], int | None]]
 def sweep(jobs: list[Job], baseline: str | None, command: str, launch: Launch, margin: str | None = None) -> int:
     """Run the jobs that are not finished; the exit status: 0, or 1 if a run is not finished, or 128 + the signal.
 
-    ``command`` is what was typed. ``margin`` is the ablation's, for the report. ``launch`` runs jobs and tells how each ended, and which signal stopped it. Raises
-    UserError.
+    ``command`` is what was typed. ``margin`` is the ablation's, for the report. ``launch`` runs jobs and tells how each
+    ended, and which signal stopped it. Raises UserError.
     """
     home = home_of(jobs[0].cfg, jobs[0].choices)
     if not jobs[0].choices["ablation"]:

@@ -126,7 +126,7 @@ RULES = {
     },
     "sweep": {
         *("hydra", "omegaconf", "src.checks", "src.config", "src.folder", "src.names", "src.package", "src.sweep"),
-        *("src.metrics.columns", "src.system"),
+        *("src.metrics.columns", "src.metrics.families", "src.report", "src.system"),
     },
 }
 EVERYWHERE = {"src.plain"}

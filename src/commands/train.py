@@ -3,6 +3,7 @@
 xent train data=cifar10 model=resnet loss=focal loss.gamma=3
 xent train -m loss=ce,focal,brier seed=0,1,2
 xent train ablation=mnist_losses
+xent train ablation=mnist_losses until=verdict metric=nll max_seeds=20
 xent train --help
 """
 
@@ -29,11 +30,13 @@ def main(composed: Composed | None = None) -> int:
 
     from ..config import schema
     from ..config.entry import command, one_run
+    from ..config.until import until_of
     from ..config.words import check_line
     from ..package import CONF
     from ..sweep.jobs import as_sweep, is_sweep
 
     check_line(sys.argv[1:])
+    until_of(sys.argv[1:])
     schema.register()
     many = is_sweep(sys.argv[1:])
     asked: list[Command] = []

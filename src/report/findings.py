@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..metrics.columns import Column
 from .compare import BETTER, EQUAL, PERHAPS, SAME, WORSE, Cell, Comparison
+from .looks import statements
 from .measure import Span
 from .power import LEAST_SEEDS
 from .read import Run
@@ -37,7 +38,8 @@ def findings(comparison: Comparison, lost: Sequence[Run] = ()) -> list[Finding]:
     A difference to the baseline is told with its single 95 % interval and by the words of compare.py; that one loss
     beats every other by Holm's correction over all pairs.
     """
-    answers = [*_answers(comparison), *map(Finding, below_floors(comparison))]
+    answers = [*_answers(comparison), *map(Finding, statements(comparison.section))]
+    answers += map(Finding, below_floors(comparison))
     return [*answers, *(Finding(text, remark=True) for text in remarks(comparison, lost))]
 
 

@@ -14,6 +14,7 @@ from ..plain import Plain
 from .read import Run
 
 LR = "optimizer.lr"
+SEQUENTIAL = "sequential.yaml"  # in an ablation that stops to train a loss once it is decided (sequential.py)
 
 
 @dataclass
@@ -143,10 +144,15 @@ def _section(kind: str, groups: list[Group]) -> Section:
 
 
 def lacking(section: Section) -> list[str]:
-    """Warnings where a group has no finished run of a seed that another has."""
+    """Warnings where a group has no finished run of a seed that another has, unless it was to have no more seeds."""
     seeds = {seed for group in section.groups for seed in group.finished}
-    missing = {group.label: sorted(seeds - group.finished.keys()) for group in section.groups}
+    groups = [group for group in section.groups if not any(_stops(run) for run in group.runs)]
+    missing = {group.label: sorted(seeds - group.finished.keys()) for group in groups}
     return [f"{label}: no finished run of seed {', '.join(map(str, lost))}" for label, lost in missing.items() if lost]
+
+
+def _stops(run: Run) -> bool:
+    return (run.folder.parents[1] / SEQUENTIAL).exists()
 
 
 def best_rate(groups: Sequence[Group]) -> Group:

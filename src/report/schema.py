@@ -191,3 +191,13 @@ sweep = mapping(
     },
     {"command": maybe(text), "margin": maybe(text)},
 )
+
+sequential = mapping(
+    {
+        "metric": text,
+        "baseline": text,
+        "losses": sequence(text, 1),
+        "seeds": sequence(whole(0), 3, 100),
+        "margin": maybe(number(0, 1e30)),
+    },
+)

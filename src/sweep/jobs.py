@@ -96,12 +96,13 @@ def jobs_of(
     loader: ConfigLoader,
     typed: Sequence[str],
     threads: int | None,
+    most: int | None = None,
     prepare: Callable[[Job], None] = lambda job: None,
 ) -> list[Job]:
     """The jobs that a command asks for, in order. Raises UserError where one of them could not run.
 
     ``master`` is the configuration without the jobs' words; ``threads`` are those of a job that sets none. ``prepare``
-    is called with each job as soon as it is composed.
+    is called with each job as soon as it is composed. ``most``: of an ablation, so many seeds in place of its own.
     """
     typed = as_typed(typed)
     name = chosen(master.hydra.runtime.choices)["ablation"]
@@ -110,7 +111,7 @@ def jobs_of(
     if any(key_of(word) == "resume" for word in typed):
         raise UserError("resume=FOLDER finishes one run; a sweep is finished by its own command")
     own = [word for word in typed if not is_below(key_of(word), ["ablation"])]
-    lists = iter(expand(own, loader)) if name is None else expand_ablation(name, master.ablation, own, loader)
+    lists = iter(expand(own, loader)) if name is None else expand_ablation(name, master.ablation, own, loader, most)
     jobs = [Job(words) for words in dict.fromkeys(map(tuple, itertools.islice(lists, MOST + 1)))]
     check_count(len(jobs))
     compose_all(jobs, Composer(master, loader, threads), prepare)
@@ -137,10 +138,13 @@ def expand(words: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
     return [list(job) for job in itertools.product(*lists)]
 
 
-def expand_ablation(name: str, ablation: Any, typed: list[str], loader: ConfigLoader) -> Iterator[list[str]]:
+def expand_ablation(
+    name: str, ablation: Any, typed: list[str], loader: ConfigLoader, most: int | None = None
+) -> Iterator[list[str]]:
     """Each line of the ablation's runs for each seed, all losses of the first seed before the second.
 
-    What is typed goes to every job, and replaces a line's words for the same key or for a key below it.
+    ``most``: so many seeds, its own and then the next whole numbers. What is typed goes to every job, and replaces a
+    line's words for the same key or for a key below it.
     """
     check_keys(AblationConf, OmegaConf.to_container(ablation), "ablation")
     for key in ("baseline", "runs", "seeds"):
@@ -152,7 +156,8 @@ def expand_ablation(name: str, ablation: Any, typed: list[str], loader: ConfigLo
     if min(ablation.seeds) < 0:
         raise UserError(f"ablation.seeds must be integers >= 0, got {list(ablation.seeds)}")
     check_margin(name, ablation.get("margin"))
-    seeds = [word for word in typed if key_of(word) == "seed"] or [f"seed={','.join(map(str, ablation.seeds))}"]
+    own = f"seed={','.join(map(str, first_seeds(ablation.seeds, most)))}"
+    seeds = [word for word in typed if key_of(word) == "seed"] or [own]
     others = [word for word in typed if key_of(word) != "seed"]
     beaten = tuple({key_of(word) for word in others})
     for seed_words in expand(seeds, loader):
@@ -169,6 +174,13 @@ def check_margin(name: str, margin: Any) -> None:
         check_names(margins_of(str(margin)) if margin is not None else (), known)
     except ValueError as error:
         raise UserError(f"conf/ablation/{name}.yaml: ablation.margin={margin}: {error}") from None
+
+
+def first_seeds(own: Sequence[int], most: int | None) -> list[int]:
+    """``most`` seeds: an ablation's own, then the next whole numbers; just its own without ``most``."""
+    if most is None:
+        return list(own)
+    return list(itertools.islice(dict.fromkeys(itertools.chain(own, range(len(own) + most))), most))
 
 
 class Composer:

@@ -41,11 +41,17 @@ def run_all(jobs: list[Job], launch: Launch, note: Callable[[], None]) -> int:
     """
     note()
     say(f"{len(jobs)} runs")
+    outcomes, signum = trained(jobs, launch)
+    note()
+    return conclude(jobs, outcomes, signum)
+
+
+def trained(jobs: Sequence[Job], launch: Launch) -> tuple[list[Outcome], int | None]:
+    """Launch the jobs, and wait for those that another process trains; their ends, and the signal that stopped them."""
     outcomes, signum = launch(jobs)
     while signum is None and any(outcome.state == "elsewhere" for outcome in outcomes):
         signum = wait(jobs, outcomes, launch)
-    note()
-    return conclude(jobs, outcomes, signum)
+    return outcomes, signum
 
 
 def wait(jobs: Sequence[Job], outcomes: list[Outcome], launch: Launch) -> int | None:
@@ -68,7 +74,7 @@ def wait(jobs: Sequence[Job], outcomes: list[Outcome], launch: Launch) -> int | 
     return signum
 
 
-def conclude(jobs: list[Job], outcomes: list[Outcome], signum: int | None) -> int:
+def conclude(jobs: Sequence[Job], outcomes: Sequence[Outcome], signum: int | None) -> int:
     """Print the table and what is not finished; the exit status."""
     say(f"\n{means_table(jobs, outcomes)}")
     missing = [(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True) if outcome.state != "finished"]
@@ -92,7 +98,7 @@ def conclude(jobs: list[Job], outcomes: list[Outcome], signum: int | None) -> in
     return 1
 
 
-def record(home: Path, baseline: str | None, command: str, jobs: list[Job], margin: str | None) -> None:
+def record(home: Path, baseline: str | None, command: str, jobs: Sequence[Job], margin: str | None) -> None:
     """Write sweep.yaml: what the ablation was last asked to run, and where each run is, for the report."""
     rows: list[dict[str, Any]] = []
     for job in jobs:

@@ -13,7 +13,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy is imported: small produc
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -65,6 +65,22 @@ def sequential(x: Floats, shared: float) -> tuple[NDArray[np.bool_], NDArray[np.
     return shown, seeds
 
 
+def margin_row(most: int, repetitions: int) -> list[str]:
+    """Two losses without a difference, and two that differ by the margin, 1: how often it is said that one of the first
+    differs, that one of the others is equal, or either; and the share of the first two that is called equal."""
+    x, _ = differences("normal", repetitions, 4, most)
+    x = x + np.array([0, 0, 1, 1])[:, None]
+    differ, equal = np.zeros(x.shape[:2], bool), np.zeros(x.shape[:2], bool)
+    for n, level in zip(looks_of(most), levels_of(looks_of(most), LEVEL / 4), strict=True):
+        mean, half = x[..., :n].mean(-1), x[..., :n].std(-1, ddof=1) / np.sqrt(n) * stdtrit(n - 1, 1 - level / 2)
+        left = ~(differ | equal)
+        differ |= left & (np.abs(mean) > half)
+        equal |= left & ~differ & (np.abs(mean) + half <= 1)
+    wrong = differ[:, :2].any(1), equal[:, 2:].any(1)
+    shares = (*(one.mean() for one in wrong), (wrong[0] | wrong[1]).mean(), equal[:, :2].mean())
+    return [str(most), *(f"{100 * share:.2f}" for share in shares)]
+
+
 def fixed(x: Floats, power: float) -> int:
     """The fewest seeds with which Holm's correction of one test for each loss shows as large a share of them."""
     for n in range(3, x.shape[-1] + 1):
@@ -111,16 +127,11 @@ def main(repetitions: int) -> None:
         ["losses", "max_seeds", "looks", *EFFECTS],
         [error_row(losses, most, repetitions) for losses, most in ((4, 12), (4, 20), (5, 20), (9, 20), (5, 30))],
     )
-    head = [
-        "losses",
-        "that differ",
-        "max_seeds",
-        "shown",
-        "seeds of such a loss",
-        "runs",
-        "fixed: seeds",
-        "fixed: runs",
-    ]
+    margins = table(
+        ["max_seeds", "said to differ, at 0", "said to be equal, at the margin", "either", "said to be equal, at 0"],
+        [margin_row(most, repetitions) for most in (20, 30)],
+    )
+    head = ["losses", "that differ", "max_seeds", "shown", "seeds of such", "runs", "fixed: seeds", "fixed: runs"]
     saved = table(
         [*head, "saved"],
         [
@@ -131,7 +142,10 @@ def main(repetitions: int) -> None:
             )
         ],
     )
-    PAGE.write_text(filled(filled(PAGE.read_text(), "errors", errors), "saved", saved))
+    text = PAGE.read_text()
+    for name, new in (("errors", errors), ("margins", margins), ("saved", saved)):
+        text = filled(text, name, new)
+    PAGE.write_text(text)
 
 
 if __name__ == "__main__":

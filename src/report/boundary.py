@@ -5,7 +5,7 @@ in at most alpha of the cases in which there is no difference.
 Biometrika 70, 659; Kim and DeMets 1987, Biometrika 74, 149). The power 3 makes a boundary of the type of O'Brien and
 Fleming: little is spent early, and the last look is nearly as strict as a single test (Jennison and Turnbull 2000,
 Group Sequential Methods, section 7.2). The function that is named after them, 2 - 2 Phi(z_alpha/2 / sqrt(n / N)), would
-ask for p = 4e-10 at 3 of 20 seeds and alpha = 0.0125: no t statistic of 2 degrees of freedom says so much.
+ask for p = 1.1e-10 at 3 of 20 seeds and alpha = 0.0125: a t statistic of 2 degrees of freedom above 90,000.
 
 **Boundary.** Few seeds estimate their variance badly, so the normal boundaries of the books err too often. These are
 those of successive t statistics themselves. With x the differences of n seeds, u = sum x / sqrt(n sum x^2) is the

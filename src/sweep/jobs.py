@@ -23,6 +23,7 @@ from ..config.errors import UserError
 from ..config.fit import check_fit
 from ..config.message import message
 from ..config.schema import AblationConf
+from ..config.until import check_plain, until_of, without
 from ..config.words import check_words, is_below, key_of, parsed, variants
 from ..folder.identity import changes, joined
 from ..metrics.families import FAMILIES
@@ -96,22 +97,28 @@ def jobs_of(
     loader: ConfigLoader,
     typed: Sequence[str],
     threads: int | None,
-    most: int | None = None,
     prepare: Callable[[Job], None] = lambda job: None,
 ) -> list[Job]:
     """The jobs that a command asks for, in order. Raises UserError where one of them could not run.
 
     ``master`` is the configuration without the jobs' words; ``threads`` are those of a job that sets none. ``prepare``
-    is called with each job as soon as it is composed. ``most``: of an ablation, so many seeds in place of its own.
+    is called with each job as soon as it is composed. With until=verdict they are those of all seeds that may be trained.
     """
     typed = as_typed(typed)
+    until, typed = until_of(typed), without(typed)
+    if until is not None:
+        check_plain(typed)
     name = chosen(master.hydra.runtime.choices)["ablation"]
     if any(key_of(word) == "ablation" and word != f"ablation={name}" for word in typed):
         raise UserError("one command runs one ablation: ablation=NAME")
     if any(key_of(word) == "resume" for word in typed):
         raise UserError("resume=FOLDER finishes one run; a sweep is finished by its own command")
     own = [word for word in typed if not is_below(key_of(word), ["ablation"])]
-    lists = iter(expand(own, loader)) if name is None else expand_ablation(name, master.ablation, own, loader, most)
+    lists = (
+        iter(expand(own, loader))
+        if name is None
+        else expand_ablation(name, master.ablation, own, loader, until.most if until else None)
+    )
     jobs = [Job(words) for words in dict.fromkeys(map(tuple, itertools.islice(lists, MOST + 1)))]
     check_count(len(jobs))
     compose_all(jobs, Composer(master, loader, threads), prepare)

@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from hydra.core.plugins import Plugins
@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from ..config.message import message
 from ..config.schema import LAUNCHER, SWEEPER
-from ..config.until import check_plain, until_of, without
+from ..config.until import until_of
 from ..names import called
 from ..system.lifetime import lead_here
 from .jobs import Job, as_typed, jobs_of
@@ -38,22 +38,13 @@ class JobsSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         if not isinstance(self.launcher, ProcessesLauncher):
             # a scheduler gives each job its own cores, and it takes them all
-            self._sweep(arguments, self._jobs(arguments, None))
+            self._sweep(arguments, jobs_of(self.master, self.loader, arguments, None))
         processes = self.launcher.processes
         with processes.warm:
             # jobs side by side on one machine: threads that share a core wait for each other
-            jobs = self._jobs(arguments, 1, processes.prepare)
+            jobs = jobs_of(self.master, self.loader, arguments, 1, processes.prepare)
             processes.check(jobs)
             self._sweep(arguments, jobs)
-
-    def _jobs(
-        self, arguments: list[str], threads: int | None, prepare: Callable[[Job], None] = lambda job: None
-    ) -> list[Job]:
-        until = until_of(as_typed(arguments))
-        if until is not None:
-            check_plain(without(as_typed(arguments)))
-        words = without(arguments)
-        return jobs_of(self.master, self.loader, words, threads, until.most if until else None, prepare)
 
     def _sweep(self, arguments: list[str], jobs: list[Job]) -> NoReturn:
         """Run the jobs, and end the process with the sweep's status."""
@@ -64,7 +55,7 @@ class JobsSweeper(Sweeper):
         until = until_of(as_typed(arguments))
         if until is None:
             sys.exit(sweep(jobs, baseline, command, self._launch, margin))
-        from .until import plan_of, sweep_until  # scipy, for which no other sweep has to wait
+        from .until import plan_of, sweep_until  # scipy: no other sweep has to wait for it
 
         sys.exit(sweep_until(jobs, plan_of(jobs, str(baseline), until, margin), command, self._launch, margin))
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from docs.reference import page as reference
 from src.commands import evaluate, report, train, tune
-from src.config import evaluation, trust
+from src.config import evaluation, trust, until
 from src.config.fit import check_fit
 from src.config.guard import guarded
 from src.config.words import key_of
@@ -43,7 +43,8 @@ SHELL = [("source", [".venv/bin/activate"]), ("alias", ["seeds=python benchmarks
 # options of the reader's, and keys of other scripts
 MINE = {"NAME", "margin", "margins", "convnet", "digits8", "norms", "queries", "scorer", "pairwise", "listwise"}
 MINE |= {"duel", "logistic", "hinge_duel"}
-OTHER_KEYS = {*evaluation.OWN, *report.KEYS, *DEFAULTS, "key", "group", "loss.OPTION", "array_parallelism"}
+OTHER_KEYS = {*evaluation.OWN, *report.KEYS, *DEFAULTS, *until.WORDS, "key", "group", "loss.OPTION"}
+OTHER_KEYS |= {"array_parallelism"}
 # a run that ends soon
 SHORT = ("trainer.max_steps=2", "scheduler.warmup_steps=0", "figures=false", "samples.count=0", "trainer.threads=1")
 
@@ -147,7 +148,8 @@ def short(words: list[str]) -> list[str]:
         return words
     small = ("data=image_folder", "data=queries")
     large = any(word.startswith(("data=", "experiment=")) and word not in small for word in words)
-    seeds = ["seed=0"] if is_sweep(words) else []
+    fewest = ["max_seeds=3"] if "until=verdict" in words else ["seed=0"]
+    seeds = fewest if is_sweep(words) else []
     # the folder that the command itself, without these words, would have
     names = [word.replace("ablation=", "name=") for word in words if word.startswith("ablation=")]
     return laid_over([*words, *names, *SHORT, *seeds, *(["trainer.limit_eval_batches=1"] if large else [])])

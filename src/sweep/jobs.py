@@ -102,7 +102,7 @@ def jobs_of(
     """The jobs that a command asks for, in order. Raises UserError where one of them could not run.
 
     ``master`` is the configuration without the jobs' words; ``threads`` are those of a job that sets none. ``prepare``
-    is called with each job as soon as it is composed. With until=verdict they are those of all seeds that may be trained.
+    is called with each job as soon as it is composed. With until=verdict the jobs are of all seeds that may be trained.
     """
     typed = as_typed(typed)
     until, typed = until_of(typed), without(typed)

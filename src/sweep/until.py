@@ -23,7 +23,7 @@ Note = Callable[[Sequence[Job]], None]
 
 
 def plan_of(jobs: Sequence[Job], baseline: str, until: Until, margin: str | None) -> Plan:
-    """What the ``jobs``, of all seeds that may be trained, are to decide. ``margin`` is the ablation's. Raises UserError."""
+    """What the ``jobs``, of all seeds that may be trained, decide. ``margin`` is the ablation's. Raises UserError."""
     labels = list(dict.fromkeys(job.label for job in jobs))
     if baseline not in labels:
         raise UserError(f"until=verdict compares with the baseline {baseline}, which is none of {', '.join(labels)}")

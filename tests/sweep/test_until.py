@@ -41,22 +41,21 @@ def left(home: Path) -> list[str]:
 @pytest.mark.slow
 def test_killed_twice_it_decides_the_same(tmp_path: Path) -> None:
     """Also: its runs are those of the plain ablation, bit for bit; another plan in its folder is refused."""
-    one = process(*WORDS, *UNTIL, f"runs={tmp_path / 'one'}")
-    killed = process(*WORDS, *UNTIL, f"runs={tmp_path / 'two'}")
-    (output, errors), (home,) = one.communicate(), (tmp_path / "one").iterdir()
-    assert one.returncode == 0, output + errors
+    words = (*WORDS, *UNTIL, f"runs={tmp_path / 'two'}")
+    killed = process(*words)
     wait_for(lambda: len(list(tmp_path.glob("two/*/*/seed*/result.json"))) > 3)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    again = process(*WORDS, *UNTIL, f"runs={tmp_path / 'two'}")
-    wait_for(lambda: again.poll() is not None or len(list(tmp_path.glob("two/*/*/seed3/config.yaml"))) > 0)
-    if again.poll() is None:
-        again.send_signal(signal.SIGTERM)
-    output, errors = again.communicate()
-    assert again.returncode in (143, 0), output + errors
-    last = process(*WORDS, *UNTIL, f"runs={tmp_path / 'two'}")
-    output, errors = last.communicate()
-    assert last.returncode == 0, output + errors
+    stopped = process(*words)
+    wait_for(lambda: len(list(tmp_path.glob("two/*/*/seed3/config.yaml"))) > 0)
+    stopped.send_signal(signal.SIGTERM)
+    output, errors = stopped.communicate()
+    assert stopped.returncode == 143 and "the same command goes on from there" in output, output + errors
+    for runs in ("two", "one"):
+        whole = process(*WORDS, *UNTIL, f"runs={tmp_path / runs}")
+        output, errors = whole.communicate()
+        assert whole.returncode == 0, output + errors
+    (home,) = (tmp_path / "one").iterdir()
     other = tmp_path / "two" / home.name
     assert left(other) == left(home)
     told = yaml.safe_load((home / "sequential.yaml").read_text())

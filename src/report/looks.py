@@ -10,6 +10,7 @@ from .sequential import OPEN, Look, Plan, Verdict, effect, looks, read_plan
 from .words import listed
 
 MOST = 12  # losses, and looks, of one sentence
+WORDS = {OPEN: "not decided yet", SAME: "not shown to differ"}
 
 
 def statements(section: Section) -> list[str]:
@@ -30,23 +31,22 @@ def statements(section: Section) -> list[str]:
 
 def statement(plan: Plan, found: Sequence[Look]) -> str:
     """What was planned, and what is decided with intervals that allow for it."""
-    most, name = len(plan.seeds), plan.metric
-    head = f"These seeds were trained until {name} was decided (until=verdict, at most {most} seeds)"
+    name = plan.metric
+    head = f"The seeds were trained until {name} was decided (until=verdict, at most {len(plan.seeds)} seeds)"
     if not found:
         return f"{head}: there was no look yet."
-    ends = {verdict.label: verdict for look in found for verdict in look.verdicts}
-    told = "; ".join(_told(found[-1], ends[label]) for label in list(plan.labels)[:MOST])
-    more = f"; and {len(plan.labels) - MOST} more" if len(plan.labels) > MOST else ""
+    ends = {verdict.label: (look, verdict) for look in found for verdict in look.verdicts}
+    told: dict[str, list[str]] = {}
+    for look, verdict in ends.values():
+        told.setdefault(WORDS.get(verdict.word, verdict.word), []).append(_told(look, verdict))
     after = listed([str(look.seeds) for look in found], MOST)
+    words = "; ".join(f"{word}: {listed(losses, MOST)}" for word, losses in told.items())
     return (
-        f"{head}, with looks after {after}. By a test that allows for all looks and comparisons: {told}{more}. For"
-        f" {name} this stands in for the p-values, intervals and words of this report, which take no account of looks."
+        f"{head}, with looks after {after}. By a test that allows for all looks and comparisons, {words}."
+        f" For {name} this stands in for the other intervals, p-values and words, which take no account of looks."
     )
 
 
 def _told(look: Look, verdict: Verdict) -> str:
-    if verdict.span is None:
-        return f"{verdict.label} is {verdict.word}"
-    told = f"{look.column.name} {effect(look, verdict.span)}, {verdict.n} seeds"
-    words = {OPEN: "is not decided yet", SAME: "is not shown to differ"}
-    return f"{verdict.label} {words.get(verdict.word, f'is {verdict.word}')} ({told})"
+    span = verdict.span
+    return verdict.label if span is None else f"{verdict.label} ({effect(look, span)}, {verdict.n} seeds)"

@@ -71,6 +71,8 @@ def validated(home: Path) -> list[int]:
         (("optimizer.lr=log(1e-4,1)", "study=a/b"), "study is a name of one folder, got 'a/b'"),
         (("optimizer.lr=log(1e-4,1)", "seed=0,1"), "seed cannot be searched or set here: a seed is nothing to tune"),
         (("optimizer.lr=log(1e-4,1)", "overwrite=true"), "overwrite cannot be searched or set here"),
+        (("optimizer.lr=log(1e-4,1)", "until=verdict"), "a search takes no until=verdict; it goes with an ablation"),
+        (("optimizer.lr=log(1e-4,1)", "max_seeds=5"), "a search takes no max_seeds=5"),
         (("optimizer.lr=log(1e-4,1)", "ablation=mnist_losses"), "ablation cannot be searched or set here"),
         (("optimizer.lr=log(1e-4,1)", "-m"), "a search takes no -m"),
         (("optimizer.lr=log(1e-4,1)", "hydra.mode=RUN"), "a search takes no hydra.mode=RUN"),

@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..names import called
 from .errors import UserError, suggestion
 from .words import check_words, key_of, raw_of
 
 WORDS = ("until", "metric", "max_seeds")
 LEAST, MOST = 3, 100  # seeds
 DEFAULT = 20
-WAY = "train.py ablation=NAME until=verdict metric=nll max_seeds=20"
+WAY = f"{called('train')} ablation=NAME until=verdict metric=nll max_seeds=20"
 
 
 @dataclass(frozen=True)

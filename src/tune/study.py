@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..config import schema
+from ..config import schema, until
 from ..config.errors import UserError, suggestion
 from ..config.words import check_once, key_of
 from ..folder.debugging import debugging
@@ -63,6 +63,8 @@ def read(arguments: Sequence[str]) -> Asked:
         key, equals, value = word.partition("=")
         if key in own and equals:
             own[key] = value
+        elif key in until.WORDS:
+            raise UserError(f"a search takes no {word}; it goes with an ablation: {until.WAY}")
         elif word.startswith(("-", "hydra.", "hydra/")):
             raise UserError(f"a search takes no {word}; its words are key=value, {called('tune')} --help shows them")
         elif "." not in key and key_of(key) not in keys and (near := suggestion(key, [*own, *keys])):

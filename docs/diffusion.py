@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -40,7 +41,7 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     times = {key: json.loads((path / "result.json").read_text())["times"] for key, path in runs.items()}
     save(sharp(by_time(times)), OUT / "times.png")
-    save(sharp(side_by_side(runs)), OUT / "samples.png")
+    save(side_by_side(runs), OUT / "samples.png")
     shutil.copyfile(runs["x0", "min_snr"] / "figures/chain.png", OUT / "chain.png")
     return None
 
@@ -80,18 +81,20 @@ def by_time(times: dict[tuple[str, str], dict[str, Any]]) -> Figure:
     """The share of each loss that is found in each part of time, and the bits of the bound there."""
     figure = canvas(7.6, 2.6)
     panels = figure.subplots(1, 3)
-    for (predict, weight), found in times.items():
+    for predict, weight in ((p, w) for w in WEIGHTS for p in COLOURS):
+        found = times[predict, weight]
         edges = np.array([0, *found["until"]], float) + 1
         loss = np.array(found["loss"]) * np.diff(edges)
         axes = panels[WEIGHTS.index(weight)]
         axes.stairs(loss / loss.sum(), edges, baseline=None, color=COLOURS[predict], label=predict, linewidth=1.8)
-        axes.set(title=f"weight={weight}", ylabel="share of the loss", ylim=(0, 0.8))
+        axes.set(title=f"weight={weight}", ylabel="share of the loss", ylim=(0, 0.9))
         style = "-" if weight == "simple" else ":"
         panels[2].stairs(found["bits"], edges, baseline=None, color=COLOURS[predict], linestyle=style, linewidth=1.8)
     panels[2].set(title="dotted: min_snr", ylabel="bits of the bound", yscale="log")
     for axes in panels:
-        axes.set(xscale="log", xlabel="time step, from image to noise")
+        axes.set(xscale="log", xlabel="time step (1: image)")
         axes.set_xticks([1, 10, 100], ["1", "10", "100"])
+    panels[2].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     panels[0].legend(loc="upper left")
     return figure
 

@@ -66,6 +66,9 @@ def _ablation(group: Group) -> list[str] | None:
     if program not in (["python", "train.py"], ["xent", "train"]):
         return None
     words = [word for word in words if word not in ("-m", "--multirun")]
+    while "--config-dir" in words[:-1]:  # a flag and what it takes, as one word
+        at = words.index("--config-dir")
+        words[at : at + 2] = [f"--config-dir={words[at + 1]}"]
     return _kept(words) if any(word.startswith("ablation=") for word in words) else None
 
 

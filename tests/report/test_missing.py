@@ -56,6 +56,11 @@ def test_of_an_ablation_it_is_its_own_with_other_seeds(tmp_path: Path) -> None:
     assert command(tmp_path, 40).endswith(" 'seed=range(3,43)'")
 
 
+def test_the_folder_of_ones_own_options_stays(tmp_path: Path) -> None:
+    ablation(tmp_path, "python train.py --config-dir '/my conf' ablation=mine")
+    assert command(tmp_path, 1) == "python train.py '--config-dir=/my conf' ablation=mine seed=3"
+
+
 def test_of_a_plain_sweep_it_is_the_words_of_the_runs(tmp_path: Path) -> None:
     assert shlex.split(command(plain(tmp_path), 2)) == [
         *("python", "train.py", "-m", "loss=ce,focal", "model.widths=[8, 8]", "trainer.threads=1", "seed=3,4")

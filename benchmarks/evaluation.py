@@ -53,7 +53,7 @@ def task_of(cfg: dict[str, Any], data: Data) -> SupervisedTask:
     model = build.build_model(cfg, data.spec, loss)
     # no schedule is followed, so any length does that the warmup fits in
     players = build.build_players(cfg, model, cfg["scheduler"].get("warmup_steps", 0) + 1)
-    stepping = Stepping(players, due=bool)
+    stepping = Stepping(players, due=bool, total=sys.maxsize)
     return SupervisedTask(model=model, loss=loss, spec=data.spec, stepping=stepping)
 
 

@@ -212,10 +212,13 @@ def switches(found: Figures) -> list[str]:
             times = column(rounds, variant)
             medians[variant] = statistics.median(times)
             faster = Ratio.of(column(rounds, "speed=plain"), times)
-            cost = measured["first"][variant] - medians[variant]
+            cost = measured["first"][variant] - medians[variant] if "first" in measured else None
             saved = medians[variant.rpartition(", ")[0] or "speed=plain"] - medians[variant]
-            earned = [f"{cost:.0f}", f"{cost / saved:,.0f}" if saved > 0 else "never"]
-            compiled = earned if "compile" in variant else ["", ""]
+            compiled = ["", ""]
+            if "compile" in variant:
+                compiled = [NONE, NONE]
+                if cost is not None:
+                    compiled = [f"{cost:.0f}", f"{cost / saved:,.0f}" if saved > 0 else "never"]
             rows.append([name, variant, spread([1e3 * value for value in times], 2), str(faster), *compiled])
     head = ("", "variant", "ms a step", "times as fast as speed=plain", "compile, s", "earned back after steps")
     return [*lines, *table(head, rows)]
@@ -264,11 +267,12 @@ def swept(found: Figures) -> list[str]:
 def published(found: Figures) -> list[str]:
     rows = []
     for name, text in cases.PUBLISHED.items():
+        data = f", on {found[name]['data']}" if "data" in found.get(name, {}) else ""
         measured = [NONE] * 3
         if name in found:
             seconds, val, test = (found[name][key] for key in ("seconds", "val", "test"))
             measured = [f"{seconds:.0f}", f"{val['nll']:.4f}", f"{test['accuracy']:.4f}"]
-        rows.append([name, text, *measured])
+        rows.append([name + data, text, *measured])
     return table(("experiment", "published", "seconds from the command", "val nll", "test accuracy"), rows)
 
 

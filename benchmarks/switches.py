@@ -4,7 +4,8 @@ python benchmarks/switches.py [--rounds 5] [--steps 10] -- experiment=shakespear
 
 In turn, in one process: ``--steps`` training steps (batch, forward, loss, backward, optimizer) of the run that
 train.py's WORDS name under each variant. Prints one JSON line: of each variant the seconds of its first step, which
-compiles, and of a later one, by rounds. On a GPU (trainer=gpu) there is a variant with CUDA graphs.
+compiles, and of a later one, by rounds. On a GPU (trainer=gpu) there are variants with CUDA
+graphs, and with kernels that need not give the same bits again.
 """
 
 import argparse
@@ -32,7 +33,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "compile": {"compile": True},
     "bf16-mixed, compile": {"half": True, "compile": True},
 }
-GRAPHS = {"bf16-mixed, compile=reduce-overhead": {"half": True, "compile": "reduce-overhead"}}
+GPU_VARIANTS: dict[str, dict[str, Any]] = {
+    "bf16-mixed, compile=reduce-overhead": {"half": True, "compile": "reduce-overhead"},
+    "speed=plain, kernels that need not repeat": {"repeats": False},
+    "bf16-mixed, kernels that need not repeat": {"half": True, "repeats": False},
+}
 
 
 def channels_first(model: nn.Module) -> None:
@@ -50,6 +55,7 @@ def stepper(
     half: bool = False,
     compile: bool | str = False,
     contiguous: bool = False,
+    repeats: bool = True,
 ) -> Callable[[], None]:
     """What takes one optimizer step."""
     device = torch.device("cuda" if machine.resolve_device(cfg["trainer"]) == "gpu" else "cpu")
@@ -60,6 +66,7 @@ def stepper(
     batches = iter(data.train_loader(0, sys.maxsize))
 
     def step() -> None:
+        torch.use_deterministic_algorithms(repeats and device.type == "cuda")  # as in a run, which says it once
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             take_step(task, next(batches))
 
@@ -84,8 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     torch.compiler.config.force_disable_caches = True  # or an earlier run has compiled it already
     cfg, data = configured(given.words)
+    machine.repeat_exactly(machine.resolve_device(cfg["trainer"]))
     residual = isinstance(task_of(cfg, data).model, ResNet)
-    every = VARIANTS | (GRAPHS if machine.resolve_device(cfg["trainer"]) == "gpu" else {})
+    every = VARIANTS | (GPU_VARIANTS if machine.resolve_device(cfg["trainer"]) == "gpu" else {})
     variants = {name: how for name, how in every.items() if residual or "contiguous" not in how}
     steppers = {name: stepper(cfg, data, **how) for name, how in variants.items()}
     first = {name: seconds(step, 1) for name, step in steppers.items()}

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-import torch
 from pytorch_lightning.profilers import SimpleProfiler
 from torch.profiler import profile, record_function, schedule
 
@@ -62,8 +61,8 @@ class RunProfiler(SimpleProfiler):
 
     def _write_trace(self, tracer: profile) -> None:
         self.folder.mkdir(exist_ok=True)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
         averages = tracer.key_averages()
+        device = "cuda" if any(e.self_device_time_total for e in averages) else "cpu"  # whatever else is there
         spent = {e.key: getattr(e, f"self_{'device' if device == 'cuda' else 'cpu'}_time_total") for e in averages}
         calls = {e.key: e.count for e in averages if not e.is_user_annotation}
         total = sum(spent.values()) or 1

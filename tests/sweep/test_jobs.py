@@ -22,6 +22,7 @@ ABLATIONS = sorted(CONF.glob("ablation/*.yaml"), key=lambda path: path.stem)
 # data and network that a user could take in the place of an ablation's, where any others would not fit its losses
 PICKS = {
     "mnist_vae": ("mnist_binarised", "vae_iwae"),
+    "mnist_denoising": ("fashion_mnist", "unet"),
     **dict.fromkeys(("digit_angle_losses", "digit_angle_noise"), ("diabetes", "mlp")),
     "digit_captions_clip": ("mnist_5k", "two_towers"),
     "digit_lines_ctc": ("digit_lines", "line_cnn"),

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning_fabric.utilities.rank_zero import rank_zero_only
+from numpy.typing import NDArray
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.api_pb2 import DataType, Experiment, HParamInfo, MetricInfo, MetricName
@@ -90,6 +92,12 @@ class EventFiles(TensorBoardLogger):
         picture = Summary.Image(width=width, height=height, encoded_image_string=png)
         value = Summary.Value(tag=f"{PICTURES}/{name}", image=picture)
         self.experiment.file_writer.add_summary(Summary(value=[value]), step * self.unit)
+
+    @rank_zero_only
+    def histogram(self, name: str, values: NDArray[np.float64], step: int) -> None:
+        """Show how values of validation are spread; nothing if there are none."""
+        if values.size:
+            self.experiment.add_histogram(f"val/{name}", values, step * self.unit)
 
     @rank_zero_only
     def text(self, tag: str, markdown: str, step: int) -> None:

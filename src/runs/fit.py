@@ -15,6 +15,7 @@ from ..callbacks.checkpoint import ExactCheckpoint, RandomState, load
 from ..callbacks.early_stopping import EarlyStopping
 from ..callbacks.events import EventFiles
 from ..callbacks.guard import FiniteGuard
+from ..callbacks.histograms import Histograms
 from ..callbacks.plan import Plan, Validations
 from ..callbacks.predictions import Predictions
 from ..callbacks.profiler import RunProfiler
@@ -186,6 +187,7 @@ class Fit:
             FiniteGuard(self.plan, name),
             recorder,
             *([self.samples] if self.samples else []),
+            *([Histograms(self.task.watched)] if self.task.watched else []),
             *([EarlyStopping(cfg["early_stopping"]["patience"])] if cfg["early_stopping"]["patience"] else []),
             *self.own_callbacks,
             Validations(self.plan),

@@ -26,10 +26,12 @@ class AdversarialTask(JudgedTask, PlayersTask):
     model: Any  # a GenerativeNetwork
     family = GENERATION
     minimises = AdversarialLoss
-    takes = ("class", "distribution")
+    takes = ("class",)
     players = ("discriminator", "generator")
     columns = ("told_apart",)
     follows = True
+    cuts = "discriminator_turns"
+    watched = ("real_score", "made_score")
 
     def __init__(self, *, judge: Judge, discriminator_turns: int, **parts: Any) -> None:
         self.discriminator_turns = integer("discriminator_turns", discriminator_turns, low=1)
@@ -44,7 +46,7 @@ class AdversarialTask(JudgedTask, PlayersTask):
         return given | {f"{name} latents": chance.normal(name, self.model.latents).to(x) for name in self.players}
 
     def turns(self, given: Named) -> Iterator[tuple[str, Named]]:
-        parts = {name: rows.chunk(self.discriminator_turns) for name, rows in given.items()}
+        parts = {name: rows.tensor_split(self.discriminator_turns) for name, rows in given.items()}
         for i in range(len(parts["real"])):
             yield "discriminator", {name: rows[i] for name, rows in parts.items()}
         yield "generator", given
@@ -58,7 +60,7 @@ class AdversarialTask(JudgedTask, PlayersTask):
         loss = self.loss(real, scores)
         if self.loss.penalises:
             loss = loss + self._penalty(given["real"], made, given["share"])
-        return {"loss": loss}, {"real score": real, "made score": scores}
+        return {"loss": loss}, {"real_score": real, "made_score": scores}
 
     def _penalty(self, real: Tensor, made: Tensor, share: Tensor) -> Tensor:
         """(N, ...), (N, ...), (N,) -> (N,): of the discriminator's gradients, in float32."""
@@ -72,7 +74,7 @@ class AdversarialTask(JudgedTask, PlayersTask):
 
     def examples(self, answer: Named) -> Named:
         """Whether the discriminator tells a real image from one that was made beside it, and what the judge says."""
-        apart = (answer["real score"] > answer["made score"]).double()
+        apart = (answer["real_score"] > answer["made_score"]).double()
         return super().examples(answer) | {"targets": answer["targets"], "told_apart": apart}
 
     def _scaled(self, x: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ class Task(SteppingTask):
     adjusts: ClassVar[bool] = False  # whether ``adjust`` does anything
     learns: int = 0  # training examples, at most, of which ``learn`` is told; 0: it does nothing
     floors: tuple[str, ...] = ()  # names of networks that learnt nothing, tested for comparison
+    watched: ClassVar[tuple[str, ...]] = ()  # names in the answer: TensorBoard shows how they are spread in validation
     gathers: ClassVar[bool] = False  # whether its losses see one batch of all ranks (src/ranks/gather.py)
 
     def __init__(self, *, model: nn.Module, loss: nn.Module, spec: Spec, stepping: Stepping | None = None) -> None:
@@ -163,8 +164,11 @@ class Task(SteppingTask):
         terms, answers = (joined(named) for named in zip(*seen, strict=True))
         self.score(self.train_scores, terms, answers, len(seen))
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.score(self.val_scores, *self.look(batch))
+    def validation_step(self, batch: Batch, batch_idx: int) -> Named:
+        """The batch's answer, scored."""
+        terms, answer = self.look(batch)
+        self.score(self.val_scores, terms, answer)
+        return answer
 
     def test_step(self, batch: Batch, batch_idx: int) -> Named:
         """The batch's answer, scored."""

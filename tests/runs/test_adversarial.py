@@ -13,8 +13,9 @@ from src.data.base import generator
 from src.folder.folder import RunFolder
 from src.metrics.families import LIKENESS, PAIRS
 from src.runs.rebuild import rebuild
+from tests.callbacks.test_recorder import events
 from tests.commands import QUIET, only_run, result_of, train
-from tests.runs.test_exactness import resume_from_every_checkpoint
+from tests.runs.test_exactness import killed_at_random, resume_from_every_checkpoint
 from tests.test_own_family import give
 
 GAN = (
@@ -45,6 +46,12 @@ def test_it_resumes_from_every_checkpoint(
     words: tuple[str, ...], judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resume_from_every_checkpoint((*QUIET, *GAN, *words, f"judge={judge}"), tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+def test_killed_many_times_at_random_moments(judge: Path, tmp_path: Path) -> None:
+    words = (*QUIET, *GAN[:-3], "loss=wgan_gp", "task.discriminator_turns=2", "ema.decay=0.9", f"judge={judge}")
+    killed_at_random((*words, "trainer.max_steps=60", "checkpoint.every_n_steps=1"), tmp_path, kills=6)
 
 
 def test_a_run_is_judged_and_tested_again(judge: Path, tmp_path: Path) -> None:
@@ -91,6 +98,23 @@ def test_a_judge_that_has_changed_judges_nothing(
     shutil.move(only_run(tmp_path / "other"), own)
     assert give("evaluate.py", only_run(tmp_path / "runs")) == 2
     assert f"judge={own} is not the network that judged this run" in capfd.readouterr().err
+
+
+def test_scores_are_histograms(judge: Path, tmp_path: Path) -> None:
+    """Without its penalty, the discriminator of wgan_gp minimises the mean of made scores less that of real ones."""
+    words = (*QUIET, *GAN, "loss=wgan_gp", "loss.weight=0", f"judge={judge}")
+    assert train(*words, "logger=tensorboard", f"runs={tmp_path}") == 0
+    run = only_run(tmp_path)
+    rows = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
+    losses = {int(row[0]): float(row[4]) for row in rows if row[3] == "val/discriminator"}
+    means = {}
+    for name in ("real_score", "made_score"):
+        found = {event.step: event.histogram_value for event in events(run).Histograms(f"val/{name}")}
+        means[name] = {step: value.sum / value.num for step, value in found.items()}
+        assert {value.num for value in found.values()} == {400}
+    assert means["real_score"].keys() == losses.keys() == {3, 6}
+    for step, loss in losses.items():
+        assert means["made_score"][step] - means["real_score"][step] == pytest.approx(loss, abs=1e-6)
 
 
 @pytest.mark.parametrize(

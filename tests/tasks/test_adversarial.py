@@ -97,7 +97,36 @@ def test_turns_share_a_batch() -> None:
     torch.testing.assert_close(terms, once)  # nobody moves in between
 
 
+<<<<<<< HEAD
 def test_what_is_compared_is_of_the_judges_features() -> None:
+=======
+@pytest.mark.parametrize("turns", [4, 9])
+def test_there_are_as_many_turns_as_asked_for(turns: int) -> None:
+    """Six examples: four turns have 2, 2, 1, 1; the nine of a short batch of validation have one or none."""
+    game = task(GANLoss(), turns=turns).eval()
+    given = game.prepare(batch())
+    sizes = [len(read["real"]) for player, read in game.turns(given) if player == "discriminator"]
+    assert sizes == ([2, 2, 1, 1] if turns == 4 else [1] * 6 + [0] * 3)
+    with torch.no_grad():
+        terms, _ = game.judge(given)
+        once, _ = task(GANLoss()).eval().judge(given)
+    torch.testing.assert_close(terms, once)
+
+
+def test_a_penalty_is_taken_in_float32() -> None:
+    """The same bits with and without the bfloat16 of autocast, in which the scores are."""
+    game = task(GANLoss(r1=3.0)).float()
+    given = {name: value.float() for name, value in game.prepare(batch()).items()}
+    made = game.model.generate(given["discriminator latents"])
+    expected = game._penalty(given["real"], made, given["share"])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert game.model.discriminate(given["real"]).dtype == torch.bfloat16
+        got = game._penalty(given["real"], made, given["share"])
+    assert got.dtype == torch.float32 and torch.equal(got, expected)
+
+
+def test_what_is_measured_is_of_the_judges_features() -> None:
+>>>>>>> fbd349e (Show how the scores of a discriminator are spread at each validation)
     game, one = task(GANLoss()).eval(), batch(40)
     _, answer = game.look(one)
     found = game.combined(game.examples(answer | game._pairs(one, game.looker)))
@@ -145,7 +174,11 @@ def test_turns_and_judgement_are_the_same_compiled() -> None:
     with torch._dynamo.config.patch(trace_autograd_ops=True):
         for compiled in (False, True):
             game = task(GANLoss())
+<<<<<<< HEAD
             game.stepping = Stepping((), due=bool, total=2)
+=======
+            game.stepping = Stepping((), due=bool, total=1)
+>>>>>>> fbd349e (Show how the scores of a discriminator are spread at each validation)
             step, examine = game.forward_backward, game.examine
             if compiled:
                 step = torch.compile(step, fullgraph=True, backend="aot_eager")

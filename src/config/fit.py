@@ -93,6 +93,10 @@ def check_targets(cfg: Plain, choices: Plain) -> None:
     mixup = cfg["data"].get("mixup")
     if mixup is None:
         return
+    if constant(cfg["loss"]["_target_"], "imitates"):
+        raise UserError(
+            f"loss={choices['loss']} learns what images look like, data.mixup={mixup} mixes them: take data.mixup=null"
+        )
     if constant(cfg["loss"]["_target_"], "soft_targets") is False:
         raise UserError(
             f"loss={choices['loss']} learns from classes, data.mixup={mixup} gives distributions over them: take"
@@ -160,6 +164,12 @@ def check_players(cfg: Plain, choices: Plain) -> None:
         raise UserError(
             f"{task} They take turns on each batch, so trainer.accumulate_grad_batches must be 1: take a larger"
             " data.batch_size"
+        )
+    cuts = constant(cfg["task"]["_target_"], "cuts")
+    if cuts and isinstance(parts := cfg["task"][cuts], int) and parts > cfg["data"]["batch_size"]:
+        raise UserError(
+            f"task.{cuts}={parts} turns share the data.batch_size={cfg['data']['batch_size']} examples of a step: take"
+            " a larger batch, or fewer turns"
         )
 
 

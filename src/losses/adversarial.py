@@ -19,6 +19,7 @@ class AdversarialLoss(Loss):
 
     reads = "generated images"
     second_derivative = "r1"
+    imitates = True
     place: ClassVar[Literal["real", "between"]] = "real"  # where the gradients are taken
 
     def __init__(self, *, r1: float) -> None:

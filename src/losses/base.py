@@ -112,6 +112,7 @@ class Loss(nn.Module):
     compiles: ClassVar[bool] = True  # false: torch.compile has no graph for it
     # True: its value has a gradient of the network in it. A name: it has if that argument is not 0.
     second_derivative: ClassVar[bool | str] = False
+    imitates: ClassVar[bool] = False  # true: it learns what images look like, so that they may not be mixed
     parts: ClassVar[tuple[str, ...]] = ()  # names of the terms that are logged apart
     cosines: ClassVar[bool] = False  # true: it wants cosines as logits, so the network's head becomes a CosineLinear
 

@@ -61,6 +61,7 @@ class LatentLoss(Loss):
     """
 
     reads = "latents"
+    imitates = True
     samples: int = 1
 
     def __init__(self, *, reconstruction: str) -> None:

@@ -1,6 +1,7 @@
 """A network whose parts train against each other: in a step each has its turns, with an optimizer of its own."""
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -16,6 +17,8 @@ class PlayersTask(Task):
     gradient. "loss" is the sum of what the players minimise, and each player's own is measured under its name.
     Validation and test compute all turns of a round without a step, as ``judge`` does.
     """
+
+    cuts: ClassVar[str] = ""  # the argument that says how many turns share a batch, if there is one
 
     def turns(self, given: Named) -> Iterable[tuple[str, Named]]:
         """Whose turn it is in a round, and which rows of ``given`` it reads: each player once, and all of them.

@@ -74,6 +74,20 @@ def test_what_does_not_fit(words: str, message: str) -> None:
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize("words", ["loss=gan model=dcgan", "loss=elbo model=vae data.binarise=dynamic"])
+def test_mixed_images_do_not_fit_losses_that_learn_what_images_look_like(words: str) -> None:
+    with pytest.raises(
+        UserError, match=r"learns what images look like, data.mixup=mixup mixes them: take data.mixup=n"
+    ):
+        check(f"{words} data.mixup=mixup")
+
+
+def test_a_turn_has_an_example_at_least() -> None:
+    check("loss=gan model=dcgan data.batch_size=5 task.discriminator_turns=5")
+    with pytest.raises(UserError, match=r"task.discriminator_turns=6 turns share the data.batch_size=5 examples of a"):
+        check("loss=gan model=dcgan data.batch_size=5 task.discriminator_turns=6")
+
+
 def test_mixed_images_do_not_fit_losses_of_pairs() -> None:
     with pytest.raises(UserError, match=r"loss=nt_xent learns from classes, data.mixup=mixup gives distributions"):
         check("loss=nt_xent data.mixup=mixup")

@@ -67,13 +67,13 @@ class JudgedTask(GeneratingTask):
     def on_predict_start(self) -> None:
         self.on_fit_start()
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> Named:
         if not (self.looker and self.follows):
             return super().validation_step(batch, batch_idx)
         terms, answer = self.look(batch)
         pairs = self._pairs(batch, self.looker)
         self.score(self.val_scores, terms, answer | pairs | columns_of(pairs))
-        return None
+        return answer
 
     def test_step(self, batch: Batch, batch_idx: int) -> Named:
         answer = super().test_step(batch, batch_idx)

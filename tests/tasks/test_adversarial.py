@@ -97,9 +97,6 @@ def test_turns_share_a_batch() -> None:
     torch.testing.assert_close(terms, once)  # nobody moves in between
 
 
-<<<<<<< HEAD
-def test_what_is_compared_is_of_the_judges_features() -> None:
-=======
 @pytest.mark.parametrize("turns", [4, 9])
 def test_there_are_as_many_turns_as_asked_for(turns: int) -> None:
     """Six examples: four turns have 2, 2, 1, 1; the nine of a short batch of validation have one or none."""
@@ -125,8 +122,7 @@ def test_a_penalty_is_taken_in_float32() -> None:
     assert got.dtype == torch.float32 and torch.equal(got, expected)
 
 
-def test_what_is_measured_is_of_the_judges_features() -> None:
->>>>>>> fbd349e (Show how the scores of a discriminator are spread at each validation)
+def test_what_is_compared_is_of_the_judges_features() -> None:
     game, one = task(GANLoss()).eval(), batch(40)
     _, answer = game.look(one)
     found = game.combined(game.examples(answer | game._pairs(one, game.looker)))
@@ -139,7 +135,7 @@ def test_what_is_measured_is_of_the_judges_features() -> None:
     assert torch.equal(found["covered"], coverage(real, made).double())
     assert torch.equal(found["precise"], precision(real, made).double())
     assert torch.equal(found["made_class"], layers[3](made).argmax(-1))
-    answer["real score"], answer["made score"] = torch.tensor([2.0, 1.0]), torch.tensor([1.0, 1.0])
+    answer["real_score"], answer["made_score"] = torch.tensor([2.0, 1.0]), torch.tensor([1.0, 1.0])
     assert game.examples(answer)["told_apart"].tolist() == [1, 0]
 
 
@@ -174,11 +170,7 @@ def test_turns_and_judgement_are_the_same_compiled() -> None:
     with torch._dynamo.config.patch(trace_autograd_ops=True):
         for compiled in (False, True):
             game = task(GANLoss())
-<<<<<<< HEAD
             game.stepping = Stepping((), due=bool, total=2)
-=======
-            game.stepping = Stepping((), due=bool, total=1)
->>>>>>> fbd349e (Show how the scores of a discriminator are spread at each validation)
             step, examine = game.forward_backward, game.examine
             if compiled:
                 step = torch.compile(step, fullgraph=True, backend="aot_eager")

@@ -27,7 +27,7 @@ PICKS = {
     "digit_captions_clip": ("mnist_5k", "two_towers"),
     "digit_lines_ctc": ("digit_lines", "line_cnn"),
 }
-NEEDS = {"distillation_temperature": ("teacher=somewhere",)}
+NEEDS = {"distillation_temperature": ("teacher=somewhere",), "fashion_gan": ("judge=somewhere",)}
 
 
 def product(line: str) -> list[tuple[str, ...]]:

@@ -160,7 +160,7 @@ class JudgedTask(GeneratingTask):
         pixels = self.learnt["pixels"]
         near = {
             "pixels": neighbours(images.flatten(1), pixels.flatten(1).float() / 255),
-            "the judge's features": neighbours(features.cpu(), self.learnt["features"]),
+            "features": neighbours(features.cpu(), self.learnt["features"]),
         }
         shown = {name: (pixels[of] / 255).numpy() for name, of in near.items()}
         yield "neighbours", beside(images.numpy(), shown, title)

@@ -146,13 +146,20 @@ def short(words: list[str]) -> list[str]:
     """Words of train.py for runs of two steps. The small default data are tested whole, so that they give results."""
     if {"-c", "--cfg", "--help"} & set(words) or any(word.startswith("resume=") for word in words):
         return words
+    # what all runs of the command share: whether they take long to test is asked of that
+    one = composed_alone([word for word in without_flags(words) if not re.search(r"[,(]", word)])
     small = ("data=image_folder", "data=queries")
     large = any(word.startswith(("data=", "experiment=")) and word not in small for word in words)
+    large = large or one.choices["data"] == "tiny_shakespeare"
+    less = [f"task.{key}=2" for key in ("val_samples", "test_samples") if key in one.cfg["task"]]
+    if one.choices["ablation"] and "train_examples" in one.cfg["data"]:
+        less.append("data.train_examples=1000")  # of which some families test a probe
     fewest = ["max_seeds=3"] if "until=verdict" in words else ["seed=0"]
     seeds = fewest if is_sweep(words) else []
     # the folder that the command itself, without these words, would have
     names = [word.replace("ablation=", "name=") for word in words if word.startswith("ablation=")]
-    return laid_over([*words, *names, *SHORT, *seeds, *(["trainer.limit_eval_batches=1"] if large else [])])
+    limit = ["trainer.limit_eval_batches=1"] if large else []
+    return laid_over([*words, *names, *SHORT, *seeds, *less, *limit])
 
 
 def needs_more(words: list[str]) -> bool:

@@ -109,7 +109,7 @@ def test_no_sentence_contradicts_the_interval_beside_it(drawn: tuple[list[tuple[
 
 @pytest.mark.slow
 @given(ablations)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_nor_of_many(drawn: tuple[list[tuple[Kind, range]], int, bool, int]) -> None:
     consistent(*drawn)
 

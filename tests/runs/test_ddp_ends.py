@@ -19,9 +19,17 @@ SOON = 120.0  # seconds in which the loss of a rank is told, on any machine; glo
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "words", [(*MLP, "model.dropout=0.3", *EXTRAS), (*RESNET, *EXTRAS), (*GPT, "model.dropout=0.2")]
+    ("words", "kills"),
+    [
+        ((*MLP, "model.dropout=0.3", *EXTRAS), ("first", "second", "both")),
+        ((*RESNET, *EXTRAS), ("second",)),
+        ((*GPT, "model.dropout=0.2"), ("first",)),
+    ],
+    ids=["mlp", "resnet", "gpt"],
 )
-def test_killed_and_finished_is_the_run_never_killed(words: tuple[str, ...], tmp_path: Path) -> None:
+def test_killed_and_finished_is_the_run_never_killed(
+    words: tuple[str, ...], kills: tuple[str, ...], tmp_path: Path
+) -> None:
     """SIGKILL of rank 0 (the second dies with it), and of the second, which rank 0 then tells."""
     words = (*TWO, *words, "trainer.max_steps=120", "checkpoint.every_n_steps=1")
     finished(*words, f"runs={tmp_path / 'whole'}")
@@ -29,7 +37,7 @@ def test_killed_and_finished_is_the_run_never_killed(words: tuple[str, ...], tmp
     run = tmp_path / "killed" / whole.relative_to(tmp_path / "whole")
     words, held = (*words, f"runs={tmp_path / 'killed'}", "retry_failed=true"), holding(30, tmp_path / "holding")
     rng, longest = random.Random(0), 30 / 120 * result_of(whole)["run"]["training_seconds"]
-    for whom in ("first", "second", "both"):
+    for whom in kills:
         child = at_work(words, run, held)
         (other,) = ranks_of(child.pid)
         time.sleep(rng.uniform(0, longest))
@@ -64,9 +72,10 @@ def test_signal_leaves_a_run_that_goes_on(signum: signal.Signals, tmp_path: Path
     run = only_run(tmp_path / "stopped")
     assert result_of(run)["status"] == "interrupted"
     assert 0 < step_of(run / "checkpoints/last.ckpt") < 1500
-    finished(f"resume={run}")
-    finished(*words, f"runs={tmp_path / 'whole'}")
-    assert_same_run(only_run(tmp_path / "whole"), run)
+    if signum == signal.SIGTERM:  # what a run leaves is the same for both
+        finished(f"resume={run}")
+        finished(*words, f"runs={tmp_path / 'whole'}")
+        assert_same_run(only_run(tmp_path / "whole"), run)
 
 
 @pytest.mark.slow

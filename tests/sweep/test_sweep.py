@@ -93,18 +93,18 @@ def test_data_that_may_have_changed_is_looked_at_again(tmp_path: Path) -> None:
 def test_killed_at_random_until_all_is_done(tmp_path: Path) -> None:
     """Children and parents are killed; in the end each run is finished once, bit for bit the undisturbed one.
 
-    No start of a run makes more than 40 of its more than 180 checkpoints before it is killed: 24 kills cannot come too
-    late, since all starts before the last of them (2, one after each killed child, two after each parent, 12 after
-    runs that finished) make fewer than the 12 runs need.
+    No start of a run makes more than 40 of its more than 180 checkpoints before it is killed: 12 kills cannot come too
+    late, since all starts before the last of them (2, one after each killed child, two after each parent, 6 after
+    runs that finished) make fewer than the 6 runs need.
     """
     long = ("trainer.max_steps=3000", "trainer.max_epochs=100", "checkpoint.every_n_steps=20", "model.dropout=0.3")
     small = ("-m", "logger=csv", "trainer=cpu", "model.widths=[16]", "hydra.launcher.jobs=2")
-    words = (*small, *long, "loss=ce,focal,brier", "seed=0,1,2,3")
+    words = (*small, *long, "loss=ce,focal,brier", "seed=0,1")
     status, output = swept(*words, f"runs={tmp_path / 'calm'}")
     assert status == 0, output
     calm = sorted((tmp_path / "calm").glob("**/seed*"))
-    assert len(calm) == 12
-    longest = sum(result_of(run)["run"]["seconds"] for run in calm) / 24  # half a run
+    assert len(calm) == 6
+    longest = sum(result_of(run)["run"]["seconds"] for run in calm) / 12  # half a run
     seed = int.from_bytes(os.urandom(4), "big")
     print(f"kills drawn from seed {seed}, in up to {longest:.1f} s")
     rng, runs = random.Random(seed), tmp_path / "chaos"
@@ -113,7 +113,7 @@ def test_killed_at_random_until_all_is_done(tmp_path: Path) -> None:
     def start() -> subprocess.Popen[str]:
         return process(*words, f"runs={runs}", env=held)
 
-    for _ in range(8):
+    for _ in range(4):
         parent = start()
         for target in ("child", "child", "parent"):
             killed = False
@@ -130,10 +130,10 @@ def test_killed_at_random_until_all_is_done(tmp_path: Path) -> None:
         parent.communicate()
         wait_for(lambda: not running(tmp_path))
     finished = sum(result_of(run)["status"] == "finished" for run in runs.glob("**/seed*"))
-    print(f"after 24 kills {finished} runs are finished")
+    print(f"after 12 kills {finished} runs are finished")
     status, output = swept(*words, f"runs={runs}")
     assert status == 0, output
-    assert len(list(runs.glob("**/seed*"))) == 12
+    assert len(list(runs.glob("**/seed*"))) == 6
     for run in calm:
         other = runs / run.relative_to(tmp_path / "calm")
         assert_same_run(run, other)

@@ -17,14 +17,16 @@ from ..tasks.base import joined
 class Predictions(Callback):
     """The columns that the task's family keeps of each test example.
 
-    After a test rank 0 has those of all ranks, in the order of the loader, and the others none.
+    After a test rank 0 has those of all ranks, in the order of the loader, and the others none. ``concluded``: columns
+    that the task made of all examples together.
     """
 
     def __init__(self) -> None:
         self.parts: list[dict[str, Tensor]] = []
+        self.concluded: dict[str, Tensor] = {}
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.parts = []
+        self.parts, self.concluded = [], {}
 
     def on_test_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any) -> None:
         columns = pl_module.examples(outputs)
@@ -38,7 +40,7 @@ class Predictions(Callback):
     def examples(self) -> dict[str, Tensor]:
         """All columns of the last test, on the CPU."""
         (columns,) = self.parts
-        return columns
+        return columns | self.concluded
 
     def write(self, path: Path) -> None:
         """predictions.npz: all columns, floats as float32, the integers of one row an example as int32."""

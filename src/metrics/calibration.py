@@ -3,11 +3,14 @@
 Everything is float64; ``right`` may be an expected accuracy in [0, 1] where targets are distributions.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
 BINS = 15
 COUNT, CONFIDENCE, RIGHT = range(3)  # the rows of a bin table
+CELLS = 2**15  # of the grid of the smooth ECE
 
 
 def bin_of(p: Tensor) -> Tensor:
@@ -74,6 +77,36 @@ def tie_means(values: Tensor, right: Tensor) -> Tensor:
     _, tie, sizes = torch.unique_consecutive(values, return_inverse=True, return_counts=True)
     sums = torch.zeros(len(sizes), dtype=torch.float64, device=values.device).index_add_(0, tie, right.double())
     return (sums / sizes)[tie]
+
+
+def smooth_ece(confidence: Tensor, right: Tensor) -> float:
+    """(N,), (N,) -> smECE: the s in [0, 1] at which smECE_s = s, which has no bins and no width to choose.
+
+    smECE_s = integral over t in [0, 1] of |mean_i (right_i - confidence_i) K_s(t, confidence_i)|, with K_s the Gaussian
+    kernel of deviation s, reflected at 0 and 1. It falls as s grows, so there is one such s. Its cosine coefficients
+    are those of the gaps times exp(-(k pi s)^2 / 2), exactly. The gaps are shared linearly between the two nearest of
+    32,769 points, of width h: that moves smECE_s by at most h^2 / (8 s^2) times the mean |gap|, which is below 1e-5
+    from s = 0.0035 on. Where all gaps have one sign, it is |mean gap| at every s.
+    Source: Błasiok and Nakkiran 2024, arXiv:2309.12236, definition 2, eq. 3 and section 3.
+    """
+    from scipy.fft import dct  # here, as in _scale
+    from scipy.optimize import brentq
+
+    at, gap = confidence.double() * CELLS, (right.double() - confidence.double()) / len(confidence)
+    left = at.floor().clamp(0, CELLS - 1)
+    cells = torch.zeros(CELLS + 1, dtype=torch.float64)
+    for point, share in ((left, left + 1 - at), (left + 1, at - left)):
+        cells.index_add_(0, point.long(), gap * share)
+    ends = torch.ones(CELLS + 1, dtype=torch.float64)
+    ends[[0, -1]] = 2  # what dct counts once there
+    waves = torch.from_numpy(dct((cells * ends).numpy() / 2, type=1))
+    squares = (torch.arange(CELLS + 1, dtype=torch.float64) * math.pi).square() / 2
+
+    def excess(s: float) -> float:
+        smoothed = torch.from_numpy(dct((waves * (-squares * s * s).exp()).numpy(), type=1)).abs()
+        return (smoothed / ends).sum().item() / CELLS - s
+
+    return float(brentq(excess, 0.0, 1.0, xtol=1e-12)) if excess(0.0) > 0 else 0.0
 
 
 def ece_interval(confidence: Tensor, right: Tensor, *, block: int, g: torch.Generator) -> tuple[float, float]:

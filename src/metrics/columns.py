@@ -30,7 +30,7 @@ class Column:
     examples, 0 or 1 each. ``gap``: it is the expected calibration error of two columns of predictions.npz, the
     confidence and whether the guess is right. ``ratio``: it is the sum over examples of one column of predictions.npz
     divided by the sum of another, which is never negative: ("edits", "characters"). A mean over a part of the examples
-    is a ratio too, of 0 or the value, and 0 or 1.
+    is a ratio too, of 0 or the value, and 0 or 1. ``parts``: two columns whose sum it is, which a report draws.
     """
 
     name: str
@@ -48,10 +48,12 @@ class Column:
     share: bool = False
     gap: tuple[str, str] | None = None
     ratio: tuple[str, str] | None = None
+    parts: tuple[str, str] | None = None
 
     def check(self) -> None:
         """Raise ValueError if no family can have this column."""
-        names = (self.name, self.source or self.name, self.after or self.name, *(self.gap or ()), *(self.ratio or ()))
+        others = (*(self.gap or ()), *(self.ratio or ()), *(self.parts or ()))
+        names = (self.name, self.source or self.name, self.after or self.name, *others)
         if not all(map(NAME.fullmatch, names)) or max(map(len, (self.unit, *(self.phrase or ())))) > WORDS:
             raise ValueError(f"no column has the name {shown(self.name)} and such words")
         if self.better not in (-1, 0, 1) or (self.judged and not self.better):
@@ -111,6 +113,7 @@ class Family:
         if len(own) > len({*own}):
             raise ValueError(f"two columns of the family {self.name} have one name: {', '.join(sorted(own))}")
         used = {*self.chooses, self.keeps, *self.shown, *self.charts, *(self.against or ())}
+        used |= {part for column in self.columns for part in column.parts or ()}
         unknown = used - {*own}
         if unknown or not self.chooses:
             raise ValueError(

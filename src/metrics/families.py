@@ -5,12 +5,22 @@ from dataclasses import replace
 
 from .columns import BINNED, Column, Family
 
+LEAST = -1e9  # of what has no lower bound: JSON has no infinity
 CALIBRATED = ("be", "better calibrated", "worse calibrated")
 ACCURACY = Column("accuracy", 1, judged=True, high=1, share=True, phrase=("be", "more accurate", "less accurate"))
 NLL = Column("nll", judged=True, unit="nats", phrase=("have", "a lower nll", "a higher nll"))
+PERPLEXITY = Column("perplexity", source="nll", exponential=True)
+BRIER = Column("brier", judged=True, high=2)
+LEFT = ("leave", "less nll after recalibration", "more nll after recalibration")
+SPLIT = (  # of nll and brier, into what the best recalibration takes away and what it leaves
+    Column("nll_calibration", unit="nats", low=LEAST),
+    Column("nll_refinement", judged=True, unit="nats", phrase=LEFT),
+    Column("brier_calibration", low=-2, high=2),
+    Column("brier_refinement", high=2),
+)
 CALIBRATION = (
-    Column("brier", judged=True, high=2),
     Column("ece", judged=True, high=1, phrase=CALIBRATED, gap=BINNED),
+    Column("smooth_ece", high=1),
     Column("classwise_ece", high=1),
     Column("overconfidence", 0, low=-1, high=1),
     Column("temperature", 0),
@@ -22,7 +32,14 @@ UNDRAWN = ("bits", "mce")  # bits is nll / ln 2; mce is mostly the noise of the 
 
 CLASSIFICATION = Family(
     "classification",
-    (ACCURACY, NLL, Column("perplexity", source="nll", exponential=True), *CALIBRATION),
+    (
+        ACCURACY,
+        replace(NLL, parts=("nll_calibration", "nll_refinement")),
+        PERPLEXITY,
+        replace(BRIER, parts=("brier_calibration", "brier_refinement")),
+        *SPLIT,
+        *CALIBRATION,
+    ),
     chooses=("nll", "accuracy"),
     keeps="accuracy",
     shown=("accuracy", "nll"),
@@ -35,14 +52,13 @@ LANGUAGE = replace(
     CLASSIFICATION,
     name="language",
     columns=(
-        *(ACCURACY, NLL, Column("perplexity", source="nll", exponential=True)),
+        *(ACCURACY, NLL, PERPLEXITY),
         Column("bits_per_char", unit="bits", source="nll", factor=1 / math.log(2)),
-        *CALIBRATION,
+        *(BRIER, *CALIBRATION),
     ),
     charts=("nll", "bits_per_char", "perplexity", "ece"),
 )
 MADE = ("samples", "Images made of the same latents")  # by GeneratingTask
-LEAST = -1e9  # of what has no lower bound: JSON has no infinity
 PAIRS = ("covered", "precise", "kernel_gap", "compared_pairs")  # of a real image, and of one that was made beside it
 LIKENESS = (  # of made images to real ones, by a judge's features
     Column(

@@ -39,6 +39,7 @@ def test(trainer: pl.Trainer, task: Task, loader: EvalLoader, predictions: Predi
     if ranks.rank() > 0:
         return {}
     concluded = task.conclude(predictions.examples())
+    predictions.concluded = concluded.pop("columns", {})
     metrics |= concluded["metrics"]
     notes, known = [*concluded.get("notes", []), *task.family.undefined(metrics)], concluded.get("floors", {}) | below
     return concluded | {"metrics": metrics, "notes": notes} | ({"floors": known} if known else {})

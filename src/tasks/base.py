@@ -123,7 +123,8 @@ class Task(SteppingTask):
 
     def conclude(self, examples: Named) -> Plain:
         """What needs all test examples at once: entries of result.json, "metrics" among them, and "floors" if what
-        costs nothing can be told: name -> metrics, which a report shows below the losses."""
+        costs nothing can be told: name -> metrics, which a report shows below the losses. "columns", if there are any:
+        name -> (N,) float64, what it makes of each example, for predictions.npz; their means are metrics."""
         return {"metrics": {}}
 
     def pictures(self, title: str, result: Plain, examples: Named, loader: EvalLoader) -> Iterator[tuple[str, Figure]]:

@@ -5,24 +5,33 @@ import torch
 from torch import Tensor
 
 from ..data.base import Spec, generator
-from ..metrics.calibration import CONFIDENCE, COUNT, RIGHT, adaptive_ece, bin_table, ece, ece_interval
+from ..metrics.calibration import CONFIDENCE, COUNT, RIGHT, adaptive_ece, bin_table, ece, ece_interval, smooth_ece
+from ..metrics.decomposition import PARTS, split_scores
 from ..metrics.floors import floors
 from ..metrics.selective import aurc, auroc
+from ..metrics.temperature import NotFittedError
 from ..plain import Plain
 
 Examples = dict[str, Tensor]
 
 
 def concluded(examples: Examples, temperature: float | None, spec: Spec) -> Plain:
-    """Metrics, intervals, bins, each class's accuracy and floors, as in result.json; of text by windows of tokens."""
+    """Metrics, intervals, bins, each class's accuracy and floors, as in result.json; of text by windows of tokens.
+
+    "columns" are the parts of the proper scores of each example, where it has log-probabilities: of text it has none.
+    """
     targets, text = examples["targets"], spec.kind == "text"
     right, block = examples["guess"] == targets, spec.input_shape[0] if text else 1
     by_class = class_accuracy(targets, right, spec.num_classes)
     present = [value for value in by_class if value is not None]
     before, after = examples.get("confidence"), examples.get("confidence_ts")
     metrics = {"class_mean_accuracy": sum(present) / len(present)} | ranking(before, right)
+    columns, notes = parts(examples)
+    split = {} if text else {name: columns[name].mean().item() if columns else None for name in PARTS}
     return {
-        "metrics": metrics | scaling(examples, right, temperature),
+        "metrics": metrics | split | scaling(examples, right, temperature),
+        "columns": columns,
+        "notes": notes,
         "intervals": {"ece": interval(before, right, block), "ece_ts": interval(after, right, block)},
         "bins": {"test": bins(before, right), "test_ts": bins(after, right)},
         "class_accuracy": dict(zip(spec.class_names, by_class, strict=True)),
@@ -30,11 +39,22 @@ def concluded(examples: Examples, temperature: float | None, spec: Spec) -> Plai
     }
 
 
+def parts(examples: Examples) -> tuple[Examples, list[str]]:
+    """What calibration and refinement are of each example's scores, and what a reader must know where nothing is."""
+    if "log_probs" not in examples:
+        return {}, []
+    try:
+        return split_scores(*(examples[name] for name in ("log_probs", "targets", "nll", "brier"))), []
+    except NotFittedError as error:
+        return {}, [f"nll and brier are not split into calibration and refinement: {error}"]
+
+
 def ranking(confidence: Tensor | None, right: Tensor) -> Plain:
     """The metrics that need every example's confidence at once."""
     if confidence is None:
-        return dict.fromkeys(("adaptive_ece", "auroc", "aurc"))
+        return dict.fromkeys(("smooth_ece", "adaptive_ece", "auroc", "aurc"))
     return {
+        "smooth_ece": smooth_ece(confidence, right),
         "adaptive_ece": adaptive_ece(confidence, right),
         "auroc": auroc(confidence, right),
         "aurc": aurc(confidence, right),

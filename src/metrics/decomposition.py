@@ -74,7 +74,7 @@ def isotonic(p: Tensor, targets: Tensor) -> Map:
 
     def mapped(held: Tensor) -> Tensor:
         confidence, guess, share = parted(held)
-        top = line(confidence).clamp(0, 1)[:, None]
+        top = line(confidence)[:, None]
         return (share * (1 - top)).scatter(1, guess[:, None], top)
 
     return mapped
@@ -91,13 +91,13 @@ def parted(p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def increasing(x: Tensor, y: Tensor, weights: Tensor) -> Map:
-    """The non-decreasing map of x (N,) nearest to y (N,) in weighted squares; examples of one x count together."""
+    """The map of x (N,) to [0, 1] that never falls and is nearest to y (N,) in weighted squares."""
     from scipy.optimize import isotonic_regression  # here, as in calibration.py
 
     at, tie = x.unique(return_inverse=True)
     mass = torch.zeros_like(at).index_add_(0, tie, weights)
     mean = torch.zeros_like(at).index_add_(0, tie, weights * y) / mass
-    fitted = torch.from_numpy(isotonic_regression(mean.numpy(), weights=mass.numpy()).x)
+    fitted = torch.from_numpy(isotonic_regression(mean.numpy(), weights=mass.numpy()).x).clamp(0, 1)
 
     def line(held: Tensor) -> Tensor:
         if len(at) == 1:

@@ -17,11 +17,14 @@ import yaml
 
 import evaluate
 from src.data.base import EvalLoader
+from src.metrics.calibration import smooth_ece
+from src.metrics.decomposition import PARTS
 from src.metrics.temperature import fit_temperature
 from src.runs import testing
 from tests.commands import TRAINER, laid_over, only_run, result_of, train
 from tests.conftest import ROOT
 from tests.metrics.definitions import adaptive_error, by_definition, roc_area
+from tests.metrics.test_decomposition import left
 from tests.runs.test_run import GPT, MLP, rebuilt
 
 LONG = (*MLP, "trainer.max_steps=60", "trainer.val_every_n_steps=30", "model.widths=[32]")
@@ -63,7 +66,14 @@ def test_every_test_metric_from_its_definition(run: Path) -> None:
     z = log_probs.double() / test["temperature"]
     scaled = by_definition(torch.zeros(len(targets)), z - z.logsumexp(1, keepdim=True), targets)
     expected |= {f"{name}_ts": scaled[name] for name in ("nll", "ece", "brier")} | {"temperature": test["temperature"]}
+    with np.load(run / "predictions.npz") as kept:  # a map that increases takes the very order of the confidences
+        columns = {name: torch.from_numpy(kept[name]).double() for name in (*PARTS, "log_probs")}
+    for name, parts in zip(("nll", "brier"), left(columns["log_probs"], targets), strict=True):
+        expected |= {f"{name}_refinement": parts.mean(), f"{name}_calibration": test[name] - parts.mean()}
+    expected["smooth_ece"] = smooth_ece(torch.tensor(confidence), torch.tensor(right))
     assert test == pytest.approx(expected, rel=1e-6, abs=1e-7)
+    for name in PARTS:  # what a report takes its intervals from
+        assert columns[name].mean().item() == pytest.approx(test[name], rel=1e-5, abs=1e-7)
 
 
 def test_floors_are_of_the_run_s_own_data(run: Path) -> None:

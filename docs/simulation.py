@@ -260,8 +260,8 @@ test, so that the two never contradict each other:
 | perhaps better, perhaps worse | above 0.05 | excludes 0 |
 | no difference shown | above 0.05 | includes 0 |
 
-The correction is over all losses and all five tested metrics: accuracy, nll, brier, ece, and ece after temperature
-scaling. "Perhaps" means that the interval alone excludes 0. Where nothing differs, one interval in twenty does, so an
+The correction is over all losses and all tested metrics. In these simulations they are accuracy, nll, brier, ece, and ece after
+temperature scaling; of images `nll_refinement` is one more. "Perhaps" means that the interval alone excludes 0. Where nothing differs, one interval in twenty does, so an
 ablation of five losses, with its 20 comparisons, says "perhaps" about once by chance. Intervals that are simultaneous
 and compatible with Holm's procedure exist (Strassburger and Bretz 2008; Guilbaud 2008), but they say less: as soon as
 one comparison is not significant, those of all significant ones begin at 0, however large the difference is.

@@ -147,7 +147,8 @@ def short(words: list[str]) -> list[str]:
     if {"-c", "--cfg", "--help"} & set(words) or any(word.startswith("resume=") for word in words):
         return words
     # what all runs of the command share: whether they take long to test is asked of that
-    one = composed_alone([word for word in without_flags(words) if not re.search(r"[,(]", word)])
+    swept = re.compile(r"(until|metric|max_seeds)=|.*[,(]")
+    one = composed_alone([word for word in without_flags(words) if not swept.match(word)])
     small = ("data=image_folder", "data=queries")
     large = any(word.startswith(("data=", "experiment=")) and word not in small for word in words)
     large = large or one.choices["data"] == "tiny_shakespeare"

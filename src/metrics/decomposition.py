@@ -94,7 +94,7 @@ def increasing(x: Tensor, y: Tensor, weights: Tensor) -> Map:
     """The map of x (N,) to [0, 1] that never falls and is nearest to y (N,) in weighted squares."""
     from scipy.optimize import isotonic_regression  # here, as in calibration.py
 
-    at, tie = x.unique(return_inverse=True)
+    at, tie = torch.unique(x, return_inverse=True)
     mass = torch.zeros_like(at).index_add_(0, tie, weights)
     mean = torch.zeros_like(at).index_add_(0, tie, weights * y) / mass
     fitted = torch.from_numpy(isotonic_regression(mean.numpy(), weights=mass.numpy()).x).clamp(0, 1)

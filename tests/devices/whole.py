@@ -130,6 +130,7 @@ class Run:
             outputs = task.test_step(batch, 0)
             self.device.busy = False
             predictions.on_test_batch_end(None, task, outputs)  # type: ignore[arg-type]
+        predictions.on_test_end(None, task)  # type: ignore[arg-type]
         assert all(column.device.type == "cpu" for column in predictions.examples().values())
 
     def temperature(self, task: Any, predicted: Any) -> bool:

@@ -27,10 +27,9 @@ def test_the_same_bits_again(name: str, finished: Callable[[str], Path], command
     assert command(run) == 0
     report = loaded(run / "evaluations/test.json")
     assert report["metrics"]["test"] == result["metrics"]["test"]
-    for key in ("bins", "class_accuracy"):
-        assert report[key] == result[key]
-    assert report["intervals"]["test"] == result["intervals"]["test"]
-    assert report["adjusted"]["value"] == result["metrics"]["test"]["temperature"]
+    for key in ("bins", "class_accuracy", "intervals"):
+        assert report.get(key) == result.get(key)
+    assert report["adjusted"]["value"] == result["metrics"]["test"].get("temperature")
     assert report["same_as_result"] is True
     after = state(run)
     new = {path for path in after if path.startswith(str(run / "evaluations"))}

@@ -71,7 +71,7 @@ def test_worse_images(runs: dict[str, Path], command: Callable[..., int]) -> Non
         ("shift=all", "shift=rotate may turn what this run predicts: take shift=[noise,blur,contrast]"),
         ("predict=.", "predict=. is for runs that learn classes, and loss=mse does not"),
         ("export=torch", "export=torch is for runs that learn classes, and loss=mse does not"),
-        ("sample=5", "sample= is for language runs, and this run reads images"),
+        ("sample=5", "sample= is for runs that make text or images, and a run with loss=mse makes neither"),
         ("data=mnist_5k", "data=mnist_5k gives classes, this run predicts numbers"),
         ("data=diabetes", "data=diabetes gives table, this run reads image"),
         ("data.target_noise=0.1", "data.target_noise shapes training alone"),

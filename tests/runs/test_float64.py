@@ -65,7 +65,7 @@ def test_a_teacher_reads_what_it_would_have_read_itself() -> None:
     own = replace(theirs, mean=(0.2,), std=(0.3,))
     network = MLP(input_shape=(1, 4, 4), outputs=2, widths=[2], activation="relu", dropout=0.0, batch_norm=False)
     loss = CrossEntropyLoss(class_weights=None, effective_number_beta=None)
-    teacher = fitted(Rebuilt(network.double().eval(), loss, theirs, ""), own, "teacher").double()
+    teacher = fitted(Rebuilt(network.double().eval(), loss, theirs, ""), own, "teacher", "RUN").double()
     pixels = np.random.default_rng(0).random((5, 1, 4, 4))
     mine, its = (torch.from_numpy((pixels - spec.mean[0]) / spec.std[0]) for spec in (own, theirs))
     torch.testing.assert_close(teacher(mine), loss.log_probs(network(its)), rtol=1e-14, atol=1e-14)

@@ -35,6 +35,7 @@ class DenoisingLoss(Loss):
     """
 
     reads = "denoised images"
+    imitates = True
 
     def __init__(self, *, predict: str, weight: str, gamma: float) -> None:
         super().__init__()

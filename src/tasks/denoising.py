@@ -46,6 +46,7 @@ class DenoisingTask(JudgedTask):
     minimises = DenoisingLoss
     takes = ("class", "distribution", "value", "none")
     apart = 5  # each image costs many passes
+    tempered = False  # the first noise has the deviation that the network was trained for
     shown = 16  # each takes as many passes through the network as there are sampling steps
 
     def __init__(self, *, steps: int, val_steps: int, test_steps: int, sampling_steps: int, **parts: Any) -> None:

@@ -74,7 +74,9 @@ def test_what_does_not_fit(words: str, message: str) -> None:
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize("words", ["loss=gan model=dcgan", "loss=elbo model=vae data.binarise=dynamic"])
+@pytest.mark.parametrize(
+    "words", ["loss=gan model=dcgan", "loss=elbo model=vae data.binarise=dynamic", "loss=denoising model=unet"]
+)
 def test_mixed_images_do_not_fit_losses_that_learn_what_images_look_like(words: str) -> None:
     with pytest.raises(
         UserError, match=r"learns what images look like, data.mixup=mixup mixes them: take data.mixup=n"

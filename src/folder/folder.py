@@ -19,7 +19,7 @@ from .sums import check_config, check_files, read_sealed, with_sums
 
 # Keys of config.yaml without which a run cannot be tested again.
 TESTED_WITH = (
-    *("data", "model", "loss", "trainer", "teacher", "judge", "seed", "compile", "task", "samples", "facts"),
+    *("data", "model", "loss", "trainer", "teacher", "seed", "compile", "task", "samples", "facts"),
     "identity_facts",
 )
 # All that a run, and evaluate.py on it, writes: folder -> names or patterns of its files. WandB's folder is its own.
@@ -35,6 +35,8 @@ WRITTEN = {
         *("confusion.png", "reliability.png", "confidence.png", "mistakes.png", "nll_by_position.png"),
         *("reconstructions.png", "samples.png", "latents.png", "traversal.png", "map.png"),
         *("predicted_against_true.png", "error_by_target.png", "ranks.png", "interval_coverage.png"),
+        *("cosines.png", "singular_values.png", "neighbours.png", "features.png", "similarity.png", "captions.png"),
+        *("lines.png", "edits_by_kind.png", "errors_by_length.png", "times.png", "chain.png"),
         "events.out.tfevents.*",
     ),
     "samples": ("step*.png",),

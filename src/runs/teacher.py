@@ -31,11 +31,11 @@ def find_teacher(cfg: Plain) -> Rebuilt | None:
     """The run that ``teacher`` or ``judge`` names, where the loss wants one. Raises UserError."""
     loss, wanted = cfg["choices"]["loss"], heard(cfg)
     for key, (_, losses) in KINDS.items():
-        if key != wanted and cfg[key]:
+        if key != wanted and cfg.get(key):
             raise UserError(f"{key}={cfg[key]} is heard by {losses} alone, not by loss={loss}; leave it out")
     if not wanted:
         return None
-    path = cfg[wanted]
+    path = cfg.get(wanted)  # a run that is older than the key has none
     if not path and signature(cfg["task"]["_target_"])[wanted].required:
         raise UserError(f"loss={loss} needs a {wanted}: {wanted}=RUN_FOLDER, the folder of a finished run")
     if not path:

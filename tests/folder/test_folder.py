@@ -1,5 +1,6 @@
 """A run's folder: its name, its lock, and files that are whole."""
 
+import ast
 import copy
 import os
 import re
@@ -14,7 +15,7 @@ import pytest
 
 from src.config.entry import resolve
 from src.config.errors import UserError
-from src.folder.folder import RunFolder
+from src.folder.folder import WRITTEN, RunFolder
 from src.folder.identity import identity, same_data, slug
 from src.system.files import write_text, written_whole
 from tests.commands import QUIET, composed, only_run, train
@@ -244,3 +245,21 @@ def test_a_name_is_one_folder(word: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"{word[:4]}.* must be a folder's name .* got "):
         train(*QUIET, word, f"runs={tmp_path}")
     assert list(tmp_path.iterdir()) == []
+
+
+def drawn() -> Iterator[str]:
+    """The names of the pictures that the families draw of a finished run, read off the source."""
+    for path in [*(ROOT / "src/tasks").glob("*.py"), *(ROOT / "src/figures").glob("*.py")]:
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, ast.FunctionDef) and "[str, Figure]" in ast.unparse(function.returns or function):
+                for node in ast.walk(function):
+                    if isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
+                        name = node.value.elts[0]
+                        yield from [name.value] if isinstance(name, ast.Constant) else []
+
+
+def test_a_run_may_delete_every_picture_that_a_family_draws() -> None:
+    """Else ``overwrite=true`` takes it for somebody else's."""
+    names = {f"{name}.png" for name in drawn()}
+    assert {"confusion.png", "traversal.png", "singular_values.png", "times.png", "lines.png"} <= names
+    assert names <= set(WRITTEN["figures"])

@@ -15,6 +15,7 @@ from src.metrics.families import LIKENESS, PAIRS
 from src.runs.rebuild import rebuild
 from tests.callbacks.test_recorder import events
 from tests.commands import QUIET, only_run, result_of, train
+from tests.runs.teams import finished
 from tests.runs.test_exactness import killed_at_random, resume_from_every_checkpoint
 from tests.test_own_family import give
 
@@ -23,6 +24,25 @@ GAN = (
     *("model=dcgan", "model.width=2", "model.latents=4", "optimizer=adamw_gan", "trainer.log_every_n_steps=2"),
     *("trainer.max_steps=6", "trainer.val_every_n_steps=3", "checkpoint.every_n_steps=2"),
 )
+# a loss of somebody's own, and its option: with a row of the contract test, all that a newcomer writes
+RELATIVISTIC = """
+from torch.nn.functional import softplus
+
+from xent.losses.adversarial import AdversarialLoss
+
+
+class RelativisticLoss(AdversarialLoss):
+    def forward(self, real, made):
+        return softplus(made - real)
+
+    def generator(self, made):
+        return softplus(-made)
+"""
+OPTION = """
+defaults: [/task@_global_.task: adversarial, _self_]
+_target_: relativistic.RelativisticLoss
+r1: 0.5
+"""
 METRICS = {"coverage", "sample_precision", "kernel_distance", "frechet_distance", "class_kl", "told_apart", "memorised"}
 
 
@@ -46,6 +66,21 @@ def test_it_resumes_from_every_checkpoint(
     words: tuple[str, ...], judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resume_from_every_checkpoint((*QUIET, *GAN, *words, f"judge={judge}"), tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+def test_a_loss_of_ones_own_is_two_files_and_a_row(judge: Path, tmp_path: Path) -> None:
+    """It gets its task, its players, the penalty and the judge, and another such loss gives another network."""
+    (tmp_path / "conf/loss").mkdir(parents=True)
+    (tmp_path / "relativistic.py").write_text(RELATIVISTIC)
+    (tmp_path / "conf/loss/relativistic.yaml").write_text(OPTION)
+    words = (*QUIET, *GAN, f"judge={judge}")
+    own = ("--config-dir", str(tmp_path / "conf"), "loss=relativistic")
+    finished(*own, *words, f"runs={tmp_path / 'own'}", env={"PYTHONPATH": str(tmp_path)})
+    assert train(*words, "loss=gan", "loss.r1=0.5", f"runs={tmp_path / 'gan'}") == 0
+    ours, theirs = (only_run(tmp_path / name) for name in ("own", "gan"))
+    assert result_of(ours)["metrics"]["test"].keys() == result_of(theirs)["metrics"]["test"].keys() > METRICS
+    assert (ours / "weights.safetensors").read_bytes() != (theirs / "weights.safetensors").read_bytes()
 
 
 @pytest.mark.slow

@@ -17,18 +17,23 @@ WORDS = (
 )
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_weights_are_the_average(accumulate: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("accumulate", "precision", "rtol", "atol"), [(1, "32-true", 1e-6, 1e-7), (2, "64-true", 1e-14, 1e-16)]
+)
+def test_weights_are_the_average(
+    accumulate: int, precision: str, rtol: float, atol: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     history: list[dict[str, torch.Tensor]] = []
     look = FiniteGuard.on_train_batch_end
 
     def keep(self: FiniteGuard, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         look(self, trainer, task, outputs, batch, batch_idx)
         if (batch_idx + 1) % accumulate == 0:
-            history.append({name: value.double() for name, value in task.model.state_dict().items()})
+            history.append({name: value.double().clone() for name, value in task.model.state_dict().items()})
 
     monkeypatch.setattr(FiniteGuard, "on_train_batch_end", keep)
     words = (*WORDS, "ema.decay=0.8", f"trainer.accumulate_grad_batches={accumulate}")
+    words = (*words, f"trainer.precision={precision}")
     assert train(*words, f"runs={tmp_path}") == 0
     assert len(history) == 9
     average = history[0]  # the average starts at the weights after the first step
@@ -38,7 +43,7 @@ def test_weights_are_the_average(accumulate: int, tmp_path: Path, monkeypatch: p
     stored = load_file(run / "weights.safetensors")
     assert stored.keys() == average.keys()
     for name, value in stored.items():
-        torch.testing.assert_close(value.double(), average[name], rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(value.double(), average[name], rtol=rtol, atol=atol)
         assert not torch.allclose(value.double(), history[-1][name], rtol=1e-4), "the average is not the last weights"
     live = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["current_model_state"]
     for name, value in history[-1].items():

@@ -56,8 +56,8 @@ def forest(comparison: Comparison, labels: Sequence[str], *, columns: int = 4, t
     """
     metrics = panels(comparison)
     rows = [label for label in labels if comparison.baseline is None or label != comparison.baseline.label]
-    columns = min(columns, len(metrics))
     lines = math.ceil(len(metrics) / columns)
+    columns = math.ceil(len(metrics) / lines)  # as few as that takes: five panels are three and two
     left, across, gap = (1.28, 2.2, 0.0) if columns == 1 else (1.55, 2.05, 0.22)
     height, head = ROW * len(rows), 0.2 * len(title)
     width = left + columns * across + (columns - 1) * gap + 0.16

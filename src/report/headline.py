@@ -23,7 +23,10 @@ def headline(comparison: Comparison) -> str:
     without = [metric for metric in told if metric.name not in comparison.best]
     tails: dict[str, list[str]] = {}
     for metric in without:
-        tails.setdefault(_standing(comparison, metric), []).append(metric.title)
+        if not (
+            clauses and _only_worse(comparison, metric)
+        ):  # beside a winner, who loses can wait for the sentences below
+            tails.setdefault(_standing(comparison, metric), []).append(metric.title)
     clauses += [f"in {listed(names, MOST)}, {tail}" for tail, names in tails.items()]
     text = "; ".join(clauses + _next_step(comparison, without))
     return f"{text[:1].upper() if text.startswith('in ') else text[:1]}{text[1:]}." if text else ""
@@ -45,9 +48,20 @@ def _winners(comparison: Comparison, told: Sequence[Column]) -> list[str]:
     return [f"{label} {listed(said, MOST)} than every other loss" for label, said in by_label.items()]
 
 
+def _words(comparison: Comparison, metric: Column) -> dict[str, str]:
+    """Label -> what is shown of its difference to the baseline."""
+    return {label: comparison.cells[label, metric.name].word(metric) for label in comparison.ranked(metric)}
+
+
+def _only_worse(comparison: Comparison, metric: Column) -> bool:
+    """Whether losses are shown to be worse than the baseline, and none to be better."""
+    words = _words(comparison, metric).values()
+    return WORSE in words and BETTER not in words
+
+
 def _standing(comparison: Comparison, metric: Column) -> str:
     """What is said of a metric in which no loss beats every other."""
-    words = {label: comparison.cells[label, metric.name].word(metric) for label in comparison.ranked(metric)}
+    words = _words(comparison, metric)
     better, worse, equal = ([label for label, own in words.items() if own == word] for word in (BETTER, WORSE, EQUAL))
     tested, name = [word for word in words.values() if word], comparison.baseline.label if comparison.baseline else ""
     if better:

@@ -20,6 +20,7 @@ from .faces import Faces, faces
 from .findings import Finding, findings
 from .forest import forest, panels
 from .headline import headline
+from .parts import divided, stacked
 from .read import Run
 from .rules import decided_by, how_sure, rule, signs
 from .shift import Shifts
@@ -128,6 +129,7 @@ def pictures(comparison: Comparison, curves: Curves, shifts: Shifts) -> list[Pic
     groups = (
         _forest(comparison, labels),
         _learning(family, labels, curves, look_of),
+        _divided(comparison, labels),
         _reliable(comparison, labels),
         _placed(comparison, labels, look_of),
         _shifted(family, shifts, labels, look_of),
@@ -208,6 +210,19 @@ def _reliable(comparison: Comparison, labels: Sequence[str]) -> Pictures:
         " bin's share."
     )
     return Pictures("Reliability", caption, shown, "many")
+
+
+def _divided(comparison: Comparison, labels: Sequence[str]) -> Pictures:
+    shown = []
+    for metric in divided(comparison):
+        shown.append(
+            _picture(stacked(comparison, metric, labels), f"test {metric.name} in its parts, a bar for each loss")
+        )
+    caption = (
+        "Means over seeds: what the best recalibration takes away (light), and what it leaves (dark). Strokes: the 95 %"
+        " intervals of what is left, and of the whole."
+    )
+    return Pictures("Calibration and refinement", caption, shown)
 
 
 def _drawn(comparison: Comparison) -> list[str]:

@@ -38,8 +38,8 @@ class LogitAdjustedLoss(ClassificationLoss):
         """(N, K) -> (N, K): log softmax(z + tau log pi)."""
         z = upcast(logits)
         z = z - z.amax(-1, keepdim=True).detach()  # or the prior would lose its digits beside large logits
-        frequencies = self.class_counts.to(z.dtype) / self.class_counts.sum()
-        return (z + tau * frequencies.log()).log_softmax(-1)
+        counts = self.class_counts.to(z)  # answers of a test are on the CPU, wherever the loss is
+        return (z + tau * (counts / counts.sum()).log()).log_softmax(-1)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         return -of_class(self.shifted(logits, self.tau), targets)

@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -38,8 +38,9 @@ LAUNCHER = ("hydra/launcher=", "hydra.launcher.", "+hydra.launcher.")
 PINNED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PINNED["optional-dependencies"]
 # what stands for something of the reader's
-PLACES = ("RUN_FOLDER", "TEXT_RUN", "FOLDER", "FILE", "DATA", "HOST", "NAME")
-SHELL = [("source", [".venv/bin/activate"]), ("alias", ["seeds=python benchmarks/repeat.py"])]
+PLACES = ("RUN_FOLDER", "TEXT_RUN", "IMAGE_RUN", "FOLDER", "FILE", "DATA", "HOST", "NAME")
+GPU = ("XENT_TRAINER=gpu", ["python", "-m", "pytest", "tests/runs", "tests/tasks"])
+SHELL = [GPU, ("source", [".venv/bin/activate"]), ("alias", ["seeds=python benchmarks/repeat.py"])]
 # options of the reader's, and keys of other scripts
 MINE = {"NAME", "margin", "margins", "convnet", "digits8", "norms", "queries", "scorer", "pairwise", "listwise"}
 MINE |= {"duel", "logistic", "hinge_duel"}
@@ -49,8 +50,10 @@ OTHER_KEYS |= {"array_parallelism"}
 SHORT = ("trainer.max_steps=2", "scheduler.warmup_steps=0", "figures=false", "samples.count=0", "trainer.threads=1")
 
 
-def filled(words: tuple[str, ...], places: dict[str, str]) -> list[str]:
+def filled(words: Sequence[str], places: dict[str, str]) -> list[str]:
     """The words with the reader's own names in the place of RUN_FOLDER and the like."""
+    if any(word.startswith("sample=") for word in words):  # of a run that makes something
+        places = places | {"RUN_FOLDER": places["IMAGE_RUN"]}
     pattern = re.compile(rf"\b({'|'.join(places)})\b")
     return [pattern.sub(lambda found: places[found[0]], word) for word in words]
 
@@ -245,10 +248,12 @@ def places(own: Path, here: Path, real_data: Path) -> dict[str, str]:
     with contextlib.chdir(here), pytest.MonkeyPatch.context() as patch:
         give("train.py", ["-m", "loss=ce,focal"], patch)
         give("train.py", ["data=text_file", f"data.path={text}", "model=gpt"], patch)
+        give("train.py", ["data.binarise=dynamic", "model=vae", "loss=elbo"], patch)
     runs = {path.parent for path in here.rglob("result.json")}
     return {
         "RUN_FOLDER": next(str(run) for run in sorted(runs) if "mnist_5k-mlp" in str(run)),
         "TEXT_RUN": next(str(run) for run in runs if "text_file" in str(run)),
+        "IMAGE_RUN": next(str(run) for run in runs if "mnist_5k-vae" in str(run)),
         **{"FILE": str(text), "FOLDER": str(own), "DATA": str(real_data), "NAME": "mnist_losses", "HOST": "localhost"},
     }
 

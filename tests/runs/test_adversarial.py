@@ -190,10 +190,10 @@ def strangers(tmp_path_factory: pytest.TempPathFactory, judge: Path) -> dict[str
     for name, words in runs.items():
         assert train(*short, *words, f"runs={home / name.replace(' ', '_')}") == 0
         found[name] = only_run(home / name.replace(" ", "_"))
-    for name, file in (("unfinished", "weights.safetensors"), ("damaged", "result.json")):
-        shutil.copytree(judge, home / name)
-        (home / name / file).unlink()
-        found[name] = home / name
+    for name in ("unfinished", "damaged"):
+        found[name] = Path(shutil.copytree(judge, home / name))
+    (home / "unfinished/weights.safetensors").unlink()
+    (home / "damaged/weights.safetensors").write_bytes(b"no weights")
     shutil.copytree(judge, home / "old")
     config = (home / "old/config.yaml").read_text()
     (home / "old/config.yaml").write_text(config.replace("identity_facts:", "facts_of_identity:"))

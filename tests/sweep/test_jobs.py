@@ -23,6 +23,7 @@ ABLATIONS = sorted(CONF.glob("ablation/*.yaml"), key=lambda path: path.stem)
 PICKS = {
     "mnist_vae": ("mnist_binarised", "vae_iwae"),
     "mnist_denoising": ("fashion_mnist", "unet"),
+    "fashion_gan": ("cifar10", "dcgan"),
     **dict.fromkeys(("digit_angle_losses", "digit_angle_noise"), ("diabetes", "mlp")),
     "digit_captions_clip": ("mnist_5k", "two_towers"),
     "digit_lines_ctc": ("digit_lines", "line_cnn"),

@@ -87,6 +87,7 @@ class Family:
     stops early. ``keeps``: best.ckpt is the one that is best in it. ``shown``: in a line of the terminal. ``charts``:
     pinned in TensorBoard and drawn in a report, on validation. ``against``: the two axes of a report's scatter.
     ``undrawn``: measured, but no curve. ``baseline``: the loss with which a report compares if nobody names another.
+    ``ceilings``: the floors that are as good as a loss can be, so that no sentence says who is no better.
     ``face``: which picture of a run's figures/ a report shows first, side by side by loss, and what it shows. A run
     need not have every column.
     """
@@ -101,6 +102,7 @@ class Family:
     undrawn: tuple[str, ...] = ()
     baseline: str = ""
     face: tuple[str, str] | None = None
+    ceilings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for column in self.columns:

@@ -60,6 +60,7 @@ LANGUAGE = replace(
 )
 MADE = ("samples", "Images made of the same latents")  # by GeneratingTask
 PAIRS = ("covered", "precise", "kernel_gap", "compared_pairs")  # of a real image, and of one that was made beside it
+REAL = "real images"  # in the place of made ones
 LIKENESS = (  # of made images to real ones, by a judge's features
     Column(
         "coverage",
@@ -100,6 +101,7 @@ LATENT = Family(
     against=("kl", "reconstruction"),
     baseline="elbo",
     face=MADE,
+    ceilings=(REAL,),
 )
 GENERATION = Family(
     "generation",
@@ -112,6 +114,7 @@ GENERATION = Family(
     undrawn=PAIRS,
     baseline="gan",
     face=MADE,
+    ceilings=(REAL,),
 )
 RETRIEVAL = Family(
     "retrieval",
@@ -212,6 +215,7 @@ DIFFUSION = Family(
     against=("diffusion_bits", "reconstruction_bits"),
     baseline="denoising",
     face=MADE,
+    ceilings=(REAL,),
 )
 
 

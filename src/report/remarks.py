@@ -35,7 +35,8 @@ def below_floors(comparison: Comparison) -> list[str]:
     is freed from what chance adds to it.
     """
     by_losses: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for floor, ends in floors(comparison).items():
+    ceilings = comparison.section.family.ceilings
+    for floor, ends in ((name, ends) for name, ends in floors(comparison).items() if name not in ceilings):
         for metric in (metric for metric in comparison.judged if not metric.gap):
             worst = max(ends[metric.name], key=lambda end: -metric.better * end) if metric.name in ends else math.nan
             means = {label: comparison.cells[label, metric.name].mean.value for label in comparison.ranked(metric)}

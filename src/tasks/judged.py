@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..data.base import Batch, EvalLoader, generator
 from ..figures.made import beside
-from ..metrics.families import PAIRS
+from ..metrics.families import PAIRS, REAL
 from ..metrics.generated import (
     class_divergence,
     coverage,
@@ -28,7 +28,6 @@ from .stepping import Named
 
 KNOWN = 60_000  # training images, at most, among which a made one is looked for
 SHOWN, NEAREST = 8, 3  # made images that are drawn beside their nearest training images, and how many of these
-FLOOR = "real images"
 
 
 class JudgedTask(GeneratingTask):
@@ -135,11 +134,11 @@ class JudgedTask(GeneratingTask):
         metrics["memorised"] = memorised(train, pairs["made_features"]).double().mean().item()
         floor: Plain = {}
         if len(train) >= count:
-            some = torch.randperm(len(train), generator=generator("real images"))[:count]
+            some = torch.randperm(len(train), generator=generator(REAL))[:count]
             of_real = pairs | {"made_features": train[some], "made_class": self.learnt["class"][some]}
             floor = self._measured(of_real | columns_of(of_real))
         floor["memorised"] = memorised(train, pairs["real_features"]).double().mean().item()
-        return {"metrics": metrics, "floors": {FLOOR: floor}}
+        return {"metrics": metrics, "floors": {REAL: floor}}
 
     def _measured(self, pairs: Named) -> dict[str, float]:
         """Of pairs all of which are compared."""

@@ -38,7 +38,7 @@ LAUNCHER = ("hydra/launcher=", "hydra.launcher.", "+hydra.launcher.")
 PINNED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PINNED["optional-dependencies"]
 # what stands for something of the reader's
-PLACES = ("RUN_FOLDER", "TEXT_RUN", "IMAGE_RUN", "FOLDER", "FILE", "DATA", "HOST", "NAME")
+PLACES = ("RUN_FOLDER", "TEXT_RUN", "IMAGE_RUN", "JUDGE", "FOLDER", "FILE", "DATA", "HOST", "NAME")
 GPU = ("XENT_TRAINER=gpu", ["python", "-m", "pytest", "tests/runs", "tests/tasks"])
 SHELL = [GPU, ("source", [".venv/bin/activate"]), ("alias", ["seeds=python benchmarks/repeat.py"])]
 # options of the reader's, and keys of other scripts
@@ -249,10 +249,12 @@ def places(own: Path, here: Path, real_data: Path) -> dict[str, str]:
         give("train.py", ["-m", "loss=ce,focal"], patch)
         give("train.py", ["data=text_file", f"data.path={text}", "model=gpt"], patch)
         give("train.py", ["data.binarise=dynamic", "model=vae", "loss=elbo"], patch)
+        give("train.py", ["experiment=fashion_judge"], patch)
     runs = {path.parent for path in here.rglob("result.json")}
     return {
         "RUN_FOLDER": next(str(run) for run in sorted(runs) if "mnist_5k-mlp" in str(run)),
         "TEXT_RUN": next(str(run) for run in runs if "text_file" in str(run)),
+        "JUDGE": next(str(run) for run in runs if "fashion_judge" in str(run)),
         "IMAGE_RUN": next(str(run) for run in runs if "mnist_5k-vae" in str(run)),
         **{"FILE": str(text), "FOLDER": str(own), "DATA": str(real_data), "NAME": "mnist_losses", "HOST": "localhost"},
     }

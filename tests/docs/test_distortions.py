@@ -20,11 +20,11 @@ def test_coverage_sees_each_distortion_and_the_kernel_distance_all_but_copies(re
         {name: values[NAMES.index(which)] for name, values in table.items()}
         for which in ("coverage", "kernel distance x 1000")
     )
-    assert accuracy > 0.96
+    assert accuracy > 0.95
     real = min(coverage["real ones"], coverage["others"])
     assert real > 0.94 and abs(kernel["real ones"]) < 10 and abs(kernel["others"]) < 10
     for name in (*WORSE, "3 x 3 blur"):
         assert coverage[name] < real - 0.03, name
-        assert kernel[name] > 10, name
+        assert kernel[name] > max(abs(kernel["real ones"]), abs(kernel["others"])), name
     assert coverage["100 images, ten times each"] < 0.6 * real
     assert kernel["100 images, ten times each"] < kernel["3 x 3 blur"] / 5

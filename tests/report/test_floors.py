@@ -120,3 +120,14 @@ def test_a_name_does_nothing_in_the_page(tmp_path: Path) -> None:
     write_report([tmp_path / "runs"], None, tmp_path)
     assert EVIL[:60] not in (tmp_path / "report.html").read_text()
     assert "'=1+1" in (tmp_path / "report.csv").read_text()
+
+
+def test_nobody_is_told_to_be_no_better_than_a_ceiling(tmp_path: Path) -> None:
+    ablation_of(tmp_path, [CE, FOCAL], range(3), n=100)
+    give(tmp_path, mode={"accuracy": 1.0}, top={"accuracy": 1.0})
+    for path in tmp_path.glob("*/seed*/result.json"):
+        result = json.loads(path.read_text())
+        result["family"]["ceilings"] = ["top"]
+        path.write_text(json.dumps(result))
+    told = [finding.text for finding in findings(compared(tmp_path), [])]
+    assert any("no better than mode" in text for text in told) and not any("than top" in text for text in told)

@@ -23,6 +23,7 @@ Rows = dict[str, dict[int, float]]  # tag -> step -> value
 SCORES = {"loss", "accuracy", "nll", "perplexity", "bits", "brier", "confidence", "overconfidence", "ece", "mce"}
 AT_TEST = {
     *("class_mean_accuracy", "adaptive_ece", "auroc", "aurc", "temperature", "nll_ts", "ece_ts", "brier_ts"),
+    *("nll_calibration", "nll_refinement", "brier_calibration", "brier_refinement", "smooth_ece"),
 }
 CLOCK = {"train/examples_per_second", "train/flops_per_second", "train/mfu"}
 RUN = (

@@ -80,7 +80,7 @@ def test_a_family_with_any_odd_value_is_damaged_or_can_be_compared(tmp_path: Pat
         read = read_run(run)
         found.add(read.status)
         if read.status == "damaged":
-            assert read.note.startswith(("result.json: family: ", "predictions.npz: ", "result.json: metrics."))
+            assert read.note.startswith(("result.json: family", "predictions.npz: ", "result.json: metrics."))
             assert len(read.note) < 300
             continue
         for section in sections_of([*others, read]):

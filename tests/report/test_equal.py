@@ -84,7 +84,7 @@ def test_what_is_undecided_has_a_plan_on_every_surface(runs: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("margin", "why"),
     [
-        ("speed:0.1", "no metric 'speed' is tested; there are accuracy, nll, brier, ece, ece_ts"),
+        ("speed:0.1", "no metric 'speed' is tested; there are accuracy, nll, brier, nll_refinement, ece, ece_ts"),
         ("perplexity:0.1", "no metric 'perplexity' is tested"),
         ("accuracy:-0.1", "the margin of accuracy should be a number above 0, not '-0.1'"),
         ("accuracy:0", "should be a number above 0"),

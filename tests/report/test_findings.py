@@ -43,6 +43,8 @@ PHRASES = {  # what a clause says -> the metric (before temperature scaling), th
     "less accurate": ("accuracy", "worse"),
     "a lower nll": ("nll", "better"),
     "a higher nll": ("nll", "worse"),
+    "less nll after recalibration": ("nll_refinement", "better"),
+    "more nll after recalibration": ("nll_refinement", "worse"),
     "better calibrated": ("ece", "better"),
     "worse calibrated": ("ece", "worse"),
 }

@@ -10,7 +10,7 @@ from ..data.alphabet import default_prompt, encode
 from ..data.base import Spec, generator
 from ..folder.folder import RunFolder
 from ..ranks import ranks
-from ..system.files import write_text, written_whole
+from ..system.files import write_bytes, write_text
 from ..tasks.generation import generate
 from .events import EventFiles
 
@@ -85,5 +85,4 @@ class ImageSamples(Samples):
 
     def _write(self, path: Path, picture: bytes) -> None:
         path.parent.mkdir(exist_ok=True)
-        with written_whole(path) as file:
-            file.write(picture)
+        write_bytes(path, picture)

@@ -16,7 +16,7 @@ from ..plain import Plain
 from ..runs.bench import read_own
 from ..runs.rebuild import Rebuilt
 from ..runs.trained import Trained
-from ..system.files import written_whole
+from ..system.files import write_bytes
 from .done import Done
 
 FILES = {"onnx": "model.onnx", "torch": "model.pt2"}
@@ -163,8 +163,3 @@ def described(spec: Spec, module: Calibrated, temperature: float | None) -> Plai
         "classes": list(spec.class_names),
         "temperature": temperature,
     }
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    with written_whole(path) as file:
-        file.write(content)

@@ -12,7 +12,7 @@ from ..plain import Plain
 from ..runs.build import construct
 from ..runs.rebuild import Rebuilt, check_classifies
 from ..runs.teacher import KINDS
-from ..system.files import written_whole
+from ..system.files import write_bytes
 from ..tasks.generating import GeneratingTask
 from ..tasks.generation import generate
 from .done import Done
@@ -27,8 +27,7 @@ def images(run: Rebuilt, cfg: Plain, asked: Plain, device: str, name: str) -> Do
     made = task.generate(asked["sample"], settings["seed"], temperature=settings["temperature"])
 
     def write(path: Path) -> None:
-        with written_whole(path) as file:
-            file.write(grid(made.numpy()))
+        write_bytes(path, grid(made.numpy()))
 
     says = f"{len(made):,} images, of latents of seed {settings['seed']} at temperature {settings['temperature']:g}"
     return Done(settings, {f"{name}.png": write}, [says])

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from PIL import Image
 
-from ..system.files import written_whole
+from ..system.files import write_bytes
 
 # Colours that the colour-blind tell apart. Source: Okabe and Ito 2008, "Color Universal Design".
 BLUE, SKY, GREEN, ORANGE, VERMILION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
@@ -104,8 +104,7 @@ def save(figure: Figure, path: Path) -> bytes:
     png = io.BytesIO()
     # as small as the default makes such pictures, in half of the time
     Image.fromarray(pixels(figure)).save(png, "PNG", compress_level=1)
-    with written_whole(path) as file:
-        file.write(png.getvalue())
+    write_bytes(path, png.getvalue())
     return png.getvalue()
 
 

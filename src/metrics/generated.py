@@ -35,21 +35,28 @@ def distances(features: Tensor, others: Tensor) -> Tensor:
     return torch.cdist(features, others, compute_mode="use_mm_for_euclid_dist")
 
 
-def coverage(real: Tensor, made: Tensor, k: int = NEIGHBOURS) -> Tensor:
+def radii(real: Tensor, k: int = NEIGHBOURS) -> Tensor:
+    """(N, D) -> (N,): the distance of each real image to its k-th nearest real neighbour."""
+    return nearest(real, real, k, same=True)[0]
+
+
+def coverage(real: Tensor, made: Tensor, k: int = NEIGHBOURS, *, radius: Tensor | None = None) -> Tensor:
     """(N, D), (M, D) -> (N,) bool: whether a made image is as near to a real one as its k-th nearest real neighbour.
 
+    ``radius`` (N,) is what ``radii`` gives, if it is known already.
     The mean sees what is missing, and copies. For made images that are as real ones, N = M, it is 1 - 2^-k on average.
     Source: Naeem et al. 2020, arXiv:2002.09797, section 3.2 (k = 5).
     """
-    return nearest(real, made, 1)[0] <= nearest(real, real, k, same=True)[0]
+    return nearest(real, made, 1)[0] <= (radii(real, k) if radius is None else radius)
 
 
-def precision(real: Tensor, made: Tensor, k: int = NEIGHBOURS) -> Tensor:
+def precision(real: Tensor, made: Tensor, k: int = NEIGHBOURS, *, radius: Tensor | None = None) -> Tensor:
     """(N, D), (M, D) -> (M,) bool: whether a made image is as near to any real one as its k-th nearest real neighbour.
 
+    ``radius`` (N,) is what ``radii`` gives, if it is known already.
     The mean does not see blur or what is missing. Source: Kynkaanniemi et al. 2019, arXiv:1904.06991, eq. 1.
     """
-    radius = nearest(real, real, k, same=True)[0]
+    radius = radii(real, k) if radius is None else radius
     parts = torch.split(made, max(1, AT_ONCE // len(real)))
     return torch.cat([(distances(part, real) <= radius).any(1) for part in parts])
 

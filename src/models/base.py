@@ -35,20 +35,22 @@ class Network(nn.Module):
 
         Raises ValueError if it has none.
         """
-        name, head = self._head()
+        name, head = head_of(self)
         self.set_submodule(name, nn.Identity())
         return head.in_features
 
     def cosine_head(self) -> None:
         """Make the last linear layer a ``CosineLinear`` with the same weights. Raises ValueError if there is none."""
-        name, head = self._head()
+        name, head = head_of(self)
         self.set_submodule(name, CosineLinear(head.weight))
 
-    def _head(self) -> tuple[str, nn.Linear]:
-        layers = [(name, layer) for name, layer in self.named_modules() if isinstance(layer, nn.Linear)]
-        if not layers:
-            raise ValueError(f"{type(self).__name__} has no linear layer at its end, whose inputs would be features")
-        return layers[-1]
+
+def head_of(network: nn.Module) -> tuple[str, nn.Linear]:
+    """The last linear layer, what reads the features, and its name. Raises ValueError if there is none."""
+    layers = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+    if not layers:
+        raise ValueError(f"{type(network).__name__} has no linear layer at its end, whose inputs would be features")
+    return layers[-1]
 
 
 class CosineLinear(nn.Linear):

@@ -29,7 +29,7 @@ from ..figures.style import save as save_figure
 from ..folder.folder import RunFolder
 from ..plain import Plain
 from ..ranks import ranks
-from ..system.files import written_whole
+from ..system.files import write_bytes
 from ..tasks.base import Task
 from ..tasks.generating import GeneratingTask
 from ..tasks.stepping import STEP, Stepping
@@ -245,8 +245,7 @@ class Fit:
         self._set_weights(chosen)
         parameters, steps = sum(p.numel() for p in self.task.model.parameters()), last["global_step"]
         if ranks.rank() == 0:
-            with written_whole(self.folder.weights) as file:
-                file.write(weights_of(self.task.model))
+            write_bytes(self.folder.weights, weights_of(self.task.model))
         testing.learn(trainer, self.task, self.cfg, self.data)
         self._set_weights(chosen)
         notes = testing.adjust(trainer, self.task, self.cfg, self.data)

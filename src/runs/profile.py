@@ -6,7 +6,7 @@ from ..callbacks.profiler import FILES, STEPS
 from ..config.errors import UserError
 from ..folder.folder import RunFolder
 from ..plain import Plain
-from ..system.files import written_whole
+from ..system.files import write_bytes
 
 
 def shortened(cfg: Plain) -> Plain:
@@ -40,5 +40,4 @@ def keep(made: RunFolder, folder: RunFolder) -> None:
     for name in FILES:
         source: Path = made.profile / name
         if source.exists():
-            with written_whole(folder.profile / name) as file:
-                file.write(source.read_bytes())
+            write_bytes(folder.profile / name, source.read_bytes())

@@ -3,8 +3,9 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..models.base import head_of
 from .distillation import Teacher
 
 
@@ -17,13 +18,9 @@ class Judge(Teacher):
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
-        layers = [layer for layer in self.model.modules() if isinstance(layer, nn.Linear)]
-        if not layers:
-            raise ValueError(
-                f"{type(self.model).__name__} has no linear layer at its end, whose inputs would be features"
-            )
+        _, head = head_of(self.model)
         self.read: list[Tensor] = []
-        layers[-1].register_forward_pre_hook(lambda layer, inputs: self.read.append(inputs[0]))
+        head.register_forward_pre_hook(lambda layer, inputs: self.read.append(inputs[0]))
 
     @torch.no_grad()
     def features(self, inputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from ..metrics.generated import (
     memorised,
     nearest,
     precision,
+    radii,
 )
 from ..metrics.sums import Sums
 from ..plain import Plain
@@ -182,7 +183,12 @@ def columns_of(pairs: Named) -> Named:
     if rows.sum() < 2:
         return dict.fromkeys(PAIRS, torch.zeros_like(pairs["compared_pairs"]))
     real, made = pairs["real_features"][rows], pairs["made_features"][rows]
-    of = {"covered": coverage(real, made), "precise": precision(real, made), "kernel_gap": kernel_gaps(real, made)}
+    radius = radii(real)
+    of = {
+        "covered": coverage(real, made, radius=radius),
+        "precise": precision(real, made, radius=radius),
+        "kernel_gap": kernel_gaps(real, made),
+    }
     columns = {"compared_pairs": pairs["compared_pairs"]}
     for name, values in of.items():
         columns[name] = torch.zeros_like(pairs["compared_pairs"])

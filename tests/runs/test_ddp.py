@@ -24,6 +24,16 @@ def numbers(metrics: dict[str, float | None]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if value is not None}
 
 
+def assert_trains_as_one(words: tuple[str, ...], cut: tuple[str, ...], folder: Path) -> None:
+    """In float64 two ranks, and steps that are ``cut`` into batches, train as one process with whole batches."""
+    words = (*words, "trainer.precision=64-true")
+    assert train(*ONE, *words, f"runs={folder / 'one'}") == 0
+    finished(*TWO, *words, f"runs={folder / 'two'}")
+    assert train(*ONE, *words, *cut, f"runs={folder / 'cut'}") == 0
+    for other in ("two", "cut"):
+        assert_close_runs(only_run(folder / "one"), only_run(folder / other), 1e-9)
+
+
 def assert_close_runs(one: Path, two: Path, tolerance: float) -> None:
     """Weights, metrics, curves and predictions of two finished runs."""
     weights = [load_file(run / "weights.safetensors") for run in (one, two)]

@@ -10,8 +10,7 @@ import pytest
 import evaluate
 from src.config.guard import guarded
 from tests.commands import QUIET, only_run, result_of, train
-from tests.runs.teams import ONE, TWO, finished
-from tests.runs.test_ddp import assert_close_runs
+from tests.runs.test_ddp import assert_trains_as_one
 from tests.runs.test_exactness import assert_same_run, killed_at_random, resume_from_every_checkpoint, two_or_all
 
 SMALL = (
@@ -70,13 +69,8 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [NOISE, V], ids=["noise", "v"])
 def test_two_ranks_and_accumulated_batches_train_as_one(words: tuple[str, ...], tmp_path: Path) -> None:
-    words = (*words, "trainer.precision=64-true")
-    assert train(*ONE, *words, f"runs={tmp_path / 'one'}") == 0
-    finished(*TWO, *words, f"runs={tmp_path / 'two'}")
     cut = ("data.batch_size=8", "trainer.accumulate_grad_batches=4")
-    assert train(*ONE, *words, *cut, f"runs={tmp_path / 'cut'}") == 0
-    for other in ("two", "cut"):
-        assert_close_runs(only_run(tmp_path / "one"), only_run(tmp_path / other), 1e-9)
+    assert_trains_as_one(words, cut, tmp_path)
 
 
 @pytest.mark.slow

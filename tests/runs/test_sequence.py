@@ -12,8 +12,7 @@ import evaluate
 from src.config.errors import UserError
 from src.config.guard import guarded
 from tests.commands import QUIET, laid_over, only_run, result_of, train
-from tests.runs.teams import ONE, TWO, finished
-from tests.runs.test_ddp import assert_close_runs
+from tests.runs.test_ddp import assert_trains_as_one
 from tests.runs.test_exactness import assert_same_run, killed_at_random, resume_from_every_checkpoint
 
 LINES = (
@@ -114,13 +113,8 @@ def test_lines_that_do_not_fit_into_the_frames_are_counted_at_once(
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [CTC, ALIGNED], ids=["ctc", "ce_aligned"])
 def test_two_ranks_and_accumulated_batches_train_as_one(words: tuple[str, ...], tmp_path: Path) -> None:
-    words = (*words, "trainer.precision=64-true", "model.dropout=0")
-    assert train(*ONE, *words, f"runs={tmp_path / 'one'}") == 0
-    finished(*TWO, *words, f"runs={tmp_path / 'two'}")
     cut = ("data.batch_size=2", "trainer.accumulate_grad_batches=4")
-    assert train(*ONE, *words, *cut, f"runs={tmp_path / 'cut'}") == 0
-    for other in ("two", "cut"):
-        assert_close_runs(only_run(tmp_path / "one"), only_run(tmp_path / other), 1e-9)
+    assert_trains_as_one((*words, "model.dropout=0"), cut, tmp_path)
 
 
 @pytest.mark.slow

@@ -130,6 +130,7 @@ def test_smooth_ece_against_quadrature_of_its_definition(n: int, power: float, s
     assert smooth_ece(torch.from_numpy(confidence), torch.from_numpy(right)) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_smooth_ece_of_its_grid_is_as_near_as_it_says() -> None:
     """At a small value the grid matters most: 2,000 examples on few confidences, nearly calibrated."""
     confidence = np.linspace(0.9, 1, 2000)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 from torch import Tensor
@@ -149,6 +149,7 @@ def test_smooth_ece_at_its_ends() -> None:
 
 
 @given(st.lists(ONE, min_size=1, max_size=60))
+@example([(0.99999, True)])  # a value far below the width of the grid
 @settings(max_examples=50)
 def test_smooth_ece_lies_between_the_mean_gap_and_the_mean_of_its_sizes(examples: list[tuple[float, bool]]) -> None:
     confidence, right = columns(examples)

@@ -86,8 +86,8 @@ def smooth_ece(confidence: Tensor, right: Tensor) -> float:
     kernel of deviation s, reflected at 0 and 1. It falls as s grows, so there is one such s. Its cosine coefficients
     are those of the gaps times exp(-(k pi s)^2 / 2), exactly. The gaps are shared linearly between the two nearest of
     32,769 points, of width h: that moves smECE_s by at most h^2 / (8 s^2) times the mean |gap|, which is below 1e-5
-    from s = 0.0035 on. Where all gaps have one sign, it is |mean gap| at every s. smECE_s is at most the mean |gap|, and
-    what the grid adds to it at an s near h is taken off.
+    from s = 0.0035 on. Where all gaps have one sign, it is |mean gap| at every s. smECE_s is at most the mean |gap|;
+    what the grid adds to that at an s near h is taken off.
     Source: Błasiok and Nakkiran 2024, arXiv:2309.12236, definition 2, eq. 3 and section 3.
     """
     from scipy.fft import dct  # here, as in _scale

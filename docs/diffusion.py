@@ -71,7 +71,7 @@ def compared(path: Path) -> list[str]:
     judge = fitted(rebuild(Path(sys.argv[2])), spec, "judge", sys.argv[2])
     images = data.splits["test"][0]
     real = data.normalise(images[torch.randperm(len(images), generator=generator("real images"))[: 2 * COMPARED]])
-    made = task.standardised(task.generate(COMPARED, seed=0))
+    made = task.spec.standardised(task.generate(COMPARED, seed=0))
     ours, theirs, others = (judge.features(x)[0] for x in (made, real[:COMPARED], real[COMPARED:]))
     return [f"{of(theirs, x).double().mean():.3f}" for x in (ours, others) for of in (coverage, precision)]
 

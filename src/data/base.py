@@ -88,6 +88,14 @@ class Spec:
     def num_classes(self) -> int:
         return len(self.class_names)
 
+    def pixels(self, inputs: Tensor) -> Tensor:
+        """(..., C, H, W), standardised as the data are -> pixels as they are stored, from 0 to 1."""
+        return inputs * inputs.new_tensor(self.std)[:, None, None] + inputs.new_tensor(self.mean)[:, None, None]
+
+    def standardised(self, pixels: Tensor) -> Tensor:
+        """The inverse of ``pixels``."""
+        return (pixels - pixels.new_tensor(self.mean)[:, None, None]) / pixels.new_tensor(self.std)[:, None, None]
+
 
 @dataclass
 class TrainLoader:

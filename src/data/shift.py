@@ -32,14 +32,12 @@ def shifted(loader: EvalLoader, spec: Spec, kind: str, severity: int, seed: int)
     Batches are standardised by the spec's mean and standard deviation; the corruption is of pixels in [0, 1]. It is a
     pure function of the batch and (seed, severity, the batch's index).
     """
-    mean, std = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (spec.mean, spec.std))
 
     def take(index: int) -> Pair:
         x, targets = loader.take(index)
-        m, s = mean.to(x), std.to(x)
-        pixels = (x * s + m).clamp(0, 1)
+        pixels = spec.pixels(x).clamp(0, 1)
         worse = corrupted(pixels, kind, severity, generator("shift", kind, seed, severity, index))
-        return ((worse - m) / s).contiguous(), targets
+        return spec.standardised(worse).contiguous(), targets
 
     return EvalLoader(take, loader.batches, loader.split)
 

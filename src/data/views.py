@@ -56,9 +56,8 @@ class Views:
         x = cropped(x, crop, self.flip, chance.uniform(f"{name}/crop", 5).to(x))
         if x.shape[1] != len(GREY) or not (self.jitter or self.grey):
             return x
-        mean, std = (torch.tensor(values).to(x)[:, None, None] for values in (spec.mean, spec.std))
-        colours = recoloured(x * std + mean, self.jitter, self.grey, chance.uniform(f"{name}/colour", 6).to(x))
-        return (colours - mean) / std
+        colours = recoloured(spec.pixels(x), self.jitter, self.grey, chance.uniform(f"{name}/colour", 6).to(x))
+        return spec.standardised(colours)
 
 
 def cropped(x: Tensor, crop: float, flip: bool, draws: Tensor) -> Tensor:

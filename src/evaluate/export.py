@@ -91,8 +91,7 @@ def test_examples(run: Rebuilt, cfg: Plain) -> tuple[Tensor, list[str]]:
         return drawn if text else drawn.byte(), [f"compared on random input, because the data cannot be read: {error}"]
     examples = examples[:EXAMPLES]
     if spec.kind == "image":
-        mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
-        examples = ((examples * std + mean) * 255).round().clamp(0, 255).byte()
+        examples = (spec.pixels(examples) * 255).round().clamp(0, 255).byte()
     return examples, []
 
 

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from .grids import Array
 from .latent import high, tiles
+from .pictures import picture
 from .style import BLUE, CARD, TITLE, VERMILION, axes_at, styled, titled
 
 
 def shown(images: Tensor) -> Array:
     """(..., C, H, W) from -1 to 1, or beyond -> (..., H, W) or, in colour, (..., H, W, 3), from 0 to 1."""
-    pixels = ((images.clamp(-1, 1) + 1) / 2).movedim(-3, -1).float().cpu()
-    return (pixels[..., 0] if pixels.shape[-1] == 1 else pixels).numpy()
+    return picture((images + 1) / 2)
 
 
 @styled

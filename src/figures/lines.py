@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..data.base import EvalLoader, Spec
 from . import diagrams
+from .pictures import picture
 from .style import BLUE, CARD, GREEN, GREY, ORANGE, TITLE, VERMILION, axes_at, fitted, styled, titled
 
 Array = npt.NDArray[Any]
@@ -61,7 +62,7 @@ def lines_of(chosen: Sequence[int], examples: Mapping[str, Tensor], loader: Eval
     images: dict[int, Tensor] = {}
     first = 0
     for inputs, _, _ in loader:
-        images |= {i: inputs[i - first, 0].cpu().float() for i in chosen if first <= i < first + len(inputs)}
+        images |= {i: inputs[i - first].cpu().float() for i in chosen if first <= i < first + len(inputs)}
         first += len(inputs)
 
     def text(name: str, i: int) -> str:
@@ -69,7 +70,7 @@ def lines_of(chosen: Sequence[int], examples: Mapping[str, Tensor], loader: Eval
 
     return [
         Line(
-            (images[i] * spec.std[0] + spec.mean[0]).clamp(0, 1).numpy(),
+            picture(spec.pixels(images[i])),
             examples["log_probs"][i].exp().numpy(),
             text("targets", i),
             text("decoded", i),

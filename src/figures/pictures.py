@@ -10,6 +10,7 @@ from torch import Tensor
 from ..data.base import EvalLoader, Spec
 from ..plain import Plain
 from . import diagrams, mistakes
+from .grids import Array
 
 Examples = dict[str, Tensor]
 MOST_CLASSES = 100  # that a confusion matrix shows
@@ -58,11 +59,16 @@ def fed(loader: EvalLoader, chosen: list[int]) -> dict[int, tuple[Tensor, int]]:
     return found
 
 
+def picture(pixels: Tensor) -> Array:
+    """(..., C, H, W) from 0 to 1, or beyond -> (..., H, W) or, in colour, (..., H, W, 3), from 0 to 1."""
+    shown = pixels.clamp(0, 1).movedim(-3, -1).float().cpu()
+    return (shown[..., 0] if shown.shape[-1] == 1 else shown).numpy()
+
+
 def image_mistakes(examples: Examples, loader: EvalLoader, spec: Spec, title: str) -> Figure:
     chosen = worst(examples, 18)
     inputs = fed(loader, chosen)
-    mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
-    images = [(inputs[i][0].float() * std + mean).permute(1, 2, 0).squeeze(-1).numpy() for i in chosen]
+    images = [picture(spec.pixels(inputs[i][0].float())) for i in chosen]
     return mistakes.image_mistakes(np.array(images), *labels(examples, chosen, spec), title)
 
 

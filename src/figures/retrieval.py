@@ -12,7 +12,7 @@ from torch import Tensor
 from ..data.base import EvalLoader, Spec
 from ..plain import Plain
 from .diagrams import reliability
-from .pictures import Examples, fed, worst
+from .pictures import Examples, fed, picture, worst
 from .style import BLUE, CARD, GREY, INK, TITLE, VERMILION, axes_at, fitted, styled, titled
 
 Array = npt.NDArray[Any]
@@ -63,10 +63,7 @@ def some_pairs(targets: Tensor, seen: Tensor) -> list[int]:
 def shown(loader: EvalLoader, chosen: list[int], spec: Spec) -> Array:
     """The test images of these numbers, (M, H, W) or in colour (M, H, W, 3), from 0 to 1."""
     found = fed(loader, chosen)
-    mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
-    x = torch.stack([found[example][0].float() for example in chosen]) * std + mean
-    x = x.clamp(0, 1).movedim(1, -1)
-    return (x[..., 0] if x.shape[-1] == 1 else x).numpy()
+    return picture(spec.pixels(torch.stack([found[example][0].float() for example in chosen])))
 
 
 @styled

@@ -79,4 +79,4 @@ class AdversarialTask(JudgedTask, PlayersTask):
 
     def _scaled(self, x: Tensor) -> Tensor:
         """Standardised -> pixels from -1 to 1."""
-        return self.unit(x) * 2 - 1
+        return self.spec.pixels(x) * 2 - 1

@@ -186,7 +186,7 @@ class DenoisingTask(JudgedTask):
 
     def _scaled(self, x: Tensor) -> Tensor:
         """Standardised -> 256 values from -1 to 1."""
-        return (self.unit(x) * (FINEST - 1)).round() / ((FINEST - 1) / 2) - 1
+        return (self.spec.pixels(x) * (FINEST - 1)).round() / ((FINEST - 1) / 2) - 1
 
 
 def _in_parts(by_look: Tensor) -> Tensor:

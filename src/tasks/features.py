@@ -13,7 +13,7 @@ from ..checks import integer
 from ..data.base import Batch, DataError, EvalLoader, generator
 from ..figures import representation
 from ..figures.diagrams import reliability
-from ..figures.pictures import fed
+from ..figures.pictures import fed, picture
 from ..metrics.calibration import bin_table, ece
 from ..metrics.judged import judge
 from ..metrics.neighbours import classified, nearest
@@ -165,13 +165,10 @@ class FeatureTask(Task):
         _, near = nearest(features[chosen], features, NEAREST + 1)
         rows = [[i, *[j for j in row if j != i][:NEAREST]] for i, row in zip(chosen, near.tolist(), strict=True)]
         inputs = fed(loader, [i for row in rows for i in row])
-        mean, std = (torch.tensor(values)[:, None, None] for values in (self.spec.mean, self.spec.std))
-        images = torch.stack([torch.stack([inputs[i][0].float() * std + mean for i in row]) for row in rows])
-        shown = images.clamp(0, 1).movedim(-3, -1)  # (R, C, H, W, channels)
+        images = torch.stack([torch.stack([inputs[i][0].float() for i in row]) for row in rows])  # (R, images, C, H, W)
         same = targets[torch.tensor(rows)] == targets[torch.tensor(chosen)][:, None]
         below = ["test images, each before its nearest by cosine"]
-        pixels = shown[..., 0] if shown.shape[-1] == 1 else shown
-        return representation.neighbours(pixels.numpy(), same[:, 1:].numpy(), below, title)
+        return representation.neighbours(picture(self.spec.pixels(images)), same[:, 1:].numpy(), below, title)
 
 
 def pairs_of(features: Tensor, targets: Tensor, aligned: Tensor) -> dict[str, Any]:

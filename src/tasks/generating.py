@@ -54,13 +54,3 @@ class GeneratingTask(Task):
     def grid(self, seed: int) -> bytes:
         """A PNG file of the first ``shown`` images."""
         return grid(self.generate(self.shown, seed).numpy())
-
-    def unit(self, inputs: Tensor) -> Tensor:
-        """(..., C, H, W), standardised as the data are -> pixels as they are stored, from 0 to 1."""
-        mean, std = (torch.tensor(values).to(inputs)[:, None, None] for values in (self.spec.mean, self.spec.std))
-        return inputs * std + mean
-
-    def standardised(self, images: Tensor) -> Tensor:
-        """The inverse of ``unit``."""
-        mean, std = (torch.tensor(values).to(images)[:, None, None] for values in (self.spec.mean, self.spec.std))
-        return (images - mean) / std

@@ -85,7 +85,7 @@ class JudgedTask(GeneratingTask):
             return super().predict_step(batch, batch_idx)
         x = batch.inputs[: len(batch.targets)]
         features, classes = self._features(x, self.looker)
-        pixels = (255 * self.unit(x)).round().clamp(0, 255).to(torch.uint8)
+        pixels = (255 * self.spec.pixels(x)).round().clamp(0, 255).to(torch.uint8)
         return {"features": features, "class": classes, "pixels": pixels}
 
     def learn(self, answers: Iterator[Named]) -> None:
@@ -103,7 +103,7 @@ class JudgedTask(GeneratingTask):
         latents = self.drawn(batch.chance)[: len(x)].to(x)[chosen]
         pairs = {"compared_pairs": chosen.double()}
         pairs["real_features"], pairs["real_class"] = self._features(x, looker)
-        images = self.standardised(self.sampled(latents, batch)).to(x)
+        images = self.spec.standardised(self.sampled(latents, batch)).to(x)
         for name, of in zip(("made_features", "made_class"), self._features(images, looker), strict=True):
             pairs[name] = of.new_zeros(len(x), *of.shape[1:])
             pairs[name][chosen] = of
@@ -156,7 +156,7 @@ class JudgedTask(GeneratingTask):
             return
         images = self.generate(SHOWN, 0)
         place = next(self.model.parameters())
-        features, _ = self._features(self.standardised(images.to(place)), self.looker)
+        features, _ = self._features(self.spec.standardised(images.to(place)), self.looker)
         pixels = self.learnt["pixels"]
         near = {
             "pixels": neighbours(images.flatten(1), pixels.flatten(1).float() / 255),

@@ -12,6 +12,7 @@ from ..checks import integer
 from ..data.base import Batch, EvalLoader
 from ..figures import latent as figures
 from ..figures.grids import Array
+from ..figures.pictures import picture
 from ..losses.latent import LatentLoss, divergence, latents, log_mean, log_weights
 from ..metrics.families import LATENT
 from ..metrics.latent import ACTIVE, LatentScores, variances
@@ -70,7 +71,7 @@ class LatentTask(JudgedTask):
 
     def made(self, latents: Tensor) -> Tensor:
         """(N, D) -> (N, C, H, W): E[x | z] of latents from the prior."""
-        return self.unit(self._mean(latents)).clamp(0, 1)
+        return self.spec.pixels(self._mean(latents)).clamp(0, 1)
 
     def sampled(self, latents: Tensor, batch: Batch) -> Tensor:
         """Means, as ``made`` has them; if pixels are 0 or 1, draws from p(x | z): the data have no grey."""
@@ -159,5 +160,4 @@ class LatentTask(JudgedTask):
 
     def _images(self, x: Tensor) -> Array:
         """(..., C, H, W), standardised -> (..., H, W) or, in colour, (..., H, W, 3), from 0 to 1."""
-        shown = self.unit(x).clamp(0, 1).movedim(-3, -1).float().cpu()
-        return (shown[..., 0] if shown.shape[-1] == 1 else shown).numpy()
+        return picture(self.spec.pixels(x))

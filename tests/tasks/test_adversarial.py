@@ -81,7 +81,7 @@ def test_pixels_are_from_minus_one_to_one() -> None:
     game, one = task(GANLoss()), batch()
     real = game.prepare(one)["real"]
     torch.testing.assert_close((real + 1) / 2, one.inputs * 0.5 + 0.25)
-    torch.testing.assert_close(game.standardised((real + 1) / 2), one.inputs)
+    torch.testing.assert_close(game.spec.standardised((real + 1) / 2), one.inputs)
 
 
 def test_turns_share_a_batch() -> None:
@@ -129,7 +129,7 @@ def test_what_is_compared_is_of_the_judges_features() -> None:
     layers = game.looker.model
     real = layers[:3](one.inputs)
     images = (game.model.generate(one.chance.normal("latents", 3).double()) + 1) / 2
-    made = layers[:3](game.standardised(images))
+    made = layers[:3](game.spec.standardised(images))
     torch.testing.assert_close(found["real_features"], real)
     torch.testing.assert_close(found["made_features"], made)
     assert torch.equal(found["covered"], coverage(real, made).double())

@@ -91,5 +91,5 @@ def test_in_float64() -> None:
 
 def test_standardised_is_the_inverse_of_unit() -> None:
     task, x = task_of(), torch.linspace(-4, 4, 10).view(5, 1, 1, 2)
-    torch.testing.assert_close(task.standardised(task.unit(x)), x)
-    torch.testing.assert_close(task.unit(torch.zeros(1, 1, 1, 2)), torch.full((1, 1, 1, 2), MEAN))
+    torch.testing.assert_close(task.spec.standardised(task.spec.pixels(x)), x)
+    torch.testing.assert_close(task.spec.pixels(torch.zeros(1, 1, 1, 2)), torch.full((1, 1, 1, 2), MEAN))

@@ -27,9 +27,9 @@ from .groups import Group, Section
 from .measure import Measurements, Span
 from .power import LEAST_SEEDS, Plan, plans
 from .statistics import LEVEL, best, holm
+from .words import BETTER, EQUAL, PERHAPS, SAME, WORSE
 
 NO_MARGINS: Mapping[str, float] = {}
-BETTER, WORSE, PERHAPS, SAME, EQUAL = "better", "worse", "perhaps", "no difference shown", "equal"
 
 
 @dataclass

@@ -5,13 +5,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ..metrics.columns import Column
-from .compare import BETTER, EQUAL, PERHAPS, SAME, WORSE, Cell, Comparison
+from .compare import Cell, Comparison
 from .looks import statements
 from .measure import Span
 from .power import LEAST_SEEDS
 from .read import Run
 from .remarks import MOST, below_floors, remarks
-from .words import decimals, difference, interval, listed, mean, number, third
+from .words import BETTER, EQUAL, PERHAPS, SAME, WORSE, decimals, difference, interval, listed, mean, number, third
 
 NOBODY = "No loss"
 TOLD = {BETTER, WORSE, SAME}

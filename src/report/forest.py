@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from ..figures.style import BLUE, GREY, INK, VERMILION, axes_at, fitted, styled
 from ..metrics.columns import Column
-from .compare import BETTER, EQUAL, PERHAPS, SAME, WORSE, Comparison
-from .words import difference, mean
+from .compare import Comparison
+from .words import BETTER, EQUAL, PERHAPS, SAME, WORSE, difference, mean
 
 UNTESTED = "too few seeds to tell"
 # Shape and filling tell the words apart where colours do not.

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from ..metrics.columns import Column
-from .compare import BETTER, EQUAL, WORSE, Comparison
-from .words import decimals, listed, number, third
+from .compare import Comparison
+from .words import BETTER, EQUAL, WORSE, decimals, listed, number, third
 
 MOST = 4  # names in one clause
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from ..config.errors import UserError
-from .compare import SAME
 from .groups import SEQUENTIAL, Section
 from .read import reason
 from .sequential import OPEN, Look, Plan, Verdict, effect, looks, read_plan
-from .words import listed
+from .words import SAME, listed
 
 MOST = 12  # losses, and looks, of one sentence
 WORDS = {OPEN: "not decided yet", SAME: "not shown to differ"}

@@ -27,12 +27,11 @@ from ..metrics.columns import Column
 from ..system.files import read_yaml
 from . import calibration, schema
 from .boundary import crossed, levels_of, looks_of
-from .compare import BETTER, SAME, WORSE
 from .groups import Group, Section, sections_of
 from .measure import Measurements, Span
 from .read import Run, checked, read_run
 from .statistics import LEVEL, quantile
-from .words import difference
+from .words import BETTER, SAME, WORSE, difference
 
 EQUAL, OPEN, LOST, UNKNOWN = "practically equal", "open", "not finished", "not measured"
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from ..metrics.columns import Column
 from . import escape, floors, missing
-from .compare import SAME, Cell, Comparison, testable
+from .compare import Cell, Comparison, testable
 from .groups import Group
 from .power import MOST, Plan
 from .table import Shown, Table
-from .words import DASH, TIMES, decimals_of, difference, mean, number, probability
+from .words import DASH, SAME, TIMES, decimals_of, difference, mean, number, probability
 
 COLUMNS = (
     *("section", "loss", "lr", "metric", "seeds", "mean", "low", "high"),

@@ -11,6 +11,7 @@ from .measure import Span
 from .read import Run
 from .statistics import LEVEL
 
+BETTER, WORSE, PERHAPS, SAME, EQUAL = "better", "worse", "perhaps", "no difference shown", "equal"
 THIRD = {"be": ("is", "are"), "have": ("has", "have")}
 COUNTS = ("no", "one", "two")  # of seeds, where they are too few
 DASH, MINUS, TIMES = "—", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"

@@ -116,7 +116,7 @@ RULES = {
     "report": {
         *("numpy", "scipy", "matplotlib", "PIL", "yaml", "jinja2", "markupsafe", "tensorboard"),
         *("src.checks", "src.config.errors", "src.figures", "src.folder", "src.names", "src.package", "src.report"),
-        *("src.metrics.columns", "src.metrics.margins", "src.system.files"),
+        *("src.metrics.claims", "src.metrics.columns", "src.metrics.margins", "src.system.files"),
     },
     "tune": {
         *("hydra", "omegaconf", "optuna", "sqlalchemy"),
@@ -126,7 +126,8 @@ RULES = {
     },
     "sweep": {
         *("hydra", "omegaconf", "src.checks", "src.config", "src.folder", "src.names", "src.package", "src.sweep"),
-        *("src.metrics.columns", "src.metrics.families", "src.metrics.margins", "src.report", "src.system"),
+        *(f"src.metrics.{name}" for name in ("claims", "columns", "families", "margins")),
+        *("src.report", "src.system"),
     },
 }
 EVERYWHERE = {"src.plain"}

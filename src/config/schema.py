@@ -80,6 +80,7 @@ class AblationConf:
     seeds: list[int]
     needs: list[str] = field(default_factory=list)  # keys that the user has to type
     margin: str | None = None  # within what the report calls losses equal: "accuracy:0.005,nll:0.01"
+    claims: list[Any] = field(default_factory=list)  # what a published table says (src/metrics/claims.py)
 
 
 # The names under which Hydra finds the classes of src/sweep/plugin.py; it wants them to begin so.

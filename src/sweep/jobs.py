@@ -5,18 +5,16 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 from urllib.parse import quote, unquote
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ..config import trust
-from ..config.check import check_keys
 from ..config.composed import Composed
 from ..config.entry import chosen, resolve, trust_sources
 from ..config.errors import UserError
@@ -26,9 +24,8 @@ from ..config.schema import AblationConf
 from ..config.until import check_plain, until_of, without
 from ..config.words import check_words, is_below, key_of, parsed, variants
 from ..folder.identity import changes, joined
-from ..metrics.families import FAMILIES
-from ..metrics.margins import check_names, margins_of
 from ..plain import Plain
+from .ablation import ablation_of, check_labels, first_seeds
 
 MANY, MOST = 100, 20_000  # jobs that are announced before they are composed, and the most that one command takes
 
@@ -114,19 +111,19 @@ def jobs_of(
     if any(key_of(word) == "resume" for word in typed):
         raise UserError("resume=FOLDER finishes one run; a sweep is finished by its own command")
     own = [word for word in typed if not is_below(key_of(word), ["ablation"])]
+    ablation = ablation_of(name, master.ablation) if name else None
     lists = (
         iter(expand(own, loader))
-        if name is None
-        else expand_ablation(name, master.ablation, own, loader, until.most if until else None)
+        if name is None or ablation is None
+        else expand_ablation(name, ablation, own, loader, until.most if until else None)
     )
     jobs = [Job(words) for words in dict.fromkeys(map(tuple, itertools.islice(lists, MOST + 1)))]
     check_count(len(jobs))
     compose_all(jobs, Composer(master, loader, threads), prepare)
     name_jobs(jobs)
     name_folders(jobs, own)
-    baseline = master.ablation.baseline if name else None
-    if name and baseline not in (labels := {job.label: None for job in jobs}) and not own:
-        raise UserError(f"conf/ablation/{name}.yaml: ablation.baseline={baseline} is none of {', '.join(labels)}")
+    if name and ablation:
+        check_labels(name, ablation, own, {job.label: job.choices["task"] for job in jobs})
     return jobs
 
 
@@ -146,23 +143,16 @@ def expand(words: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
 
 
 def expand_ablation(
-    name: str, ablation: Any, typed: list[str], loader: ConfigLoader, most: int | None = None
+    name: str, ablation: AblationConf, typed: list[str], loader: ConfigLoader, most: int | None = None
 ) -> Iterator[list[str]]:
     """Each line of the ablation's runs for each seed, all losses of the first seed before the second.
 
     ``most``: so many seeds, its own and then the next whole numbers. What is typed goes to every job, and replaces a
     line's words for the same key or for a key below it.
     """
-    check_keys(AblationConf, OmegaConf.to_container(ablation), "ablation")
-    for key in ("baseline", "runs", "seeds"):
-        if not ablation[key]:
-            raise UserError(f"conf/ablation/{name}.yaml: ablation.{key} has no value")
-    for key in ablation.get("needs", []):
+    for key in ablation.needs:
         if key not in map(key_of, typed):
             raise UserError(f"ablation={name} needs {key}=...; conf/ablation/{name}.yaml says of what")
-    if min(ablation.seeds) < 0:
-        raise UserError(f"ablation.seeds must be integers >= 0, got {list(ablation.seeds)}")
-    check_margin(name, ablation.get("margin"))
     own = f"seed={','.join(map(str, first_seeds(ablation.seeds, most)))}"
     seeds = [word for word in typed if key_of(word) == "seed"] or [own]
     others = [word for word in typed if key_of(word) != "seed"]
@@ -172,22 +162,6 @@ def expand_ablation(
             kept = [word for word in line.split() if not is_below(key_of(word), beaten)]
             for words in expand([*kept, *others], loader):
                 yield [f"ablation={name}", *words, *seed_words]
-
-
-def check_margin(name: str, margin: Any) -> None:
-    """Raise UserError for an ablation's margin that no report could use."""
-    known = dict.fromkeys(c.name for family in FAMILIES.values() for c in family.columns if c.judged)
-    try:
-        check_names(margins_of(str(margin)) if margin is not None else (), known)
-    except ValueError as error:
-        raise UserError(f"conf/ablation/{name}.yaml: ablation.margin={margin}: {error}") from None
-
-
-def first_seeds(own: Sequence[int], most: int | None) -> list[int]:
-    """``most`` seeds: an ablation's own, then the next whole numbers; just its own without ``most``."""
-    if most is None:
-        return list(own)
-    return list(itertools.islice(dict.fromkeys(itertools.chain(own, range(len(own) + most))), most))
 
 
 class Composer:

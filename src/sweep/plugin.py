@@ -18,6 +18,7 @@ from ..config.schema import LAUNCHER, SWEEPER
 from ..config.until import until_of
 from ..names import called
 from ..system.lifetime import lead_here
+from .ablation import ablation_of
 from .jobs import Job, as_typed, jobs_of
 from .launch import Processes, config_flags
 from .outcome import Outcome, left, outcome_of
@@ -48,16 +49,16 @@ class JobsSweeper(Sweeper):
 
     def _sweep(self, arguments: list[str], jobs: list[Job]) -> NoReturn:
         """Run the jobs, and end the process with the sweep's status."""
-        ablation = self.master.ablation
-        baseline, margin = (ablation.baseline, ablation.get("margin")) if ablation else (None, None)
+        name = self.master.hydra.runtime.choices["ablation"]
+        ablation = ablation_of(name, self.master.ablation) if self.master.ablation else None
         beside = [word for word in self.master.hydra.overrides.hydra if not word.startswith(SAID_ELSEWHERE)]
         command = f"{called('train')} {shlex.join([*config_flags(), *as_typed([*arguments, *beside])])}"
         until = until_of(as_typed(arguments))
-        if until is None:
-            sys.exit(sweep(jobs, baseline, command, self._launch, margin))
+        if ablation is None or until is None:
+            sys.exit(sweep(jobs, ablation, command, self._launch))
         from .until import plan_of, sweep_until  # scipy: no other sweep has to wait for it
 
-        sys.exit(sweep_until(jobs, plan_of(jobs, str(baseline), until, margin), command, self._launch, margin))
+        sys.exit(sweep_until(jobs, ablation, plan_of(jobs, ablation, until), command, self._launch))
 
     def _launch(self, jobs: Sequence[Job]) -> tuple[list[Outcome], int | None]:
         assert self.launcher is not None

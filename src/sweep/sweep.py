@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..config.schema import AblationConf
 from ..folder.debugging import debugging
 from ..folder.folder import home_of
 from ..folder.links import how_to_look
@@ -21,17 +22,17 @@ from .screen import means_table, reasons_of, say
 Launch = Callable[[Sequence[Job]], tuple[list[Outcome], int | None]]
 
 
-def sweep(jobs: list[Job], baseline: str | None, command: str, launch: Launch, margin: str | None = None) -> int:
+def sweep(jobs: list[Job], ablation: AblationConf | None, command: str, launch: Launch) -> int:
     """Run the jobs that are not finished; the exit status: 0, or 1 if a run is not finished, or 128 + the signal.
 
-    ``command`` is what was typed. ``margin`` is the ablation's, for the report. ``launch`` runs jobs and tells how each
-    ended, and which signal stopped it. Raises UserError.
+    ``command`` is what was typed. ``launch`` runs jobs and tells how each ended, and which signal stopped it. Raises
+    UserError.
     """
     home = home_of(jobs[0].cfg, jobs[0].choices)
-    if not jobs[0].choices["ablation"]:
+    if ablation is None:
         return run_all(jobs, launch, lambda: None)
     with held(home, f"{home}: another process is running this ablation"):
-        return run_all(jobs, launch, lambda: record(home, baseline, command, jobs, margin))
+        return run_all(jobs, launch, lambda: record(home, ablation, command, jobs))
 
 
 def run_all(jobs: list[Job], launch: Launch, note: Callable[[], None]) -> int:
@@ -98,8 +99,8 @@ def conclude(jobs: Sequence[Job], outcomes: Sequence[Outcome], signum: int | Non
     return 1
 
 
-def record(home: Path, baseline: str | None, command: str, jobs: Sequence[Job], margin: str | None) -> None:
-    """Write sweep.yaml: what the ablation was last asked to run, and where each run is, for the report."""
+def record(home: Path, ablation: AblationConf, command: str, jobs: Sequence[Job]) -> None:
+    """Write sweep.yaml, for the report: what the ablation was last asked to run, where each run is, what is claimed."""
     rows: list[dict[str, Any]] = []
     for job in jobs:
         run = find(job)
@@ -113,4 +114,5 @@ def record(home: Path, baseline: str | None, command: str, jobs: Sequence[Job], 
                 "debugging": debugging(job.cfg, job.choices),
             }
         )
-    write_yaml(home / "sweep.yaml", {"baseline": baseline, "margin": margin, "command": command, "jobs": rows})
+    told = {"baseline": ablation.baseline, "margin": ablation.margin, "claims": ablation.claims}
+    write_yaml(home / "sweep.yaml", {**told, "command": command, "jobs": rows})

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..config.errors import UserError
+from ..config.schema import AblationConf
 from ..config.until import Until
 from ..folder.debugging import debugging
 from ..folder.folder import home_of
@@ -22,8 +23,9 @@ from .sweep import Launch, conclude, record, trained
 Note = Callable[[Sequence[Job]], None]
 
 
-def plan_of(jobs: Sequence[Job], baseline: str, until: Until, margin: str | None) -> Plan:
-    """What the ``jobs``, of all seeds that may be trained, decide. ``margin`` is the ablation's. Raises UserError."""
+def plan_of(jobs: Sequence[Job], ablation: AblationConf, until: Until) -> Plan:
+    """What the ``jobs``, of all seeds that may be trained, decide. Raises UserError."""
+    baseline, margins = ablation.baseline, margins_of(ablation.margin) if ablation.margin else {}
     labels = list(dict.fromkeys(job.label for job in jobs))
     if baseline not in labels:
         raise UserError(f"until=verdict compares with the baseline {baseline}, which is none of {', '.join(labels)}")
@@ -36,12 +38,10 @@ def plan_of(jobs: Sequence[Job], baseline: str, until: Until, margin: str | None
             judged(family.columns, until.metric)
     seeds = dict.fromkeys(job.seed for job in jobs if job.seed is not None)
     others = [label for label in labels if label != baseline]
-    return Plan(
-        until.metric, baseline, tuple(others), tuple(seeds), margins_of(margin).get(until.metric) if margin else None
-    )
+    return Plan(until.metric, baseline, tuple(others), tuple(seeds), margins.get(until.metric))
 
 
-def sweep_until(jobs: Sequence[Job], plan: Plan, command: str, launch: Launch, margin: str | None) -> int:
+def sweep_until(jobs: Sequence[Job], ablation: AblationConf, plan: Plan, command: str, launch: Launch) -> int:
     """Run those of the ``jobs`` that the plan's looks ask for; the exit status, as that of a sweep. Raises UserError.
 
     Every look is decided from the runs' folders, so that the same command decides the same however often it was killed.
@@ -51,7 +51,7 @@ def sweep_until(jobs: Sequence[Job], plan: Plan, command: str, launch: Launch, m
         check_plan(home / SEQUENTIAL, plan)
 
         def note(listed: Sequence[Job]) -> None:
-            record(home, plan.baseline, command, listed, margin)
+            record(home, ablation, command, listed)
 
         return Looking(jobs, plan, home, note, launch).run()
 

@@ -141,6 +141,7 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     ("ablation=mnist_losses until=verdict metric=nll loss=focal", nothing, "do not go together|baseline"),
     ("ablation=mnist_losses until=verdict metric=nll trainer=smoke", nothing, "runs for debugging are never compared"),
     ("ablation=mnist_losses,focal_gamma", nothing, "one command runs one ablation"),
+    ("ablation=mnist_losses +ablation.claims=[{loss:ce}]", nothing, r"claims\[0\].claim must be a text, got None"),
     ("ablation=mnist_losses loss.gama=3", nothing, "unknown key 'gama' in loss"),
     ("ablation=mnist_losses modle=mlp", nothing, "unknown key 'modle' at the top level. Did you mean model"),
     ("ablation=mnist_losses optimizer.lr=abc", nothing, "optimizer.lr must be a number, got 'abc'"),

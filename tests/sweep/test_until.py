@@ -8,7 +8,7 @@ import yaml
 
 from src.config.errors import UserError
 from src.config.until import Until, until_of
-from src.sweep.jobs import first_seeds
+from src.sweep.ablation import first_seeds
 from tests.commands import process
 from tests.processes import wait_for
 from tests.runs.test_exactness import assert_same_run

@@ -327,6 +327,7 @@ def test_a_pruned_run_can_be_finished_later(tmp_path: Path) -> None:
     assert json.loads((folder / "result.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_it_does_without_torch(tmp_path: Path) -> None:
     code = SEARCHED.replace(
         "sys.exit(", "import atexit; atexit.register(lambda: print('torch' in sys.modules)); sys.exit("

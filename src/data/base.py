@@ -90,11 +90,13 @@ class Spec:
 
     def pixels(self, inputs: Tensor) -> Tensor:
         """(..., C, H, W), standardised as the data are -> pixels as they are stored, from 0 to 1."""
-        return inputs * inputs.new_tensor(self.std)[:, None, None] + inputs.new_tensor(self.mean)[:, None, None]
+        mean, std = (torch.tensor(each, dtype=torch.float64).to(inputs) for each in (self.mean, self.std))
+        return inputs * std[:, None, None] + mean[:, None, None]
 
     def standardised(self, pixels: Tensor) -> Tensor:
         """The inverse of ``pixels``."""
-        return (pixels - pixels.new_tensor(self.mean)[:, None, None]) / pixels.new_tensor(self.std)[:, None, None]
+        mean, std = (torch.tensor(each, dtype=torch.float64).to(pixels) for each in (self.mean, self.std))
+        return (pixels - mean[:, None, None]) / std[:, None, None]
 
 
 @dataclass

@@ -65,6 +65,7 @@ def test_hinge_shows_its_loss_where_there_is_no_nll(tmp_path: Path, capfd: pytes
     assert re.search(r"^nll +— +—", output, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_lines_remain_in_a_terminal_and_the_layers_are_in_the_log(tmp_path: Path) -> None:
     """In a pseudo-terminal of 80 columns: each validation's line stays, whole, and the bar leaves nothing behind."""
     pid, number = pty.fork()

@@ -8,12 +8,13 @@ and what a GPU's own kernels do.
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
 
 from tests.commands import CLASSIFYING
 from tests.conftest import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 # what is put into the loss, by its name in whole.py, and what is said of it
 PLANTED = {
@@ -28,11 +29,9 @@ SMALL = "model=resnet model.depth=8"
 LATENT = "model=vae model.widths=[8] model.latents=2 data.binarise=dynamic task.val_samples=3 task.test_samples=3"
 TOWERS = "data=digit_captions data.batch_size=16 model=two_towers model.widths=[4] model.n_layer=1"
 AUGMENTED = "data.pad=2 data.flip=true data.cutout=4"
-QUICK = (
+WORDS = (
     f"loss=bce {AUGMENTED} optimizer=muon trainer.accumulate_grad_batches=2 trainer.gradient_clip_val=1",
     f"{TEXT} optimizer=adamw_gpt",
-)
-SLOW = (
     f"loss=distillation {SMALL} data.resident=host",
     f"loss=hinge {AUGMENTED} data.binary=odd_even optimizer=sgd",
     "loss=ce loss.class_weights=balanced data.mixup=cutmix model=vit model.layers=1",
@@ -59,27 +58,15 @@ def faults(*names: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def quick() -> dict[str, str]:
-    return faults(*QUICK, *(f"{name} model.widths=[8]" for name in PLANTED))
+def found() -> dict[str, str]:
+    return faults(*WORDS, *(f"{name} model.widths=[8]" for name in PLANTED))
 
 
-@pytest.mark.parametrize("words", QUICK)
-def test_nothing_waits_and_nothing_is_elsewhere(words: str, quick: dict[str, str]) -> None:
-    assert quick[words] == ""
+@pytest.mark.parametrize("words", WORDS)
+def test_nothing_waits_and_nothing_is_elsewhere(words: str, found: dict[str, str]) -> None:
+    assert found[words] == ""
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_a_planted_fault_is_found(name: str, quick: dict[str, str]) -> None:
-    assert PLANTED[name] in quick[f"{name} model.widths=[8]"]
-
-
-@pytest.fixture(scope="module")
-def slow() -> Callable[[str], str]:
-    return faults(*SLOW).__getitem__
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("words", SLOW)
-def test_nor_in_any_other_run(words: str, slow: Callable[[str], str]) -> None:
-    assert slow(words) == ""
+def test_a_planted_fault_is_found(name: str, found: dict[str, str]) -> None:
+    assert PLANTED[name] in found[f"{name} model.widths=[8]"]

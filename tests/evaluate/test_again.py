@@ -55,6 +55,7 @@ def test_the_temperature_is_fitted_and_not_copied(
     assert "temperature 7, the run's" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_as_a_process_from_elsewhere(finished: Callable[[str], Path], tmp_path: Path) -> None:
     run = finished("images")
     done = subprocess.run(

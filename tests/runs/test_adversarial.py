@@ -58,7 +58,10 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "words",
     [
         ("loss=gan", "loss.r1=1"),
-        ("loss=wgan_gp", "task.discriminator_turns=2", "ema.decay=0.5", "trainer.gradient_clip_val=0.5"),
+        pytest.param(
+            ("loss=wgan_gp", "task.discriminator_turns=2", "ema.decay=0.5", "trainer.gradient_clip_val=0.5"),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda words: words[0],
 )

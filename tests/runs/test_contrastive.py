@@ -18,8 +18,9 @@ SMALL = (
 OF_PROBE = {"nll", "brier", "confidence", "ece"}
 
 
+@pytest.mark.slow
 @two_or_all
-@pytest.mark.parametrize("loss", ["nt_xent", pytest.param("vicreg", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("loss", ["nt_xent", "vicreg"])
 def test_resumed_from_checkpoints(loss: str, every: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = (*QUIET, *SMALL, f"loss={loss}", "checkpoint.every_n_steps=6")
     resume_from_every_checkpoint(words, tmp_path, monkeypatch, every)

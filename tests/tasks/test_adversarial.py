@@ -164,6 +164,7 @@ def test_dcgan_refuses_what_it_cannot_halve_twice() -> None:
         DCGAN(input_shape=(1, 28, 30), latents=5, width=4)
 
 
+@pytest.mark.slow
 def test_turns_and_judgement_are_the_same_compiled() -> None:
     torch._dynamo.reset()
     found = []

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ..figures.style import BLUE, GREY, INK, VERMILION, axes_at, fitted, styled
+from ..figures.style import BLUE, GREY, INK, VERMILION, axes_at, fitted, styled, width_of
 from ..metrics.columns import Column
 from .compare import Comparison
 from .words import BETTER, EQUAL, PERHAPS, SAME, WORSE, difference, mean
@@ -28,6 +28,7 @@ MARKS: dict[str, dict[str, Any]] = {
     UNTESTED: {"marker": "x", "color": GREY, "linestyle": ":"},
 }
 ROW, ABOVE, BELOW = 0.27, 0.36, 0.52  # inches: a loss, a panel's title, its axis
+NARROW, WIDEST = 6.1, 11.4  # inches of a figure: on GitHub, and on a page of 1280 pixels with letters of full size
 
 
 def panels(comparison: Comparison) -> list[Column]:
@@ -47,7 +48,7 @@ def forest_of(comparison: Comparison) -> Figure:
 
 
 @styled
-def forest(comparison: Comparison, labels: Sequence[str], *, columns: int = 4, title: Sequence[str] = ()) -> Figure:
+def forest(comparison: Comparison, labels: Sequence[str], *, columns: int = 5, title: Sequence[str] = ()) -> Figure:
     """A panel for each of ``panels``, in so many columns (one for a phone), and a row for each of ``labels`` but the
     baseline's; the lines of ``title`` above.
 
@@ -56,24 +57,26 @@ def forest(comparison: Comparison, labels: Sequence[str], *, columns: int = 4, t
     """
     metrics = panels(comparison)
     rows = [label for label in labels if comparison.baseline is None or label != comparison.baseline.label]
-    lines = math.ceil(len(metrics) / columns)
-    columns = math.ceil(len(metrics) / lines)  # as few as that takes: five panels are three and two
-    left, across, gap = (1.28, 2.2, 0.0) if columns == 1 else (1.55, 2.05, 0.22)
+    lines, limit = math.ceil(len(metrics) / columns), NARROW if columns <= 2 else WIDEST
+    columns = math.ceil(len(metrics) / lines)  # as few as that takes: six panels are three and three
+    across, gap = (2.2, 0.0) if columns == 1 else (2.05 if columns < 5 else 1.76, 0.22)
+    widest = 0.14 + max((width_of(label, 9) for label in rows), default=0.0)
+    left = 1.28 if columns == 1 else min(max(1.55, widest), max(1.55, limit - columns * (across + gap)))
     height, head = ROW * len(rows), 0.2 * len(title)
     width = left + columns * across + (columns - 1) * gap + 0.16
+    words = {_word(comparison, metric, label) for metric in metrics for label in rows}
+    marks = [_mark(word, label=word, linewidth=1.4) for word in MARKS if word in words]
     in_row = max(1, int(width / 1.7))  # marks of the legend
-    legend = 0.2 * math.ceil(len(MARKS) / in_row) + 0.16
+    legend = 0.2 * math.ceil(len(marks) / in_row) + 0.16
     tall = head + lines * (ABOVE + height + BELOW) + legend
     figure = Figure(figsize=(width, tall))
-    seen: set[str] = set()
     for i, metric in enumerate(metrics):
         line, column = divmod(i, columns)
         bottom = tall - head - line * (ABOVE + height + BELOW) - ABOVE - height
         axes = axes_at(figure, left + column * (across + gap), bottom, across, height)
-        seen |= _panel(axes, comparison, metric, rows)
+        _panel(axes, comparison, metric, rows)
         names = [fitted(label, left - 0.12, 9) for label in rows] if column == 0 else [""] * len(rows)
         axes.set_yticks(range(len(rows)), names)
-    marks = [_mark(word, label=word, linewidth=1.4) for word in MARKS if word in seen]
     figure.legend(handles=marks, loc="lower center", ncols=in_row, handlelength=2.2, columnspacing=1.2)
     for i, text in enumerate(title):
         figure.text(0.08 / width, 1 - (0.08 + 0.2 * i) / tall, fitted(text, width - 0.16, 10), va="top", fontsize=10)
@@ -84,17 +87,24 @@ def _mark(word: str, **more: Any) -> Line2D:
     return Line2D([], [], **{"markersize": 6, "markeredgewidth": 1.4, **MARKS[word], **more})
 
 
-def _panel(axes: Axes, comparison: Comparison, metric: Column, rows: Sequence[str]) -> set[str]:
-    """Draw one metric; the words that it shows."""
-    seen, ends = set(), [0.0]
+def _word(comparison: Comparison, metric: Column, label: str) -> str:
+    """What a mark says; "" where there is none to draw."""
+    cell = comparison.cells.get((label, metric.name))
+    if cell is None or cell.difference is None or not math.isfinite(cell.difference.value):
+        return ""
+    return cell.word(metric) or UNTESTED
+
+
+def _panel(axes: Axes, comparison: Comparison, metric: Column, rows: Sequence[str]) -> None:
+    """Draw one metric."""
+    ends = [0.0]
     for y, label in enumerate(rows):
-        cell = comparison.cells.get((label, metric.name))
-        if cell is None or cell.difference is None or not math.isfinite(cell.difference.value):
+        cell, word = comparison.cells.get((label, metric.name)), _word(comparison, metric, label)
+        if cell is None or cell.difference is None or not word:
             text = "—" if cell is None or cell.difference is None else difference(metric, cell.difference)
             axes.text(0.5, y, text, transform=axes.get_yaxis_transform(), ha="center", va="center", color=GREY)
             continue
-        span, word = cell.difference, cell.word(metric) or UNTESTED
-        seen.add(word)
+        span = cell.difference
         known = [end for end in (span.low, span.high) if math.isfinite(end)]
         ends += [span.value, *known]
         look = {"linewidth": 1.4, **MARKS[word]}
@@ -115,7 +125,6 @@ def _panel(axes: Axes, comparison: Comparison, metric: Column, rows: Sequence[st
     axes.tick_params(axis="y", length=0, labelsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
     _words(axes, comparison, metric)
-    return seen
 
 
 def _words(axes: Axes, comparison: Comparison, metric: Column) -> None:

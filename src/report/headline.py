@@ -1,56 +1,154 @@
-"""The answer for an ablation as a whole, in one sentence: who is best, what nothing separates, and what would."""
+"""The answer for an ablation as a whole: which loss to take and why, what is open, and how sure that is."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from ..metrics.columns import Column
 from .compare import Comparison
-from .words import BETTER, EQUAL, WORSE, decimals, listed, number, third
+from .groups import SEQUENTIAL
+from .words import BETTER, EQUAL, WORSE, difference, listed, third
 
 MOST = 4  # names in one clause
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+DEPENDS = "it depends"
+WORTH = 50  # more seeds than these are no advice; the table of what is not decided has their number
+Shown = Mapping[str, Sequence[Column]]  # label -> the metrics in which it wins, or is better, or worse
 
 
-def headline(comparison: Comparison) -> str:
-    """ "focal is better calibrated than every other loss; in accuracy, nothing separates the five losses at 5 seeds".
+@dataclass(frozen=True)
+class Headline:
+    """``answer``: which loss to take, and why. ``rest``: what holds in other metrics, and what would show more; "" if
+    there is nothing to say. ``sure``: on how many seeds it stands, and how often it errs."""
 
-    Only of the metrics that have a phrase. "" where nothing was compared.
+    answer: str
+    rest: str
+    sure: str
+
+
+def headline(comparison: Comparison) -> Headline | None:
+    """Of the metrics that have a phrase; None where nothing was compared.
+
+    The loss to take is the one that beats every other. Without such a loss it is one that is better than the baseline
+    in some metric and worse in none. Without that the baseline stays. It depends, if one metric speaks for a loss and
+    another against it.
     """
-    if not comparison.pair_comparisons:
-        return ""
     told = [metric for metric in comparison.judged if metric.phrase and len(comparison.ranked(metric)) > 1]
-    clauses = [*_winners(comparison, told)]
-    without = [metric for metric in told if metric.name not in comparison.best]
+    if not comparison.pair_comparisons or not told:
+        return None
+    answer, covered = _answer(comparison, told)
     tails: dict[str, list[str]] = {}
-    for metric in without:
-        if not (
-            clauses and _only_worse(comparison, metric)
-        ):  # beside a winner, who loses can wait for the sentences below
+    for metric in told:
+        if metric not in covered and not _only_worse(comparison, metric):  # sentences below say who loses in a metric
             tails.setdefault(_standing(comparison, metric), []).append(metric.title)
-    clauses += [f"in {listed(names, MOST)}, {tail}" for tail, names in tails.items()]
-    text = "; ".join(clauses + _next_step(comparison, without))
-    return f"{text[:1].upper() if text.startswith('in ') else text[:1]}{text[1:]}." if text else ""
+    clauses = [f"in {listed(names, MOST)}, {tail}" for tail, names in tails.items()]
+    clauses += _next_step(comparison, [metric for metric in told if metric.name not in comparison.best])
+    return Headline(_sentence(answer), " ".join(map(_sentence, clauses)), _sure(comparison, told))
 
 
-def _phrase(metric: Column) -> tuple[str, str, str]:
-    assert metric.phrase is not None, "only metrics with a phrase are told"
-    return metric.phrase
-
-
-def _winners(comparison: Comparison, told: Sequence[Column]) -> list[str]:
-    """Who beats every other loss, and in what."""
-    by_label: dict[str, list[str]] = {}
+def _answer(comparison: Comparison, told: Sequence[Column]) -> tuple[str, Collection[Column]]:
+    """What to take, and the metrics about which that says enough."""
+    won: dict[str, list[Column]] = {}
     for metric in told:
         if winner := comparison.best.get(metric.name):
-            verb, more, _ = _phrase(metric)
-            said = f"{third(verb)[0]} {more}{' after temperature scaling' * bool(metric.after)}"
-            by_label.setdefault(winner, []).append(said)
-    return [f"{label} {listed(said, MOST)} than every other loss" for label, said in by_label.items()]
+            won.setdefault(winner, []).append(metric)
+    better, worse = (_shown(comparison, told, word) for word in (BETTER, WORSE))
+    if won:
+        return _winners(comparison, won, better, worse)
+    if better:
+        return _ahead(_name(comparison), better, worse)
+    name = _name(comparison) if any(_words(comparison, metric) for metric in told) else ""
+    if worse:
+        which = listed(_titles(worse), MOST, "and" if len(_alike(worse)) == 1 else "or")
+        return f"keep {name}: no loss is shown to be better, and {_are(worse)} worse in {which}", _metrics(worse)
+    apart = any(metric.name in comparison.told_apart for metric in told)
+    nothing = "no loss beats every other" if apart else f"nothing separates the {_losses(comparison)}"
+    plain = [metric for metric in told if _standing(comparison, metric).startswith("nothing")]
+    if not name:
+        return nothing, plain
+    return f"keep {name}: {'no loss is shown to be better' if apart else nothing}", [] if apart else plain
+
+
+def _winners(comparison: Comparison, won: Shown, better: Shown, worse: Shown) -> tuple[str, Collection[Column]]:
+    """Who beats every other loss, and in what; what speaks against it."""
+    name = _name(comparison)
+    against = {label: metrics for label, metrics in worse.items() if label in won}
+    ahead = better if name in won else {}
+    covered = [*_metrics(won), *_metrics(against), *_metrics(ahead)]
+    if len(won) == 1 and not against and not ahead:
+        (label,) = won
+        return f"{'keep' if label == name else 'take'} {label}: it {_beats(comparison, won[label])}", covered
+    clauses = [f"{label} {_beats(comparison, metrics)}" for label, metrics in won.items()]
+    for word, shown in (("worse", against), ("better", ahead)):
+        clauses += [
+            f"{_are(labels)} {word} than {name} in {listed(titles)}" for titles, labels in _alike(shown).items()
+        ]
+    return f"{DEPENDS}: {'; '.join(clauses)}", covered
+
+
+def _beats(comparison: Comparison, metrics: Sequence[Column]) -> str:
+    """ "is more accurate and has a lower nll than every other loss"."""
+    said = []
+    for metric in metrics:
+        assert metric.phrase is not None, "only metrics with a phrase are told"
+        verb, more, _ = metric.phrase
+        said.append(f"{third(verb)[0]} {more}{' after temperature scaling' * bool(metric.after)}")
+    if any(comparison.alone[metric.name] for metric in metrics):
+        return f"{listed(said, MOST)} than every other loss that could be compared"
+    return f"{listed(said, MOST)} than every other loss"
+
+
+def _ahead(name: str, better: Shown, worse: Shown) -> tuple[str, Collection[Column]]:
+    """Who is better than the baseline where nobody beats every other loss; where each of these is worse in something,
+    in what."""
+    good = {label: metrics for label, metrics in better.items() if label not in worse}
+    if not good:
+        clauses = [
+            f"{label} is better than {name} in {listed(_titles({label: metrics}))}, and worse in"
+            f" {listed(_titles({label: worse[label]}))}"
+            for label, metrics in better.items()
+        ]
+        return f"{DEPENDS}: {listed(clauses, MOST)}", [*_metrics(better), *_metrics(worse)]
+    groups = _alike(good)
+    clauses = [f"{_are(labels)} better than {name} in {listed(titles)}" for titles, labels in groups.items()]
+    if len(groups) == 1:
+        clauses = [f"better than {name} in {listed(_titles(good))}"]
+    return f"take {listed(list(good), MOST, 'or')}: {'; '.join(clauses)}", _metrics(good)
+
+
+def _name(comparison: Comparison) -> str:
+    return comparison.baseline.label if comparison.baseline else ""
+
+
+def _shown(comparison: Comparison, told: Sequence[Column], word: str) -> Shown:
+    """Of whom ``word`` is said, and in which metrics."""
+    found: dict[str, list[Column]] = {}
+    for metric in told:
+        for label, own in _words(comparison, metric).items():
+            if own == word:
+                found.setdefault(label, []).append(metric)
+    return found
+
+
+def _metrics(shown: Shown) -> list[Column]:
+    return [*dict.fromkeys(metric for metrics in shown.values() for metric in metrics)]
+
+
+def _titles(shown: Shown) -> list[str]:
+    return [metric.title for metric in _metrics(shown)]
+
+
+def _alike(shown: Shown) -> dict[tuple[str, ...], list[str]]:
+    """The titles of the same metrics -> the labels of which they are told."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for label, metrics in shown.items():
+        found.setdefault(tuple(metric.title for metric in metrics), []).append(label)
+    return found
 
 
 def _words(comparison: Comparison, metric: Column) -> dict[str, str]:
-    """Label -> what is shown of its difference to the baseline."""
-    return {label: comparison.cells[label, metric.name].word(metric) for label in comparison.ranked(metric)}
+    """Label -> what is shown of its difference to the baseline; without those of which nothing was tested."""
+    words = {label: comparison.cells[label, metric.name].word(metric) for label in comparison.ranked(metric)}
+    return {label: word for label, word in words.items() if word}
 
 
 def _only_worse(comparison: Comparison, metric: Column) -> bool:
@@ -60,25 +158,27 @@ def _only_worse(comparison: Comparison, metric: Column) -> bool:
 
 
 def _standing(comparison: Comparison, metric: Column) -> str:
-    """What is said of a metric in which no loss beats every other."""
-    words = _words(comparison, metric)
+    """What is said of a metric of which the answer says nothing."""
+    words, name = _words(comparison, metric), _name(comparison)
     better, worse, equal = ([label for label, own in words.items() if own == word] for word in (BETTER, WORSE, EQUAL))
-    tested, name = [word for word in words.values() if word], comparison.baseline.label if comparison.baseline else ""
     if better:
-        text = f"{listed(better, MOST)} {_are(better)} better than {name}"
-        return f"{text}, {listed(worse, MOST)} worse" if worse else text
-    if tested and len(equal) == len(tested):
+        return f"{_are(better)} better than {name}{f', {listed(worse, MOST)} worse' if worse else ''}"
+    if words and len(equal) == len(words):
         who = f"all {number_word(len(equal))} others are" if len(equal) > 1 else f"{equal[0]} is"
         return f"{who} equal to {name} within ±{comparison.margins[metric.name]:g}"
-    if worse:
-        return f"nothing is shown to be better than {name}, and {listed(worse, MOST)} {_are(worse)} worse"
     if metric.name in comparison.told_apart:
         return "no loss beats every other"
-    return f"nothing separates the {number_word(len(words))} losses{_at(comparison)}"
+    return f"nothing separates the {_losses(comparison, metric)}"
 
 
-def _are(labels: Sequence[str]) -> str:
-    return "is" if len(labels) == 1 else "are"
+def _losses(comparison: Comparison, metric: Column | None = None) -> str:
+    """ "five losses": all, or those that have this metric."""
+    return f"{number_word(len(comparison.ranked(metric) if metric else comparison.groups))} losses"
+
+
+def _are(labels: Collection[str]) -> str:
+    """ "a is", "a and b are"."""
+    return f"{listed(list(labels), MOST)} {'is' if len(labels) == 1 else 'are'}"
 
 
 def number_word(count: int) -> str:
@@ -86,28 +186,37 @@ def number_word(count: int) -> str:
     return NUMBERS[count] if count < len(NUMBERS) else str(count)
 
 
-def _at(comparison: Comparison) -> str:
-    seeds = {len(group.finished) for group in comparison.groups}
-    return f" at {next(iter(seeds))} seeds" if len(seeds) == 1 else ""
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _sure(comparison: Comparison, told: Sequence[Column]) -> str:
+    """The seeds, and what the correction makes of them."""
+    counts = sorted({len(group.finished) for group in comparison.groups})
+    seeds = f"{counts[0]} to {counts[-1]} seeds a loss" if len(counts) > 1 else f"{counts[0]} seeds a loss"
+    if any((run.folder.parents[1] / SEQUENTIAL).exists() for run in comparison.section.runs):
+        return f"{seeds}, trained until the comparisons were decided."
+    won = any(metric.name in comparison.best for metric in told)
+    if won or any(_shown(comparison, told, word) for word in (BETTER, WORSE)):
+        return f"{seeds}. At most one such report in twenty calls any loss better or worse without cause."
+    return f"{seeds}. What is not shown may still be there: this does not say that the losses are equal."
 
 
 def _next_step(comparison: Comparison, metrics: Sequence[Column]) -> list[str]:
     """Of what is undecided, what the fewest seeds would show; that none would, where the test set is too small."""
     open_ = [
-        (plan.seeds - plan.n, group.label, metric)
+        (plan.seeds - plan.n, group.label, metric, plan.limited)
         for metric in metrics
         for group in comparison.groups
         if (cell := comparison.cells.get((group.label, metric.name))) and (plan := cell.plan)
     ]
-    if not open_ or comparison.baseline is None:
+    if not open_:
         return []
-    more, label, metric = min(open_, key=lambda one: one[0])
-    cell = comparison.cells[label, metric.name]
-    assert cell.plan is not None and cell.difference is not None, "it was chosen by its plan"
-    if math.isinf(more):
-        if all(comparison.cells[label, metric.name].plan.limited for _, label, metric in open_):  # type: ignore[union-attr]
-            return ["to show the other differences the test set is too small, with any number of seeds"]
-        return []
-    seeds = f"about {more:.0f} more seed{'s' * (more > 1)}"
-    seen = f"{metric.title} ({number(cell.difference.value, decimals(cell.difference))})"
-    return [f"{seeds} would show how {label} differs from {comparison.baseline.label} in {seen}, if it does"]
+    more, label, metric, _ = min(open_, key=lambda one: one[0])
+    if more > WORTH:
+        all_limited = all(limited for *_, limited in open_)
+        return ["more seeds would not show the other differences: the test set is too small"] * all_limited
+    span, name = comparison.cells[label, metric.name].difference, _name(comparison)
+    assert span is not None, "it was chosen by its plan"
+    seeds, seen = f"about {more:.0f} more seed{'s' * (more > 1)}", difference(metric, span).partition(" ")[0]
+    return [f"{seeds} would show that {label} differs from {name} in {metric.title}, if the {seen} seen is real"]

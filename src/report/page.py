@@ -19,7 +19,7 @@ from .compare import Comparison
 from .faces import Faces, faces
 from .findings import Finding, findings
 from .forest import forest, panels
-from .headline import headline
+from .headline import Headline, headline
 from .parts import divided, stacked
 from .read import Run
 from .rules import decided_by, how_sure, rule, signs
@@ -59,7 +59,7 @@ class View:
     """A section as both pages show it. A table without rows has nothing to say and is not shown."""
 
     comparison: Comparison
-    headline: str
+    headline: Headline | None
     findings: list[Finding]
     rule: str
     signs: str

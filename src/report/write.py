@@ -79,7 +79,8 @@ def told(written: Written) -> Iterator[str]:
     """The lines that the command prints."""
     for comparison, lost in zip(written.comparisons, written.lost, strict=False):  # at the end: of no section
         yield comparison.section.title
-        yield from (f"  {text}" for text in [headline(comparison)] if text)
+        if first := headline(comparison):
+            yield from (f"  {text}" for text in (first.answer, first.rest, first.sure) if text)
         yield from (f"  warning: {warning}" for warning in comparison.section.warnings + comparison.notes)
         yield from (f"  {finding.text}" for finding in findings(comparison, lost))
     if not written.comparisons:

@@ -87,7 +87,7 @@ def test_the_better_side_is_marked(comparison: Comparison) -> None:
         assert arrow in [text.get_text() for text in axes.texts]
 
 
-@pytest.mark.parametrize(("columns", "widest"), [(1, 3.9), (2, 6.3), (4, 11)])  # a phone, GitHub, a page of 1280
+@pytest.mark.parametrize(("columns", "widest"), [(1, 3.9), (2, 6.3), (5, 12)])  # a phone, GitHub, a page of 1280
 def test_nothing_is_clipped_or_overlaps(columns: int, widest: float, comparison: Comparison) -> None:
     figure = forest(comparison, labels_of(comparison), columns=columns, title=(f"{LONG} {LONG}", "below"))
     pixels(figure)

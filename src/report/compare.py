@@ -22,7 +22,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..metrics.claims import Claim
 from ..metrics.columns import Column
+from .claims import Outcome, outcomes
 from .groups import Group, Section
 from .measure import Measurements, Span
 from .power import LEAST_SEEDS, Plan, plans
@@ -76,7 +78,7 @@ class Comparison:
     other: they neither win nor keep another from it. ``told_apart``: the metrics in which two losses are. ``pairs``:
     (metric's name, one label, another) -> the first minus the second. ``comparisons`` and ``pair_comparisons``: how
     many Holm's correction was over. ``of_seeds``: the metrics whose intervals are over seeds only. ``margins``:
-    metric's name -> within what two losses count as equal.
+    metric's name -> within what two losses count as equal. ``outcomes``: what came of each claim.
     """
 
     section: Section
@@ -92,6 +94,7 @@ class Comparison:
     pair_comparisons: int = 0
     of_seeds: list[Column] = field(default_factory=list)
     margins: Mapping[str, float] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
 
     @property
     def groups(self) -> list[Group]:
@@ -121,7 +124,12 @@ class Comparison:
         return [label for label, value in means.items() if not any(metric.is_better(v, value) for v in means.values())]
 
 
-def compare(section: Section, baseline: Group | None, margins: Mapping[str, float] = NO_MARGINS) -> Comparison:
+def compare(
+    section: Section,
+    baseline: Group | None,
+    margins: Mapping[str, float] = NO_MARGINS,
+    claims: Sequence[Claim] = (),
+) -> Comparison:
     """Compare the groups of ``section``; ``baseline`` is one of them, or None, and comes first in every table."""
     section.groups.sort(key=lambda group: (group is not baseline, group.label))
     measured = Measurements(section.runs)
@@ -136,6 +144,7 @@ def compare(section: Section, baseline: Group | None, margins: Mapping[str, floa
     if baseline is not None and baseline.finished:
         _against(result, measured, baseline)
     _pairwise(result, measured)
+    result.outcomes = outcomes(claims, section, measured)
     for (_, name), cell in result.cells.items():
         if any(metric.name == name and metric.exponential for metric in known):
             cell.mean = cell.mean.raised()

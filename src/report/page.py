@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ..figures.style import svg
 from ..metrics.columns import Family
-from . import about, copies, escape, figures, tables
+from . import about, claims, copies, escape, figures, tables
 from .compare import Comparison
 from .faces import Faces, faces
 from .findings import Finding, findings
@@ -69,6 +69,7 @@ class View:
     commands: list[str]
     results: Table
     other_metrics: Table
+    claims: Table
     undecided: Table
     decided_by: str
     p_values: Table
@@ -102,6 +103,7 @@ def view(comparison: Comparison, curves: Curves, lost: Sequence[Run], out: Path)
         commands=sorted({run.command for run in section.runs if run.command}),
         results=tables.results(comparison),
         other_metrics=tables.other_metrics(comparison),
+        claims=claims.table(comparison.outcomes),
         undecided=tables.undecided(comparison),
         decided_by=decided_by(comparison),
         p_values=tables.p_values(comparison),
@@ -247,6 +249,7 @@ def render(template: str, views: Sequence[View], lost: Sequence[Run], out: Path,
         lstrip_blocks=True,
     )
     own = {
+        "claims_rule": claims.RULE,
         # its lines stay lines
         "latex": lambda table: markupsafe.escape(copies.latex(table)),
         "how_sure": how_sure([metric for view in views for metric in view.comparison.metrics]),

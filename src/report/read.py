@@ -16,6 +16,7 @@ from ..config.errors import UserError, first_line
 from ..folder.debugging import debugging
 from ..folder.lock import is_held
 from ..folder.sums import check_config, check_files, read_sealed
+from ..metrics.claims import Claim, claims_of
 from ..metrics.columns import Family, family_of
 from ..plain import Plain
 from ..system.files import DamagedError, parse_yaml, read_bytes, read_text, read_yaml
@@ -35,7 +36,8 @@ class Run:
 
     Of a finished run everything holds what ``schema`` says. ``examples``: None where predictions.npz is not there.
     ``curves``: tag -> steps and values, of validation and of the training's speed. ``label`` and ``baseline`` are what
-    its ablation calls it and compares with, ``command`` and ``margin`` are the ablation's; None for a run of none.
+    its ablation calls it and compares with, ``command``, ``margin`` and ``claims`` are the ablation's; None, and no
+    claims, for a run of none.
     ``debugging``: what makes it a run for debugging, which is no result; "" for any other. ``ended``: when result.json
     was last written, in seconds since 1970. ``remark`` and ``tags`` are the user's own.
     """
@@ -52,6 +54,7 @@ class Run:
     baseline: str | None = None
     command: str | None = None
     margin: str | None = None
+    claims: tuple[Claim, ...] = ()
     debugging: str = ""
     ended: float = math.nan
 
@@ -115,6 +118,7 @@ def join_sweep(path: Path, runs: dict[Path, Run]) -> list[Run]:
     except (OSError, ValueError) as error:
         return [Run(path, "damaged", reason(error))]
     of_all = {"baseline": sweep["baseline"], "command": command, "margin": sweep.get("margin")}
+    of_all["claims"] = claims_of(sweep.get("claims") or [])
     missing = []
     for job, place in jobs:
         label, seed = job["label"], job["seed"]

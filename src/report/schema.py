@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..metrics.claims import claims_of
 from ..metrics.columns import BINNED, Column, Family, family_of
 from .calibration import BINS
 
@@ -134,6 +135,10 @@ def family(value: Any, place: str) -> None:
         raise ValueError(f"{place}: {error}") from None
 
 
+def claims(value: Any, place: str) -> None:
+    claims_of(value)  # whose messages name the place
+
+
 def bounds(one: Column) -> tuple[float, float]:
     """Of a column's values, as float32 may round them."""
     return one.low - ROUNDING * max(1, abs(one.low)), one.high + ROUNDING * max(1, abs(one.high))
@@ -189,7 +194,7 @@ sweep = mapping(
         ),
         "baseline": maybe(text),
     },
-    {"command": maybe(text), "margin": maybe(text)},
+    {"command": maybe(text), "margin": maybe(text), "claims": maybe(claims)},
 )
 
 sequential = mapping(

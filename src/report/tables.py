@@ -18,6 +18,7 @@ COLUMNS = (
     *("baseline", "common_seeds", "difference", "difference_low", "difference_high", "p", "p_holm", "verdict"),
     *("beats_every_other", "margin", "p_equal", "smallest_shown", "smallest_of_endless_seeds"),
     *("seeds_needed", "seeds_low", "seeds_high", "test_set_too_small", "command"),
+    *("claim", "source", "expected_low", "expected_high"),
 )
 FLOOR = "floor"
 
@@ -132,7 +133,8 @@ def _command(comparison: Comparison, group: Group, plan: Plan) -> Shown:
 
 
 def as_csv(comparisons: Sequence[Comparison]) -> str:
-    """A row for each section, loss and metric, and for each floor and metric: its verdict is "floor"."""
+    """A row for each section, loss and metric, for each floor and metric, whose verdict is "floor", and for each claim,
+    whose verdict is the claim's."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -159,8 +161,10 @@ def as_csv(comparisons: Sequence[Comparison]) -> str:
                 best = "yes" if comparison.best.get(metric.name) == group.label else ""
                 row += [cell.word(metric), best, comparison.margins.get(metric.name, ""), cell.equal]
                 row += _planned(comparison, group, cell.plan)
+                row += [""] * (len(COLUMNS) - len(row))
                 writer.writerow(["" if value != value else escape.cell(value) for value in row])
-        writer.writerows([escape.cell(row.get(key, "")) for key in COLUMNS] for row in _floors(comparison))
+        for more in [*_floors(comparison), *_claims(comparison)]:
+            writer.writerow([escape.cell(more.get(key, "")) for key in COLUMNS])
     return text.getvalue()
 
 
@@ -177,3 +181,19 @@ def _floors(comparison: Comparison) -> Iterator[dict[str, str | float]]:
         own = {"section": comparison.section.title, "loss": name, "verdict": FLOOR}
         for metric, (low, high) in values.items():
             yield {**own, "metric": metric, "mean": (low + high) / 2, "low": low, "high": high}
+
+
+def _claims(comparison: Comparison) -> Iterator[dict[str, str | float]]:
+    """report.csv's rows of what was claimed."""
+    for one in comparison.outcomes:
+        claim, span = one.claim, one.span
+        own: dict[str, str | float] = {"section": comparison.section.title, "loss": claim.loss}
+        own |= {"metric": claim.metric, "seeds": span.n}
+        band = {"expected_low": claim.low, "expected_high": claim.high}
+        names = ("mean", "low", "high")
+        if claim.against is not None:
+            own |= {"baseline": claim.against, "common_seeds": span.n}
+            names = ("difference", "difference_low", "difference_high")
+        values = dict(zip(names, (span.value, span.low, span.high), strict=True))
+        numbers = {key: value for key, value in (values | band).items() if math.isfinite(value)}
+        yield {**own, **numbers, "verdict": one.verdict, "claim": claim.claim, "source": claim.source}

@@ -10,6 +10,7 @@ from ..config.errors import UserError, suggestion
 from ..metrics.margins import check_names, margins_of
 from ..system.files import write_text
 from . import figures, page, tables
+from .claims import claims_in
 from .compare import Comparison, compare
 from .findings import findings
 from .groups import Group, Section, sections_of
@@ -52,7 +53,8 @@ def write_report(
     sections = [section for section in sections_of(runs) if section.runs]
     check_margins(wanted, sections)
     comparisons = [
-        compare(section, find_baseline(section, baseline), find_margins(section, wanted)) for section in sections
+        compare(section, find_baseline(section, baseline), find_margins(section, wanted), claims_in(section, sections))
+        for section in sections
     ]
     if baseline and sections and not any(comparison.baseline for comparison in comparisons):
         labels = [group.label for section in sections for group in section.groups]

@@ -98,6 +98,9 @@ def sweep_of(home: Path, command: str, run: Path) -> None:
     sweep(home, [(EVIL, 1, None), (LONG, 2, None)], MARKDOWN)
     listing = yaml.safe_load((home / "sweep.yaml").read_text())
     listing["command"] = command
+    claim = {"claim": EVIL, "source": MARKDOWN, "loss": EVIL, "metric": "nll", "expected": [0, 1]}
+    other = {**claim, "against": LONG, "metric": EVIL, "source": f"=HYPERLINK({EVIL})", "expected": [None, 0.5]}
+    listing["claims"] = [claim, other]
     listing["jobs"][0] |= {"folder": os.path.relpath(run, home), "overrides": ["loss=$(x)", EVIL]}
     listing["jobs"][1] |= {"folder": "../../../../../../etc"}
     (home / "sweep.yaml").write_text(yaml.safe_dump(listing))
@@ -159,6 +162,7 @@ def test_a_report_of_it_does_nothing_but_report(hostile: Path, told: str) -> Non
         assert not {char for char in content if char != "\n" and not char.isprintable()}, name
         assert "49{" not in content
     markdown = (hostile / "out/report.md").read_text()
+    assert "Published claims" in markdown
     assert not re.search(r"(?<!\\)\]\(|<(?!br>)|^# e", markdown, re.MULTILINE)
     for line in (hostile / "out/report.csv").read_text().splitlines():
         assert not re.search(r'(?:^|,)"?[=+@]', line), line

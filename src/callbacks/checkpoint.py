@@ -134,7 +134,8 @@ class ExactCheckpoint(Checkpoint):
     A validation within LEAST seconds of the last checkpoint writes none, unless it is the last or finds the best.
     It saves where nothing is pending: after a batch that ended an optimizer step, or, where that batch is followed by
     validation, after the validation. Lightning calls Checkpoint callbacks last, so all others have done their part.
-    ``best.ckpt`` is the one with the best validation value of what the task's family ``keeps``, if ``keep_best``.
+    ``best.ckpt`` is the one with the best validation value of what the task's family ``keeps``, if ``keep_best``; of
+    the first in its ``chooses`` if the run has no such value.
     ``about`` says which run it is of.
 
     Where there are several ranks, a signal to any of them stops all at the same step: about once a second they ask each
@@ -190,11 +191,14 @@ class ExactCheckpoint(Checkpoint):
 
     def _is_best(self, task: Any) -> bool:
         """Whether this validation is better than all before; then its value is the best from now on."""
-        name = task.family.keeps
-        value = task.val_scores.compute().get(name)
-        if value is None:
-            raise ValueError(f"checkpoint.best=true keeps the weights with the best val/{name}, which this run has not")
-        better = self.best is None or task.family.column(name).is_better(value, self.best)
+        family, values = task.family, task.val_scores.compute()
+        name = next((name for name in (family.keeps, *family.chooses) if values.get(name) is not None), None)
+        if name is None:
+            raise ValueError(
+                f"checkpoint.best=true keeps the weights with the best val/{family.keeps}, which this run has not"
+            )
+        value = values[name]
+        better = self.best is None or family.column(name).is_better(value, self.best)
         self.best = value if better else self.best
         return better
 

@@ -56,6 +56,7 @@ LANGUAGE = replace(
         Column("bits_per_char", unit="bits", source="nll", factor=1 / math.log(2)),
         *(BRIER, *CALIBRATION),
     ),
+    keeps="nll",
     charts=("nll", "bits_per_char", "perplexity", "ece"),
 )
 MADE = ("samples", "Images made of the same latents")  # by GeneratingTask

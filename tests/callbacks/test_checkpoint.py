@@ -10,6 +10,7 @@ from src.callbacks.checkpoint import ExactCheckpoint
 from src.callbacks.plan import Plan
 from src.folder.folder import RunFolder
 from src.metrics.columns import Column, Family
+from src.metrics.families import CLASSIFICATION, LANGUAGE
 
 VALUES = [3.0, 2.0, 2.0, 5.0, 1.0, 7.0]
 
@@ -30,7 +31,9 @@ def family(better: int) -> Family:
     return Family("own", columns, chooses=("accuracy",), keeps="rmse", shown=(), charts=())
 
 
-def validated(values: list[float | None], better: int, folder: Path, interrupted: bool = False) -> list[int]:
+def validated(
+    values: list[float | None], better: int, folder: Path, interrupted: bool = False, accuracy: float | None = 0.5
+) -> list[int]:
     """The validations at which best.ckpt is written; ``interrupted``, and resumed, after each."""
     plan, trainer = Plan(100, 100, 1, 1, 1, None), Trainer()
 
@@ -40,7 +43,7 @@ def validated(values: list[float | None], better: int, folder: Path, interrupted
     keeper = made()
     for step, value in enumerate(values):
         trainer.global_step = step
-        scores = SimpleNamespace(compute=lambda value=value: {"loss": 0.0, "rmse": value, "accuracy": 0.5})
+        scores = SimpleNamespace(compute=lambda value=value: {"loss": 0.0, "rmse": value, "accuracy": accuracy})
         task: Any = SimpleNamespace(family=family(better), val_scores=scores)
         keeper.on_validation_end(trainer, task)  # type: ignore[arg-type]
         if interrupted:
@@ -57,6 +60,16 @@ def test_the_best_is_that_of_what_the_family_keeps(
     assert validated([*VALUES], better, tmp_path, interrupted) == kept
 
 
-def test_a_run_that_lacks_what_is_to_be_kept_says_so(tmp_path: Path) -> None:
+def test_a_run_without_that_value_keeps_the_best_of_what_chooses(tmp_path: Path) -> None:
+    """The accuracy is the same throughout, so the first stays the best."""
+    assert validated([None, None, None], -1, tmp_path) == [0]
+
+
+def test_a_run_that_has_neither_says_so(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"checkpoint\.best=true keeps the weights with the best val/rmse, which this"):
-        validated([None], -1, tmp_path)
+        validated([None], -1, tmp_path, accuracy=None)
+
+
+def test_text_keeps_the_lowest_nll() -> None:
+    """As nanoGPT's "best validation loss" does: its accuracy still rises where the nll overfits."""
+    assert (LANGUAGE.keeps, CLASSIFICATION.keeps) == ("nll", "accuracy")

@@ -84,8 +84,8 @@ class Family:
     """The columns of a family's runs, in the order of its tables, and what they are for, by name.
 
     ``chooses``: the first of these that a run has says, on validation, which learning rate is best and when training
-    stops early. ``keeps``: best.ckpt is the one that is best in it, or, if the run has no such column,
-    in what ``chooses``. ``shown``: in a line of the terminal. ``charts``: pinned in TensorBoard and drawn in a report, on
+    stops early. ``keeps``: best.ckpt is the one that is best in it, or, if the run has no such column, in what
+    ``chooses``. ``shown``: in a line of the terminal. ``charts``: pinned in TensorBoard and drawn in a report, on
     validation. ``against``: the two axes of a report's scatter.
     ``undrawn``: measured, but no curve. ``baseline``: the loss with which a report compares if nobody names another.
     ``ceilings``: the floors that are as good as a loss can be, so that no sentence says who is no better.

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,10 @@ NEEDS = {"distillation_temperature": ("teacher=somewhere",), "fashion_gan": ("ju
 
 
 def product(line: str) -> list[tuple[str, ...]]:
-    """ "a=1,2 b=3" as (a=1, b=3), (a=2, b=3)."""
+    """ "a=1,2 b=[3,4]" as (a=1, b=[3,4]), (a=2, b=[3,4])."""
     words = [word.partition("=") for word in line.split()]
-    return list(itertools.product(*([f"{key}={value}" for value in values.split(",")] for key, _, values in words)))
+    each = [[f"{key}={value}" for value in re.split(r",(?![^\[]*\])", values)] for key, _, values in words]
+    return list(itertools.product(*each))
 
 
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["a seed", "whole"])

@@ -225,9 +225,10 @@ def main(repetitions: int, workers: int) -> None:
 
 TEXT = """# How sure the report is, and how that was measured
 
-Made by `python docs/simulation.py {repetitions}`: {repetitions} repetitions of each figure, {few} where N = 10,000. The truth is known: networks that follow Bayes' rule on features of five
-classes are exactly calibrated; sharpened, they are too sure by as much as one wants. N test examples, half of whose
-noise all networks share; n training seeds, whose sharpness differs by 5 % where it is not 1. `±` is one standard error of the simulation.
+Made by `python docs/simulation.py {repetitions}`: {repetitions} repetitions of each figure, {few} where N = 10,000.
+The truth is known. The networks follow Bayes' rule on features of five classes, so they are exactly calibrated; sharpened, they
+are too sure by as much as one wants. There are N test examples, and all networks share half of their noise. There are n training
+seeds, whose sharpness differs by 5 %, unless it is 1. `±` is one standard error of the simulation.
 
 ## Intervals
 
@@ -236,16 +237,16 @@ examples'. The interval is mean ± t' √V with t' = (A t(n − 1) + C t(N − 1
 an accuracy is Wilson's, with the number of examples that would give this V (Korn and Graubard 1998). No interval leaves
 the metric's bounds.
 
-A ratio of two sums over examples, such as a character error rate R = Σ e / Σ n, is no mean. Example i says R + (e_i − R n_i) / n̄
-of it (the delta method; Cochran 1977): these numbers have the mean R, and the interval is made of them. Examples that add
-nothing to either sum are not counted in N. A test holds these intervals against the true ratio, against the bootstrap, and a
-mean over a part of the examples against a test of this part alone (tests/report/test_ratios.py).
+A ratio of two sums over examples, such as a character error rate R = Σ e / Σ n, is no mean. Example i counts as
+R + (e_i − R n_i) / n̄ (the delta method; Cochran 1977). These numbers have the mean R, and the interval is that of their mean.
+Examples that add nothing to either sum are not counted in N. Tests hold these intervals to the true ratio and to the bootstrap.
+The mean over a part of the examples is held to a test set that is this part only (tests/report/test_ratios.py).
 
 **ece is corrected for chance.** The ECE of a sample is positive even of a calibrated network ("of the sample" below:
 what result.json and TensorBoard show). The report's is the ECE of the population: the one whose samples would on
-average look like this one. Its interval holds every ECE whose samples could look like this one, and so it is 0 to
-something where nothing but chance is seen. At a true ECE of 0, the end of what is possible, it can err on one side
-only: 97.5 % is then the nominal value, not 95 %. Share of 95 % intervals that hold the truth, in per cent:
+average look like this one. Its interval holds every ECE whose samples could look like this one. If nothing but chance
+is seen, it begins at 0. No ECE is below 0, so that at a true ECE of 0 the interval can err on one side only: 97.5 % is then the
+nominal value, not 95 %. Share of 95 % intervals that hold the truth, in per cent:
 
 {cover}
 
@@ -275,8 +276,8 @@ wrong; the accuracies of the calibrated losses lie between 0.70 and 0.95. In the
 
 {said}
 
-A difference of two ECEs comes from the intervals of both (Newcombe 1998; Zou and Donner 2008), so that of two
-calibrated losses the less accurate one, whose sample has the larger ECE, is not called worse.
+The interval of a difference of two ECEs comes from the intervals of both (Newcombe 1998; Zou and Donner 2008). So the less
+accurate of two calibrated losses, whose sample has the larger ECE, is not called worse.
 """
 
 if __name__ == "__main__":

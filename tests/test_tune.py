@@ -210,7 +210,7 @@ def test_a_signal_lets_trials_save_and_the_same_command_goes_on(tmp_path: Path) 
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate()
     assert process.returncode == 143, output
-    assert "stopped by SIGTERM; the same command goes on from there" in output
+    assert "stopped by SIGTERM; the same command resumes it" in output
     assert "Traceback" not in output
     assert [result["status"] for result in results(tmp_path / "s")] == ["interrupted"] * 2
     assert len(results(tmp_path)) == 2, "no run lies elsewhere"

@@ -17,6 +17,12 @@ from .errors import UserError, first_line, suggestion
 from .schema import TrainerConf, keys_below
 from .words import parsed
 
+# What a launcher is found by, and what installs it; without a bound pip takes a pre-release of Hydra.
+LAUNCHERS = {
+    "submitit": "'hydra-submitit-launcher>=1.2,<2'",
+    "ray": "'hydra-ray-launcher>=1.2.2,<2' 'ray>=2.60,<3'",
+}
+
 
 def message(error: BaseException) -> tuple[str, int]:
     """What ended a command, in a user's words, and the exit status that it gives."""
@@ -96,6 +102,8 @@ def _unparsed(word: str) -> str:
 def _missing_option(error: MissingConfigException) -> str:
     group, _, name = str(error.missing_cfg_file).rpartition("/")
     options = list(error.options or [])
+    if group == "hydra/launcher" and (packages := LAUNCHERS.get(name.partition("_")[0])):
+        return f"{group}={name} needs packages that are not installed: pip install {packages} 'hydra-core>=1.3.2,<1.4'"
     return f"unknown {group} '{name}'.{suggestion(name, options)} Options: {', '.join(options)}"
 
 

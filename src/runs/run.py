@@ -179,7 +179,7 @@ def finish(fit: Fit, folder: RunFolder, cfg: Plain, on: Plain, team: Team) -> in
     except Interrupted as stop:
         with contextlib.suppress(OSError):  # then it says that it is running, and no process holds it
             write("interrupted")
-        log.warning("%s; the same command goes on from there", stop)
+        log.warning("%s; the same command resumes it", stop)
         return 128 + stop.signum
     except Exception as error:
         reason = team.give_up(error)

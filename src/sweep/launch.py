@@ -53,7 +53,7 @@ class Child:
         faults = [i for i, line in enumerate(lines) if line.startswith("xent: ")]
         if self.process.returncode < 0:
             name = signal.Signals(-self.process.returncode).name
-            return f"killed by {name}; the same command goes on from its last checkpoint"
+            return f"killed by {name}; the same command resumes it from its last checkpoint"
         if faults:
             return "\n".join([lines[faults[-1]].removeprefix("xent: "), *lines[faults[-1] + 1 :]])
         return "\n".join(lines[-10:])

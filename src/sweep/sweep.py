@@ -81,7 +81,7 @@ def conclude(jobs: Sequence[Job], outcomes: Sequence[Outcome], signum: int | Non
     missing = [(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True) if outcome.state != "finished"]
     if signum is not None:
         name = signal.Signals(signum).name
-        say(f"\nstopped by {name}, {len(missing)} of {len(jobs)} runs left; the same command goes on from there")
+        say(f"\nstopped by {name}, {len(missing)} of {len(jobs)} runs left; the same command resumes it")
         return 128 + signum
     homes = {
         home_of(job.cfg, job.choices)

@@ -180,7 +180,7 @@ class Search(Processes):
         if attempt.pruned:
             return TrialState.PRUNED, None, ""
         if outcome.state == "interrupted":
-            return None, None, "the same command goes on from there"
+            return None, None, "the same command resumes it"
         return TrialState.FAIL, None, outcome.reason + (f"\nfolder: {outcome.folder}" if outcome.folder else "")
 
     def _shown(self) -> Sequence[str]:

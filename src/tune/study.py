@@ -36,7 +36,7 @@ DEFAULTS = {"trials": "20", "metric": "", "study": "", "jobs": "1", "prune": "tr
 REFUSED = {
     "seed": f"a seed is nothing to tune; {called('train')} -m seed=0,1,2 repeats the best trial",
     "ablation": f"an ablation compares losses as they are: {called('train')} ablation=NAME",
-    "resume": "the same search again goes on by itself",
+    "resume": "the same command resumes a search",
     "overwrite": "delete the study's folder to search anew, or take another study=NAME",
     "retry_failed": "a trial that failed has failed",
 }
@@ -183,10 +183,10 @@ def conclude(study: optuna.Study, home: Path, signum: int | None) -> int:
         command = f"{called('train')} {shlex.join(words_of(best[0]))}"
         say(f"\nthe best, trial {best[0].number}: {best[0].user_attrs['folder']}\n{command}")
     if signum is not None:
-        say(f"\nstopped by {signal.Signals(signum).name}; the same command goes on from there")
+        say(f"\nstopped by {signal.Signals(signum).name}; the same command resumes it")
         return 128 + signum
     if counts["stopped"]:
-        say("\nthe same command goes on with the trials that were stopped")
+        say("\nthe same command resumes the trials that were stopped")
     return 0 if best and not counts["stopped"] else 1
 
 

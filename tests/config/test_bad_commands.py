@@ -159,6 +159,12 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     ("-m seed=0,1 hydra.launcher.jobs=all", nothing, "hydra.launcher.jobs must be an integer >= 1, got 'all'"),
     ("-m seed=0,1 hydra.launcher.devices=[0,0]", nothing, r"hydra.launcher.devices must be a list .* got \[0, 0\]"),
     ("-m seed=0,1 hydra.launcher.on_error=ask", nothing, "hydra.launcher.on_error must be one of continue, stop"),
+    (
+        "-m seed=0,1 hydra/launcher=submitit_slurm",
+        nothing,
+        "submitit_slurm needs.*pip install 'hydra-submitit-launcher>=",
+    ),
+    ("ablation=mnist_losses hydra/launcher=ray", nothing, "ray needs.*pip install 'hydra-ray-launcher>=.* 'ray>="),
     ("-m seed=0,1 hydra/launcher=proceses", nothing, "unknown hydra/launcher 'proceses'. Did you mean processes"),
     # types and ranges
     ("loss=focal loss.gamma=abc", nothing, "loss.gamma must be a number, got 'abc'"),

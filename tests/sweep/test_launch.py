@@ -93,7 +93,7 @@ def test_every_way_to_end(code: str, tmp_path: Path) -> None:
         ("NonFiniteError: became nan", "hinge"),
         ("loss.beta must be so, got 'thus'", "kl"),
         ("it ended with status 0, but its result says running", "mmce"),
-        ("killed by SIGKILL; the same command goes on from its last checkpoint", "poly1"),
+        ("killed by SIGKILL; the same command resumes it from its last checkpoint", "poly1"),
     ):
         assert output.count(reason) == 2, f"{reason}: at once, and at the end\n{output}"
         row = next(line for line in table.splitlines() if line.startswith(f"  failed      {name}"))
@@ -271,7 +271,7 @@ def test_a_signal_reaches_the_jobs_and_the_same_command_goes_on(
     process.send_signal(signum)
     output, _ = process.communicate()
     assert process.returncode == 128 + signum, output
-    assert f"stopped by {signum.name}, 10 of 10 runs left; the same command goes on from there" in output
+    assert f"stopped by {signum.name}, 10 of 10 runs left; the same command resumes it" in output
     assert "Traceback" not in output
     assert statuses(tmp_path) == ["interrupted"] * 3
     assert running(tmp_path) == []

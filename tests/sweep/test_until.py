@@ -50,7 +50,7 @@ def test_killed_twice_it_decides_the_same(tmp_path: Path) -> None:
     wait_for(lambda: len(list(tmp_path.glob("two/*/*/seed3/config.yaml"))) > 0)
     stopped.send_signal(signal.SIGTERM)
     output, errors = stopped.communicate()
-    assert stopped.returncode == 143 and "the same command goes on from there" in output, output + errors
+    assert stopped.returncode == 143 and "the same command resumes it" in output, output + errors
     for runs in ("two", "one"):
         whole = process(*WORDS, *UNTIL, f"runs={tmp_path / runs}")
         output, errors = whole.communicate()

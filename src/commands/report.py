@@ -55,11 +55,12 @@ def show(words: list[str]) -> int:
 
 def parse(words: list[str]) -> tuple[list[Path], dict[str, str]]:
     """Folders, and key=value words. Raises UserError."""
-    from ..config.words import check_once
+    from ..config.words import check_once, check_text
 
     check_once(word for word in words if not Path(word).exists())
     folders, options = [], {}
     for word in words:
+        check_text(word)
         key, equals, value = word.partition("=")
         if Path(word).exists() or not (equals or word.startswith("-")):
             folders.append(Path(word).expanduser())

@@ -46,6 +46,7 @@ def until_of(words: Iterable[str]) -> Until | None:
         raise UserError(f"max_seeds must be an integer from {LEAST} to {MOST}, got '{most}'")
     refused = {
         "seed": "until=verdict chooses the seeds: those of the ablation, then the next whole numbers",
+        "margin": "write margin: METRIC:SIZE below ablation: in its YAML, or +ablation.margin=METRIC:SIZE here",
         "hydra.mode": "until=verdict trains many runs, and hydra.mode=RUN one",
     }
     for key, why in refused.items():

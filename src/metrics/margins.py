@@ -1,6 +1,7 @@
 """Within what two losses count as equal: ``margin=accuracy:0.005,nll:0.01``."""
 
 import math
+import re
 from collections.abc import Collection
 
 from .columns import shown
@@ -9,6 +10,8 @@ from .columns import shown
 def margins_of(text: str) -> dict[str, float]:
     """Metric's name -> its margin. Raises ValueError for what is none."""
     found: dict[str, float] = {}
+    if comma := re.search(r":\s*(\d+),(\d+)\s*(,|$)", text):
+        raise ValueError(f"a decimal is written with a dot: {comma[1]}.{comma[2]}, not {comma[1]},{comma[2]}")
     for part in text.split(","):
         name, colon, size = (piece.strip() for piece in part.partition(":"))
         if not (name and colon):

@@ -137,6 +137,16 @@ TABLE: list[tuple[str, Callable[[Path], object], str]] = [
     ),
     ("ablation=mnist_losses until=verdict metric=nll seed=0,1", nothing, "seed= and until=verdict do not go together"),
     ("ablation=mnist_losses until=verdict metric=nll model=mlp,resnet", nothing, "so a word has one value"),
+    (
+        "ablation=mnist_losses until=verdict metric=nll margin=nll:0.01",
+        nothing,
+        "in its YAML, or \\+ablation.margin=METRIC",
+    ),
+    (
+        "ablation=mnist_losses until=verdikt metric=nll",
+        nothing,
+        "until takes verdict, got 'verdikt'. Did you mean verdict",
+    ),
     ("ablation=mnist_losses until=verdict metric=nll hydra.mode=RUN", nothing, "do not go together"),
     ("ablation=mnist_losses until=verdict metric=nll loss=focal", nothing, "do not go together|baseline"),
     ("ablation=mnist_losses until=verdict metric=nll trainer=smoke", nothing, "runs for debugging are never compared"),

@@ -93,7 +93,10 @@ def test_what_is_undecided_has_a_plan_on_every_surface(runs: Path, tmp_path: Pat
         ("accuracy:inf", "should be a number above 0"),
         ("accuracy:much", "the margin of accuracy should be a number above 0, not 'much'"),
         ("accuracy:0.1,accuracy:0.2", "accuracy has two margins"),
+        ("accuracy:0,005", "a decimal is written with a dot: 0.005, not 0,005"),
+        ("nll:0.01, accuracy: 0,5", "a decimal is written with a dot: 0.5, not 0,5"),
         ("accuracy", "'accuracy' is no METRIC:SIZE"),
+        ("accuracy=0.005", "'accuracy=0.005' is no METRIC:SIZE"),
         ("accuracy:0.1,", "'' is no METRIC:SIZE"),
     ],
 )

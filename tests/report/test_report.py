@@ -61,6 +61,7 @@ def test_the_command_writes_all_without_torch_and_says_who_wins(
         (["{runs}", "basline=ce"], "unknown key 'basline'. Did you mean baseline?"),
         (["{runs}", "--baseline", "ce"], "unknown key '--baseline'. Did you mean baseline?"),
         (["{runs}", "baseline="], "baseline= has no value"),
+        (["{runs}", "=", "accuracy:0.005"], "'=' has no key: a word is key=value, without spaces"),
         (["{runs}", "baseline=ce", "baseline=focal"], "baseline is there twice"),
         (["{runs}", "baseline=focl"], "baseline=focl: no such loss among the runs. Did you mean focal?"),
         (["{runs}", "out=/dev/null/report"], "the report cannot be written to /dev/null/report"),

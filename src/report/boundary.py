@@ -20,13 +20,14 @@ the looks more alike than that, and the boundary errs less often. Measured: docs
 """
 
 import functools
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, roots_jacobi, stdtr, stdtrit
 
-from .statistics import Floats, Indices
+from .statistics import LEVEL, Floats, Indices
 
 LEAST = 3  # seeds at the first look, and the fewest that are tested at all
 POWER = 3
@@ -73,6 +74,23 @@ def crossed(p: Floats, shown: Indices | int, levels: Sequence[float]) -> NDArray
     found = np.empty_like(below)
     np.put_along_axis(found, order, np.logical_and.accumulate(below, axis=-1), -1)
     return found
+
+
+def adjusted(p: float, looks: tuple[int, ...], k: int, comparisons: int) -> float:
+    """The p-value that allows for the looks and, by Bonferroni's factor, for the ``comparisons``: the smallest alpha at
+    which ``p`` at look ``k`` does not exceed the boundary of alpha / comparisons (Jennison and Turnbull 2000, ch. 9).
+    It is at most 0.05 exactly where that of 0.05 is not exceeded; 1 where no alpha does, 1e-12 where each does."""
+
+    def below(alpha: float) -> bool:
+        return p <= levels_of(looks, alpha / comparisons)[k]
+
+    low, high = (1e-12, LEVEL) if below(LEVEL) else (LEVEL, 1 - 1e-9)
+    if not below(high):
+        return 1.0
+    while high / low > 1 + 1e-9:
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if below(middle) else (middle, high)
+    return high
 
 
 @functools.cache

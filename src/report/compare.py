@@ -18,7 +18,7 @@ difference is. Source: Strassburger and Bretz 2008, Statistics in Medicine 27, 4
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,7 +26,8 @@ from ..metrics.claims import Claim
 from ..metrics.columns import Column
 from .claims import Outcome, outcomes
 from .groups import Group, Section
-from .measure import Measurements, Span
+from .looks import Decided
+from .measure import UNKNOWN, Measurements, Span
 from .power import LEAST_SEEDS, Plan, plans
 from .statistics import LEVEL, best, holm
 from .words import BETTER, EQUAL, PERHAPS, SAME, WORSE
@@ -78,7 +79,8 @@ class Comparison:
     other: they neither win nor keep another from it. ``told_apart``: the metrics in which two losses are. ``pairs``:
     (metric's name, one label, another) -> the first minus the second. ``comparisons`` and ``pair_comparisons``: how
     many Holm's correction was over. ``of_seeds``: the metrics whose intervals are over seeds only. ``margins``:
-    metric's name -> within what two losses count as equal. ``outcomes``: what came of each claim.
+    metric's name -> within what two losses count as equal. ``outcomes``: what came of each claim. ``decided``: of a
+    metric that said when the seeds were enough, the decisions, which are the only ones.
     """
 
     section: Section
@@ -95,6 +97,7 @@ class Comparison:
     of_seeds: list[Column] = field(default_factory=list)
     margins: Mapping[str, float] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
+    decided: Decided | None = None
 
     @property
     def groups(self) -> list[Group]:
@@ -104,6 +107,24 @@ class Comparison:
     @property
     def judged(self) -> list[Column]:
         return [metric for metric in self.metrics if metric.judged]
+
+    @property
+    def corrected(self) -> list[Column]:
+        """The judged metrics that Holm's corrections are over."""
+        return [metric for metric in self.judged if not self.is_decided(metric)]
+
+    @property
+    def tested(self) -> bool:
+        """Whether any difference was."""
+        return self.pair_comparisons > 0 or any(not math.isnan(cell.adjusted) for cell in self.cells.values())
+
+    def is_decided(self, metric: Column) -> bool:
+        """Whether this metric said when the seeds were enough, in this unit or in another."""
+        return self.decided is not None and any(
+            (own.source or own.name, own.root) == (metric.source or metric.name, metric.root)
+            for own in self.metrics
+            if own.name == self.decided.metric
+        )
 
     def verdict(self, cell: Cell, metric: Column) -> str:
         """The word for a difference, with the margin that it is shown to be within: "equal within ±0.005"."""
@@ -129,12 +150,18 @@ def compare(
     baseline: Group | None,
     margins: Mapping[str, float] = NO_MARGINS,
     claims: Sequence[Claim] = (),
+    decided: Decided | None = None,
 ) -> Comparison:
-    """Compare the groups of ``section``; ``baseline`` is one of them, or None, and comes first in every table."""
+    """Compare the groups of ``section``; ``baseline`` is one of them, or None, and comes first in every table.
+
+    In the metric of ``decided``, whose seeds were enough when it was decided, differences to the baseline are those of
+    its looks, and no pairs are compared.
+    """
+    margins = margins if decided is None else decided.margins(margins)
     section.groups.sort(key=lambda group: (group is not baseline, group.label))
     measured = Measurements(section.runs)
     known = [metric for metric in section.family.columns if measured.known(metric)]
-    result = Comparison(section, baseline, known, measured.notes, margins=margins)
+    result = Comparison(section, baseline, known, measured.notes, margins=margins, decided=decided)
     result.of_seeds = [metric for metric in known if not measured.has_examples(metric)]
     for metric in known:
         spans = measured.spans(metric, [(group, None) for group in result.groups])
@@ -144,7 +171,7 @@ def compare(
     if baseline is not None and baseline.finished:
         _against(result, measured, baseline)
     _pairwise(result, measured)
-    result.outcomes = outcomes(claims, section, measured)
+    result.outcomes = [_by_looks(result, one) for one in outcomes(claims, section, measured)]
     for (_, name), cell in result.cells.items():
         if any(metric.name == name and metric.exponential for metric in known):
             cell.mean = cell.mean.raised()
@@ -157,6 +184,9 @@ def _against(result: Comparison, measured: Measurements, baseline: Group) -> Non
     others = [group for group in result.groups if group is not baseline]
     family = []
     for metric in result.metrics:
+        if result.decided is not None and result.is_decided(metric):
+            _take(result, metric, result.decided)
+            continue
         for group, span in zip(others, measured.spans(metric, [(g, baseline) for g in others]), strict=True):
             if span.n:
                 cell = result.cells[group.label, metric.name]
@@ -167,21 +197,34 @@ def _against(result: Comparison, measured: Measurements, baseline: Group) -> Non
     for cell, adjusted in zip(family, holm(p).tolist(), strict=True):
         cell.adjusted = adjusted
     _equal(result)
-    _plan(result, family)
+    _plan(family, LEVEL / max(1, result.comparisons - sum(cell.significant for cell in family)))
+
+
+def _take(result: Comparison, metric: Column, decided: Decided) -> None:
+    """The differences of the metric that said when the seeds were enough, or of this metric in another unit."""
+    own = next(column for column in result.metrics if column.name == decided.metric)
+    cells = {label: result.cells[label, metric.name] for label in decided.ends if (label, metric.name) in result.cells}
+    for label, cell in cells.items():
+        end = decided.ends[label]
+        cell.difference = end.span and end.span.times(metric.factor / own.factor)
+        if metric.judged:
+            cell.adjusted, cell.equal = end.adjusted, end.equal
+    if metric.judged:
+        _plan(list(cells.values()), decided.alpha)
 
 
 def _equal(result: Comparison) -> None:
     """The tests that differences are within their margins: a family of their own for Holm."""
-    cells = [(cell, result.margins[name]) for (_, name), cell in result.cells.items() if name in result.margins]
+    names = result.margins.keys() & {metric.name for metric in result.corrected}
+    cells = [(cell, result.margins[name]) for (_, name), cell in result.cells.items() if name in names]
     tested = [(cell, cell.difference, margin) for cell, margin in cells if not math.isnan(cell.adjusted)]
     p = np.array([difference.equal(margin) for _, difference, margin in tested if difference])
     for (cell, _, _), adjusted in zip(tested, holm(p).tolist(), strict=True):
         cell.equal = adjusted
 
 
-def _plan(result: Comparison, family: Sequence[Cell]) -> None:
-    """What would decide the differences that are not decided, at Holm's next step."""
-    alpha = LEVEL / max(1, result.comparisons - sum(cell.significant for cell in family))
+def _plan(family: Sequence[Cell], alpha: float) -> None:
+    """What would decide the differences that are not decided, at the level ``alpha``."""
     undecided = [
         (cell, difference.value, difference.spread)
         for cell in family
@@ -191,6 +234,17 @@ def _plan(result: Comparison, family: Sequence[Cell]) -> None:
     found = plans([value for _, value, _ in undecided], [spread for _, _, spread in undecided], alpha)
     for (cell, _, _), plan in zip(undecided, found, strict=True):
         cell.plan = plan
+
+
+def _by_looks(result: Comparison, one: Outcome) -> Outcome:
+    """A claim of a difference to the baseline, by the decisions where there are some."""
+    base, claim = result.baseline, one.claim
+    if base is None or not result.is_decided(one.metric) or not claim.against or base.label not in claim.labels:
+        return one
+    (label,) = {*claim.labels} - {base.label}
+    cell = result.cells.get((label, one.metric.name))
+    span = cell.difference if cell and cell.difference else UNKNOWN
+    return replace(one, span=span if claim.against == base.label else span.negative())
 
 
 def testable(difference: Span | None) -> float:
@@ -205,10 +259,10 @@ def _pairwise(result: Comparison, measured: Measurements) -> None:
     """
     groups = result.groups
     pairs = list(itertools.combinations(range(len(groups)), 2))
-    spans = [measured.spans(metric, [(groups[a], groups[b]) for a, b in pairs]) for metric in result.judged]
+    spans = [measured.spans(metric, [(groups[a], groups[b]) for a, b in pairs]) for metric in result.corrected]
     p = np.array([testable(span) for row in spans for span in row])
     result.pair_comparisons = int((~np.isnan(p)).sum())
-    for metric, row, adjusted in zip(result.judged, spans, holm(p).reshape(len(spans), len(pairs)), strict=True):
+    for metric, row, adjusted in zip(result.corrected, spans, holm(p).reshape(len(spans), len(pairs)), strict=True):
         difference, sure = np.zeros((len(groups), len(groups))), np.full((len(groups), len(groups)), math.nan)
         for (a, b), span, q in zip(pairs, row, adjusted, strict=True):
             difference[a, b], difference[b, a] = -metric.better * span.value, metric.better * span.value

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..metrics.columns import Column
 from .compare import Cell, Comparison
-from .looks import statements
+from .looks import statement
 from .measure import Span
 from .power import LEAST_SEEDS
 from .read import Run
@@ -38,7 +38,8 @@ def findings(comparison: Comparison, lost: Sequence[Run] = ()) -> list[Finding]:
     A difference to the baseline is told with its single 95 % interval and by the words of compare.py; that one loss
     beats every other by Holm's correction over all pairs.
     """
-    answers = [*_answers(comparison), *map(Finding, statements(comparison.section))]
+    decided = comparison.decided
+    answers = [*_answers(comparison), *(Finding(statement(one)) for one in [decided] if one)]
     answers += map(Finding, below_floors(comparison))
     return [*answers, *(Finding(text, remark=True) for text in remarks(comparison, lost))]
 
@@ -47,7 +48,7 @@ def _answers(comparison: Comparison) -> list[Finding]:
     labels = [group.label for group in comparison.groups]
     if len(labels) < 2:
         return [Finding(_alone(comparison))]
-    if not comparison.pair_comparisons:
+    if not comparison.tested:
         return [Finding(_no_verdict(comparison, labels))]
     told = [metric for metric in comparison.judged if metric.phrase]
     if not any(_tested(comparison, metric) for metric in told):
@@ -167,7 +168,7 @@ def _range(comparison: Comparison, metric: Column, labels: Sequence[str]) -> str
 
 def _best(comparison: Comparison, metric: Column) -> str:
     """That one loss beats every other; where there are two, the difference to the baseline has said it."""
-    alone, winner = comparison.alone[metric.name], comparison.best.get(metric.name)
+    alone, winner = comparison.alone.get(metric.name, []), comparison.best.get(metric.name)
     if winner is None or len(comparison.ranked(metric)) - len(alone) < 3:
         return ""
     return f"; {winner} beats every other loss{' that could be compared' if alone else ''}, pair by pair"

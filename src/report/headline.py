@@ -1,5 +1,6 @@
 """The answer for an ablation as a whole: which loss to take and why, what is open, and how sure that is."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ def headline(comparison: Comparison) -> Headline | None:
     another against it.
     """
     told = [metric for metric in comparison.judged if metric.phrase and len(comparison.ranked(metric)) > 1]
-    if not comparison.pair_comparisons or not told:
+    if not comparison.tested or not told:
         return None
     answer, covered = _answer(comparison, told)
     tails: dict[str, list[str]] = {}
@@ -92,7 +93,7 @@ def _beats(comparison: Comparison, metrics: Sequence[Column]) -> str:
         assert metric.phrase is not None, "only metrics with a phrase are told"
         verb, more, _ = metric.phrase
         said.append(f"{third(verb)[0]} {more}{' after temperature scaling' * bool(metric.after)}")
-    if any(comparison.alone[metric.name] for metric in metrics):
+    if any(comparison.alone.get(metric.name) for metric in metrics):
         return f"{listed(said, MOST)} than every other loss that could be compared"
     return f"{listed(said, MOST)} than every other loss"
 
@@ -166,6 +167,8 @@ def _standing(comparison: Comparison, metric: Column) -> str:
     if words and len(equal) == len(words):
         who = f"all {number_word(len(equal))} others are" if len(equal) > 1 else f"{equal[0]} is"
         return f"{who} equal to {name} within ±{comparison.margins[metric.name]:g}"
+    if comparison.is_decided(metric):
+        return f"nothing is shown to differ from {name}"
     if metric.name in comparison.told_apart:
         return "no loss beats every other"
     return f"nothing separates the {_losses(comparison, metric)}"
@@ -205,7 +208,7 @@ def _sure(comparison: Comparison, told: Sequence[Column]) -> str:
 def _next_step(comparison: Comparison, metrics: Sequence[Column]) -> list[str]:
     """Of what is undecided, what the fewest seeds would show; that none would, where the test set is too small."""
     open_ = [
-        (plan.seeds - plan.n, group.label, metric, plan.limited)
+        (math.inf if comparison.is_decided(metric) else plan.seeds - plan.n, group.label, metric, plan.limited)
         for metric in metrics
         for group in comparison.groups
         if (cell := comparison.cells.get((group.label, metric.name))) and (plan := cell.plan)

@@ -43,6 +43,14 @@ class Span:
         reach = None if self.reach is None else self.reach[::-1]
         return replace(self, value=-self.value, low=-self.high, high=-self.low, reach=reach)
 
+    def times(self, factor: float) -> "Span":
+        """The same in another unit."""
+        spread = self.spread and replace(
+            self.spread, seeds=factor**2 * self.spread.seeds, shared=factor**2 * self.spread.shared
+        )
+        low, high = factor * self.low, factor * self.high
+        return replace(self, value=factor * self.value, low=low, high=high, spread=spread, reach=None)
+
     def equal(self, margin: float) -> float:
         """p of the two one-sided tests that this difference is within ``margin``; NaN where it cannot be told."""
         if self.reach is not None:

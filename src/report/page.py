@@ -154,6 +154,8 @@ def _forest(comparison: Comparison, labels: Sequence[str]) -> Pictures:
         ]
     name = comparison.baseline.label if comparison.baseline else ""
     caption = f"A row is a loss: its difference to {name} with its 95 % interval; on the shaded side it is better."
+    if comparison.decided is not None:
+        caption += f" That of {comparison.decided.metric} allows for all looks and comparisons."
     return Pictures("", caption, shown, "wide")
 
 

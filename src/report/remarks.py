@@ -88,7 +88,7 @@ def _untestable(comparison: Comparison) -> list[str]:
 def _few(comparison: Comparison) -> list[str]:
     """Losses that have too few seeds in common with the baseline."""
     base = comparison.baseline
-    if base is None or not base.finished or not comparison.pair_comparisons:
+    if base is None or not base.finished or not comparison.tested:
         return []
     few: dict[int, list[str]] = {}
     for group in comparison.groups:

@@ -25,7 +25,7 @@ import numpy as np
 from ..config.errors import UserError, suggestion
 from ..metrics.columns import Column
 from ..system.files import read_yaml
-from . import calibration, schema
+from . import boundary, calibration, schema
 from .boundary import crossed, levels_of, looks_of
 from .groups import Group, Section, sections_of
 from .measure import Measurements, Span
@@ -54,13 +54,19 @@ class Plan:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one loss after ``n`` seeds: a word, the difference with its interval of 1 - ``level``, and the p-value."""
+    """Of one loss after ``n`` seeds: a word, the difference with its interval of 1 - ``level``, and the p-value.
+
+    ``adjusted`` and ``equal``, where ``ends`` has told them: the p-values of "there is no difference" and of "the
+    difference is beyond the margin" that allow for all looks and comparisons.
+    """
 
     label: str
     n: int
     word: str
     level: float = math.nan
     span: Span | None = None
+    adjusted: float = math.nan
+    equal: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -113,10 +119,48 @@ def _look(plan: Plan, k: int, runs: Sequence[Run], labels: Sequence[str], shown:
     return Look(n, column, list(told.values()))
 
 
+def ends(plan: Plan, found: Sequence[Look]) -> dict[str, Verdict]:
+    """Label -> the last verdict that has a difference, with its p-values.
+
+    As Holm's, ``adjusted`` is not smaller than that of a loss which was shown before. At most 0.05 is "shown" in the
+    one, "practically equal" in the other.
+    """
+    last = {verdict.label: verdict for look in found for verdict in look.verdicts if verdict.span}
+    told: dict[str, Verdict] = {}
+    shown, before = 0, 0.0  # how many losses, and the largest of their p-values
+    for k, look in enumerate(found):
+        known = [(verdict, verdict.span) for verdict in look.verdicts if verdict.span]
+        if not any(last[verdict.label] is verdict for verdict, _ in known):
+            continue
+        largest = before
+        for verdict, span in sorted(known, key=lambda one: one[1].p):
+            p = boundary.adjusted(span.p, plan.looks, k, _counted(plan, shown))
+            largest = max(largest, p) if plan.margin is None else p
+            if verdict.word in (BETTER, WORSE):
+                before = largest
+            shown += 1  # of the next at this look: Holm's step
+            equal = _equal(plan, span, k)
+            if last[verdict.label] is verdict:
+                told[verdict.label] = replace(verdict, adjusted=largest, equal=equal)
+        shown = sum(verdict.word in (BETTER, WORSE) for verdict in told.values())
+    return told
+
+
+def _equal(plan: Plan, span: Span, k: int) -> float:
+    """The smallest alpha at which the interval of look ``k`` lies within the margin."""
+    if plan.margin is None:
+        return math.nan
+    return boundary.adjusted(2 * span.equal(plan.margin), plan.looks, k, len(plan.labels))
+
+
+def _counted(plan: Plan, shown: int) -> int:
+    """By how many comparisons alpha is divided, where a difference is ``shown`` in others."""
+    return len(plan.labels) - (shown if plan.margin is None else 0)
+
+
 def levels_at(plan: Plan, k: int) -> list[float]:
     """To which p-value a comparison is held at look ``k``, by of how many others a difference is shown."""
-    most = len(plan.labels)
-    return [levels_of(plan.looks, LEVEL / (most - (r if plan.margin is None else 0)))[k] for r in range(most)]
+    return [levels_of(plan.looks, LEVEL / _counted(plan, r))[k] for r in range(len(plan.labels))]
 
 
 def _verdict(plan: Plan, label: str, column: Column, span: Span, level: float, shown: bool, last: bool) -> Verdict:
@@ -132,8 +176,7 @@ def _verdict(plan: Plan, label: str, column: Column, span: Span, level: float, s
 def at_level(span: Span, level: float) -> Span:
     """A difference with its interval of 1 - ``level``."""
     if span.reach is not None:
-        at = max(0, int(np.searchsorted(calibration.LEVELS, level, side="right")) - 1)
-        down, up = (float(side[at]) for side in span.reach)
+        down, up = (float(np.interp(math.log(level), np.log(calibration.LEVELS), side)) for side in span.reach)
         return replace(span, low=span.value - down, high=span.value + up)
     spread = span.spread
     if spread is None or not spread.seeds + spread.shared > 0:

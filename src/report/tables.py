@@ -70,7 +70,7 @@ def p_values(comparison: Comparison) -> Table:
     """Of each difference to the baseline: the p-value after Holm's correction, below it the one without. Without any
     row where nothing was tested."""
     table = Table("p-values", ["loss", *(metric.name for metric in comparison.judged)])
-    for group in comparison.groups if comparison.comparisons else ():
+    for group in comparison.groups if comparison.comparisons or comparison.decided else ():
         if group is not comparison.baseline:
             cells = [comparison.cells.get((group.label, metric.name)) for metric in comparison.judged]
             table.rows.append([Shown(group.label), *map(_p_value, cells)])
@@ -100,7 +100,7 @@ def undecided(comparison: Comparison) -> Table:
             if cell and cell.plan and cell.difference:
                 own = [Shown(group.label), Shown(metric.name), Shown(difference(metric, cell.difference))]
                 plan = [Shown(size(metric, cell.plan.smallest)), Shown(_seeds(metric, cell.plan))]
-                table.rows.append([*own, *plan, _command(comparison, group, cell.plan)])
+                table.rows.append([*own, *plan, _command(comparison, metric, group, cell.plan)])
     return table
 
 
@@ -122,7 +122,11 @@ def _seeds(metric: Column, plan: Plan) -> str:
     return f"about {seeds} ({fewest} to {most}), {plan.seeds - plan.n:.0f} more"
 
 
-def _command(comparison: Comparison, group: Group, plan: Plan) -> Shown:
+def _command(comparison: Comparison, metric: Column, group: Group, plan: Plan) -> Shown:
+    if comparison.decided is not None and comparison.is_decided(metric):
+        if comparison.decided.is_open(group.label):
+            return Shown("the sweep's command again")
+        return Shown("" if math.isinf(plan.seeds) else "none: all looks are taken")
     if math.isinf(plan.seeds) or comparison.baseline is None:
         return Shown("")
     count = int(plan.seeds) - plan.n
@@ -160,7 +164,7 @@ def as_csv(comparisons: Sequence[Comparison]) -> str:
                 row += [d.n, d.value, d.low, d.high, testable(d), cell.adjusted] if d else [""] * 6
                 best = "yes" if comparison.best.get(metric.name) == group.label else ""
                 row += [cell.word(metric), best, comparison.margins.get(metric.name, ""), cell.equal]
-                row += _planned(comparison, group, cell.plan)
+                row += _planned(comparison, metric, group, cell.plan)
                 row += [""] * (len(COLUMNS) - len(row))
                 writer.writerow(["" if value != value else escape.cell(value) for value in row])
         for more in [*_floors(comparison), *_claims(comparison)]:
@@ -168,11 +172,11 @@ def as_csv(comparisons: Sequence[Comparison]) -> str:
     return text.getvalue()
 
 
-def _planned(comparison: Comparison, group: Group, plan: Plan | None) -> list[str | float]:
+def _planned(comparison: Comparison, metric: Column, group: Group, plan: Plan | None) -> list[str | float]:
     if plan is None:
         return [""] * 7
     numbers = (plan.smallest, plan.least, plan.seeds, plan.fewest, plan.most)
-    return [*numbers, "yes" if plan.limited else "", _command(comparison, group, plan).text]
+    return [*numbers, "yes" if plan.limited else "", _command(comparison, metric, group, plan).text]
 
 
 def _floors(comparison: Comparison) -> Iterator[dict[str, str | float]]:

@@ -15,6 +15,7 @@ from .compare import Comparison, compare
 from .findings import findings
 from .groups import Group, Section, sections_of
 from .headline import headline
+from .looks import find_decided
 from .margins import write_margins
 from .read import Run, find_runs
 from .words import for_debugging, unfinished
@@ -52,10 +53,7 @@ def write_report(
     runs, debug = ([run for run in found if bool(run.debugging) is wanted] for wanted in (False, True))
     sections = [section for section in sections_of(runs) if section.runs]
     check_margins(wanted, sections)
-    comparisons = [
-        compare(section, find_baseline(section, baseline), find_margins(section, wanted), claims_in(section, sections))
-        for section in sections
-    ]
+    comparisons = [_compared(section, sections, baseline, wanted) for section in sections]
     if baseline and sections and not any(comparison.baseline for comparison in comparisons):
         labels = [group.label for section in sections for group in section.groups]
         raise UserError(
@@ -75,6 +73,20 @@ def write_report(
         raise UserError(f"the report cannot be written to {place}: {error.strerror}") from None
     notes = [note for note in (unfinished(runs), for_debugging(debug)) if note]
     return Written(out, comparisons, lost, notes, means)
+
+
+def _compared(
+    section: Section, sections: Sequence[Section], baseline: str | None, wanted: Mapping[str, float] | None
+) -> Comparison:
+    group, margins = find_baseline(section, baseline), find_margins(section, wanted)
+    decided = find_decided(section, group)
+    if decided is not None and wanted is not None and decided.margins(wanted) != margins:
+        name, planned = decided.metric, decided.plan.margin
+        section.warnings.append(
+            f"{name} was decided {'without a margin' if planned is None else f'with the margin ±{planned:g}'}, and"
+            " another cannot be named afterwards: margin= is not used for it"
+        )
+    return compare(section, group, margins, claims_in(section, sections), decided)
 
 
 def told(written: Written) -> Iterator[str]:

@@ -1,10 +1,12 @@
 """The boundary of several looks, against t tests of simulated seeds and against Holm's correction of one look."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from src.report.boundary import crossed, levels_of, looks_of
+from src.report.boundary import adjusted, crossed, levels_of, looks_of
 from src.report.statistics import holm
 
 
@@ -42,8 +44,23 @@ def test_the_first_look_spends_what_it_may_and_one_look_is_one_test() -> None:
 def test_a_larger_share_of_alpha_is_never_a_stricter_boundary() -> None:
     """Else Holm's steps would not hold over several looks."""
     for most in (12, 20, 50):
-        tables = np.array([levels_of(looks_of(most), 0.05 / share) for share in range(9, 0, -1)])
+        shares = [*(0.05 / share for share in range(9, 0, -1)), 0.2, 0.5, 0.9, 1 - 1e-9]
+        tables = np.array([levels_of(looks_of(most), share) for share in shares])
         assert (np.diff(tables, axis=0) > 0).all()
+
+
+def test_an_adjusted_p_value_is_the_alpha_whose_boundary_it_reaches() -> None:
+    """At every look and for every share of alpha; it is at most 0.05 exactly where the boundary of 0.05 is kept."""
+    looks = looks_of(12)
+    for k, comparisons in itertools.product(range(len(looks)), (1, 4)):
+        for alpha in (1e-4, 0.03, 0.05, 0.4, 0.9):
+            p = levels_of(looks, alpha / comparisons)[k]
+            assert adjusted(p, looks, k, comparisons) == pytest.approx(alpha, rel=1e-6)
+        edge = levels_of(looks, 0.05 / comparisons)[k]
+        assert adjusted(edge, looks, k, comparisons) <= 0.05 < adjusted(np.nextafter(edge, 1), looks, k, comparisons)
+        assert adjusted(1e-300, looks, k, comparisons) == pytest.approx(1e-12, rel=1e-6)
+        assert adjusted(1.0, looks, k, comparisons) == 1
+    assert adjusted(0.004, (7,), 0, 5) == pytest.approx(5 * 0.004, rel=5e-3), "one look is Bonferroni's correction"
 
 
 def test_one_look_is_holms_correction() -> None:

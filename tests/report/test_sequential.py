@@ -1,22 +1,20 @@
 """What is decided at each look, against a loop of the textbook's formulas over the runs' files."""
 
 import itertools
-import json
-import re
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from scipy import optimize, stats
 
 from src.config.errors import UserError
 from src.report.boundary import levels_of
-from src.report.groups import SEQUENTIAL, sections_of
-from src.report.looks import statements
+from src.report.groups import SEQUENTIAL
 from src.report.read import Run
-from src.report.sequential import Plan, Verdict, at_level, looks, plain, read_plan, runs_of
+from src.report.sequential import EQUAL, Plan, Verdict, at_level, ends, looks, plain, read_plan, runs_of
+from src.report.statistics import holm
 from src.system.files import write_yaml
 from tests.report.fabricated import BRIER, CE, FOCAL, HINGE, Kind, ablation_of
 
@@ -123,27 +121,59 @@ def test_equal_within_a_margin(runs: list[Run]) -> None:
     assert all(verdict.word != "practically equal" for look in narrow for verdict in look.verdicts)
 
 
-def test_the_plan_comes_back_and_the_report_tells_it(home: Path, runs: list[Run]) -> None:
-    found = looks(PLAN, runs)
-    (section,) = [section for section in sections_of(runs) if section.runs]
-    assert statements(section) == []
-    path = home / SEQUENTIAL
-    try:
-        write_yaml(path, plain(PLAN, found))
-        assert read_plan(path) == PLAN
-        (told,) = statements(section)
-        ends = {verdict.label: verdict for look in found for verdict in look.verdicts}
-        assert "until nll was decided (until=verdict, at most 9 seeds), with looks after 3, 5" in told
-        for label, verdict in ends.items():
-            word = {"no difference shown": "not shown to differ"}.get(verdict.word, verdict.word)
-            assert re.search(rf"{word}: [^;]*\b{label} \([^;]*?, {verdict.n} seeds\)", told), told
-        for damage in (
-            "{",
-            yaml.dump(plain(PLAN, found) | {"seeds": "all"}),
-            json.dumps(plain(PLAN, []) | {"metric": 3}),
-        ):
-            path.write_text(damage)
-            (told,) = statements(section)
-            assert "it is not known when its runs were compared (sequential.yaml: " in told
-    finally:
-        path.unlink()
+def test_the_plan_comes_back(home: Path, runs: list[Run], tmp_path: Path) -> None:
+    path = tmp_path / SEQUENTIAL
+    write_yaml(path, plain(PLAN, looks(PLAN, runs)))
+    assert read_plan(path) == PLAN
+
+
+@pytest.mark.parametrize("margin", [None, 0.06])
+@pytest.mark.parametrize("metric", ["nll", "accuracy", "ece", "ece_ts"])
+def test_p_values_say_what_is_decided(runs: list[Run], metric: str, margin: float | None) -> None:
+    """At most 0.05 is shown, or equal; the interval excludes 0, or lies within the margin, exactly then."""
+    plan = replace(PLAN, metric=metric, margin=margin)
+    found = looks(plan, runs)
+    told = ends(plan, found)
+    assert told.keys() == set(plan.labels)
+    for label, end in told.items():
+        assert end.span is not None
+        last = [verdict for look in found for verdict in look.verdicts if verdict.label == label][-1]
+        assert replace(end, adjusted=math.nan, equal=math.nan) == last
+        assert (end.adjusted <= 0.05) == (end.word in ("better", "worse")) == end.span.excludes_zero
+        within = margin is not None and -margin <= end.span.low and end.span.high <= margin
+        assert (end.equal <= 0.05) == within
+        assert within == (end.word == EQUAL) or end.adjusted <= 0.05
+
+
+def test_one_look_is_holms_correction(runs: list[Run]) -> None:
+    """Of the p-values of the report's own test, which has one look."""
+    plan = replace(PLAN, seeds=SEEDS[:4])
+    assert plan.looks == (4,)
+    told = ends(plan, looks(plan, runs))
+    p = np.array([end.span.p for end in told.values() if end.span])
+    np.testing.assert_allclose([end.adjusted for end in told.values()], holm(p), rtol=5e-3)
+
+
+def test_a_p_value_is_not_smaller_than_that_of_what_was_shown_before(runs: list[Run]) -> None:
+    """As with Holm's: it is the smallest alpha at which the whole procedure shows a difference by the look."""
+    plan = replace(PLAN, metric="brier")
+    found = looks(plan, runs)
+    told = ends(plan, found)
+    p = {(look.seeds, v.label): v.span.p for look in found for v in look.verdicts if v.span}
+    assert sum(end.adjusted <= 0.05 for end in told.values()) > 0
+
+    def shown_by(alpha: float) -> dict[str, int]:
+        """Label -> the look at which it is shown at this level, of what was looked at."""
+        shown: dict[str, int] = {}
+        for k, seeds in enumerate(plan.looks):
+            left = {label: p[seeds, label] for label in plan.labels if label not in shown and (seeds, label) in p}
+            for label in sorted(left, key=left.__getitem__):
+                if left[label] > levels_of(plan.looks, alpha / (3 - len(shown)))[k]:
+                    break
+                shown[label] = seeds
+        return shown
+
+    for label, end in told.items():
+        if end.adjusted < 1:
+            assert shown_by(end.adjusted * (1 + 1e-6)).get(label, 99) <= end.n
+            assert all(shown_by(end.adjusted * share).get(label, 99) >= end.n for share in (0.999, 0.9, 0.5))

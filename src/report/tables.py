@@ -91,7 +91,7 @@ def undecided(comparison: Comparison) -> Table:
         "difference seen",
         "shown from",
         "seeds that would show it",
-        "command for the seeds that lack",
+        "command for the missing seeds",
     ]
     table = Table("What is not decided", heads)
     for metric in comparison.judged:

@@ -14,6 +14,7 @@ from src.data.official import Official
 from src.data.text import TinyShakespeare
 from src.package import CONF
 from tests.commands import TRAINER, composed, only_run, train
+from tests.sweep.composing import jobs
 
 EXPERIMENTS = sorted(CONF.glob("experiment/*.yaml"), key=lambda path: path.stem)
 # Small enough for one core; the warm-up must fit into two steps.
@@ -74,6 +75,23 @@ def two_steps(name: str, words: tuple[str, ...], runs: Path) -> None:
     assert run.parents[1].name == name
     result = json.loads((run / "result.json").read_text())
     assert (result["status"], result["steps"]) == ("finished", 2)
+
+
+@pytest.mark.slow
+def test_two_steps_of_the_students(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row of ablation=mnist_students, with any run on the same data as the teacher.
+
+    The other tables for a GPU are ablations of the experiments above.
+    """
+    monkeypatch.setattr(TorchvisionDigits, "read", lambda self: images((1, 28, 28)))
+    small = ("data=mnist", "model=mlp", "model.widths=[8]", *SMALL, "logger=csv")
+    assert train(*small, f"runs={tmp_path / 'teacher'}") == 0
+    teacher = f"teacher={only_run(tmp_path / 'teacher')}"
+    for i, job in enumerate(jobs("ablation=mnist_students", "seed=0")):
+        words = [teacher if word.startswith("teacher=") else word for word in job if word != "trainer.threads=1"]
+        assert train(*words, *SMALL, "hydra.mode=RUN", "logger=csv", f"runs={tmp_path / str(i)}") == 0
+        result = json.loads((only_run(tmp_path / str(i)) / "result.json").read_text())
+        assert (result["status"], result["steps"]) == ("finished", 2)
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)

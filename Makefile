@@ -18,7 +18,8 @@ setup: .venv/installed ## make .venv with the locked dependencies
 .venv/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("xent needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@echo "installs what requirements.lock names into .venv: a few minutes, once"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	@touch $@
 
 train: setup ## train the default experiment; ARGS="loss=focal seed=1" changes it

@@ -42,8 +42,9 @@ class ProgressLines(Callback):
         self.first_step = trainer.global_step
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if time.monotonic() - self.last >= self.seconds:
-            self._line(trainer.global_step, pl_module.family)
+        step = trainer.global_step
+        if time.monotonic() - self.last >= self.seconds and not self.plan.validation_due(step):  # that has its own line
+            self._line(step, pl_module.family)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._line(trainer.global_step, pl_module.family)

@@ -1,6 +1,6 @@
 """Writes docs/reproductions.md: what ablations claim of published tables, and what came out.
 
-Run from anywhere: python docs/reproductions.py [RUNS_FOLDER...]
+Run from anywhere: python docs/reproductions.py [FOLDER...]
 
 The claims stand in conf/ablation/. What came out is taken from the folders of finished sweeps, by the report's own
 numbers, and kept in docs/reproductions.json for the next time. An ablation of which nothing is kept is not run. The
@@ -109,10 +109,10 @@ def table(name: str, ablation: dict[str, Any], entry: dict[str, Any] | None) -> 
 
 
 def summary(claims: dict[str, dict[str, Any]], stored: Stored) -> str:
-    """The first table: each ablation, what it asks, and how many of its claims have which verdict."""
+    """The first table: each ablation, what it asks first, and how many of its claims have which verdict."""
     lines = ["| table | asks | claims |", "| --- | --- | --- |"]
-    for name, ablation in claims.items():
-        asked = re.match(r".*?[?.](?=\s|$)", head((CONF / f"{name}.yaml").read_text()))
+    for name, ablation in sorted(claims.items(), key=lambda item: item[0] not in stored):  # what was run comes first
+        asked = re.match(r".*?(?<!al)[?.](?=\s|$)", head((CONF / f"{name}.yaml").read_text()))
         verdicts = Counter(outcome(claim, stored.get(name)).verdict for claim in claims_of(ablation["claims"]))
         told = ", ".join(f"{verdicts[word]} {word}" for word in WORDS if verdicts[word])
         lines.append(f"| [{name}](#{name}) | {markdown(asked[0] if asked else '')} | {told} |")

@@ -72,13 +72,13 @@ def _answer(comparison: Comparison, told: Sequence[Column]) -> tuple[str, Collec
 def _winners(comparison: Comparison, won: Shown, better: Shown, worse: Shown) -> tuple[str, Collection[Column]]:
     """Who beats every other loss, and in what; what speaks against it."""
     name = _name(comparison)
-    against = {label: metrics for label, metrics in worse.items() if label in won}
-    ahead = better if name in won else {}
+    against, ahead = _open(comparison, worse), _open(comparison, better) if name in won else {}
+    against = {label: metrics for label, metrics in against.items() if label in won}
     covered = [*_metrics(won), *_metrics(against), *_metrics(ahead)]
     if len(won) == 1 and not against and not ahead:
         (label,) = won
-        return f"{'keep' if label == name else 'take'} {label}: it {_beats(comparison, won[label])}", covered
-    clauses = [f"{label} {_beats(comparison, metrics)}" for label, metrics in won.items()]
+        return f"{'keep' if label == name else 'take'} {label}: it {_beats(comparison, label, won[label])}", covered
+    clauses = [f"{label} {_beats(comparison, label, metrics)}" for label, metrics in won.items()]
     for word, shown in (("worse", against), ("better", ahead)):
         clauses += [
             f"{_are(labels)} {word} than {name} in {listed(titles)}" for titles, labels in _alike(shown).items()
@@ -86,16 +86,23 @@ def _winners(comparison: Comparison, won: Shown, better: Shown, worse: Shown) ->
     return f"{DEPENDS}: {'; '.join(clauses)}", covered
 
 
-def _beats(comparison: Comparison, metrics: Sequence[Column]) -> str:
-    """ "is more accurate and has a lower nll than every other loss"."""
+def _beats(comparison: Comparison, label: str, metrics: Sequence[Column]) -> str:
+    """ "is more accurate and has a lower nll than every other loss", or than the one other."""
     said = []
     for metric in metrics:
         assert metric.phrase is not None, "only metrics with a phrase are told"
         verb, more, _ = metric.phrase
         said.append(f"{third(verb)[0]} {more}{' after temperature scaling' * bool(metric.after)}")
-    if any(comparison.alone.get(metric.name) for metric in metrics):
-        return f"{listed(said, MOST)} than every other loss that could be compared"
-    return f"{listed(said, MOST)} than every other loss"
+    others = [group.label for group in comparison.groups if group.label != label]
+    than = others[0] if len(others) == 1 else "every other loss"
+    could = any(comparison.alone.get(metric.name) for metric in metrics)
+    return f"{listed(said, MOST)} than {than}{' that could be compared' * could}"
+
+
+def _open(comparison: Comparison, shown: Shown) -> Shown:
+    """Without the metrics in which some loss beats every other."""
+    left = {label: [m for m in metrics if m.name not in comparison.best] for label, metrics in shown.items()}
+    return {label: metrics for label, metrics in left.items() if metrics}
 
 
 def _ahead(name: str, better: Shown, worse: Shown) -> tuple[str, Collection[Column]]:

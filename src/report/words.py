@@ -135,7 +135,7 @@ def probability(p: float) -> str:
 
 
 def listed(words: Sequence[str], most: int = 8, last: str = "and") -> str:
-    """ "a, b and c"; the rest counted where there are more than ``most``."""
-    if len(words) > most:
+    """ "a, b and c"; if there are more than ``most``, the rest is counted, unless it is a single one."""
+    if len(words) > most + 1:
         return f"{', '.join(words[:most])} and {len(words) - most} more"
     return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else list(words))

@@ -21,7 +21,7 @@ from src.report.findings import Finding, findings
 from src.report.measure import Span
 from src.report.rules import rule
 from src.report.tables import results
-from src.report.words import difference, probability
+from src.report.words import difference, listed, probability
 from src.report.write import told, write_report
 from tests.report.fabricated import HINGE, Kind, ablation_of, ended
 
@@ -245,3 +245,9 @@ def test_every_told_metric_has_a_phrase_that_the_tests_know() -> None:
     told: list[Column] = [metric for metric in METRICS if metric.phrase]
     assert {phrase for metric in told if metric.phrase for phrase in metric.phrase[1:]} == set(PHRASES)
     assert ACCURACY.better == 1 and all(metric.better == -1 for metric in told[1:])
+
+
+def test_one_word_is_never_counted_in_place_of_being_named() -> None:
+    words = ["a", "b", "c", "d"]
+    assert listed(words, 4) == listed(words, 3) == "a, b, c and d"
+    assert listed(words, 2) == "a, b and 2 more"

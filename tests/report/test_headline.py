@@ -124,3 +124,12 @@ def test_the_next_step_is_told_if_anybody_would_take_it(more: int, said: str, tm
 
 def test_nothing_compared_is_nothing_said(tmp_path: Path) -> None:
     assert headline(of(tmp_path, Kind("ce"), seeds=1)) is None
+
+
+def test_of_two_losses_the_other_is_named_and_nothing_is_told_twice(tmp_path: Path) -> None:
+    comparison = of(tmp_path, Kind("ce"), Kind("a"))
+    of_words(comparison, nll={"a": BETTER}, ece={"a": WORSE})
+    comparison.best |= {"nll": "a", "ece": "ce"}
+    text = headline(comparison)
+    assert text is not None
+    assert text.answer == "It depends: a has a lower nll than ce; ce is better calibrated than a."

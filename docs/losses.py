@@ -58,7 +58,7 @@ Start with `ce`. Compare another one with it on your own data, over at least thr
 | unknown inputs must get low confidence | `logit_norm` | Wei et al. 2022; not measured here |
 | several classes at once, or yes or no | `bce` | Beyer et al. 2020; one logit with `data.binary` |
 | mixed images (`data.mixup`) | a loss with "distributions" below | the others take classes only, and refuse |
-| no labels | `nt_xent` or `vicreg` | no difference in the probe is shown (0.805 and 0.801), and neither beats raw pixels here: 0.827 ([pairs](contrastive.md)) |
+| no labels | `nt_xent` or `vicreg` | no difference in the probe is shown (0.803 and 0.801), and neither beats raw pixels here: 0.827 ([pairs](contrastive.md)) |
 | images with captions | `clip` | it finds 0.862 of the unseen captions, `siglip` 0.802 ([captions](clip.md)) |
 | lines of characters | `ctc` | cer 0.0459 ± 0.0070; no loss is shown to be better ([CTC](ctc.md)) |
 | only accuracy counts | `hinge` | Crammer & Singer 2001; it gives no probabilities |

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import laid_over, train
+from tests.commands import laid_over, process, train
 from tests.conftest import ROOT
 from tests.holding import holding
 from tests.processes import wait_for
@@ -23,6 +23,17 @@ from tests.sweep.test_launch import statuses
 
 SMALL = ("logger=csv", "figures=false", "trainer=cpu", "trainer.threads=1", "model.widths=[16]")
 LONG = ("trainer.max_steps=4000", "trainer.max_epochs=200", "checkpoint.every_n_steps=20", "model.dropout=0.3")
+
+TWO = """# @package _global_
+defaults:
+  - override /data: mnist_5k
+  - override /model: mlp
+hydra: {mode: MULTIRUN}
+ablation:
+  baseline: ce
+  runs: [loss=ce, loss=smoothed_ce]
+  seeds: [0, 1, 2]
+"""
 
 pytestmark = pytest.mark.slow
 
@@ -37,10 +48,9 @@ def extra(request: pytest.FixtureRequest) -> None:
 def sweep(folder: Path, launcher: str, *words: str, **environment: str) -> subprocess.Popen[str]:
     """``train.py -m WORDS`` by a launcher, with a folder for what that writes."""
     beside = [f"hydra.launcher.submitit_folder={folder / 'jobs'}/%j"] if "submitit" in launcher else []
-    own = laid_over([f"hydra/launcher={launcher}", *beside, *SMALL, *words])
-    command = [sys.executable, "train.py", "-m", *own]
+    own = laid_over([f"hydra/launcher={launcher}", *beside, *SMALL, f"runs={folder / 'runs'}", *words])
     return subprocess.Popen(
-        [*command, f"runs={folder / 'runs'}"],
+        [sys.executable, "train.py", "-m", *own],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -117,6 +127,36 @@ def test_ray(tmp_path: Path) -> None:
     check_three_ways_to_end(
         tmp_path, "ray", "hydra.launcher.ray.init.address=local", "+hydra.launcher.ray.init.num_cpus=1"
     )
+
+
+def check_looks(folder: Path, launcher: str, *more: str, **environment: str) -> None:
+    """until=verdict launches once for each look, and decides what it decides by the project's own launcher."""
+    (folder / "conf/ablation").mkdir(parents=True)
+    (folder / "conf/ablation/two.yaml").write_text(TWO)
+    words = ("ablation=two", "until=verdict", "metric=nll", "max_seeds=5", "trainer.max_steps=20")
+    flag = ("--config-dir", str(folder / "conf"))
+    status, output = ended(sweep(folder, launcher, *words, *more, *flag, **environment))
+    assert status == 0, output
+    assert ended(process(*SMALL, *words, f"runs={folder / 'alone'}", *flag))[0] == 0
+    assert "look 1 of 2, after 3 seeds" in output
+    (decided,), (alone,) = ((folder / name).glob("*/sequential.yaml") for name in ("runs", "alone"))
+    assert decided.read_text() == alone.read_text()
+    for run in alone.parent.glob("*/seed*"):
+        assert_same_run(run, decided.parent / run.relative_to(alone.parent))
+    before = written(folder)
+    assert len(before) == len(list(alone.parent.glob("*/seed*")))
+    status, output = ended(sweep(folder, launcher, *words, *more, *flag, **environment))
+    assert status == 0 and written(folder) == before, output
+
+
+@pytest.mark.slurm
+def test_looks_on_slurm(tmp_path: Path) -> None:
+    check_looks(tmp_path, "submitit_slurm", **install(tmp_path))
+
+
+@pytest.mark.ray
+def test_looks_on_ray(tmp_path: Path) -> None:
+    check_looks(tmp_path, "ray", "hydra.launcher.ray.init.address=local", "+hydra.launcher.ray.init.num_cpus=1")
 
 
 @pytest.mark.slurm

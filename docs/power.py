@@ -1,11 +1,12 @@
 """How often a report's plans are right where the truth is known: writes the tables of docs/power.md. Minutes of a core.
 
-python docs/power.py 1000 1000     # repetitions, test examples
+python docs/power.py 10000 1000     # repetitions, test examples
+python docs/power.py 1000 10000
 """
 
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from docs.sequential import filled, table
 from src.report.power import bounds, needed, power, smallest
 from src.report.statistics import contrast, estimate, level, quantile
 
@@ -23,6 +25,7 @@ ALPHA = 0.05 / 16  # of the last but four of 20 comparisons
 SEEDS = (3, 5, 10)
 SHARES = {"seeds": (9, 1, 2), "both": (3, 1, 2), "examples": (1, 3, 1)}  # of seeds, examples, rest, at five seeds
 WIDTH = 0.01  # the standard deviation of a difference at five seeds
+PAGE = Path(__file__).with_name("power.md")
 
 
 def normal(rng: Generator, shape: tuple[int, ...]) -> Floats:
@@ -39,34 +42,42 @@ def exponential(rng: Generator, shape: tuple[int, ...]) -> Floats:
     return rng.standard_exponential(shape, np.float32) - 1
 
 
+DRAWS: dict[str, Draw] = {"normal": normal, "skewed": skewed, "exponential": exponential}
+
+
 class Ablations:
     """Pairs of losses, drawn anew for each repetition: their difference D and the estimates of A and C.
 
     Both losses share seeds and examples, which take most of each loss's variance; a seed's own effect, an example's and
-    the rest have their shares of that of the difference.
+    the rest have their shares of that of the difference. Each row of the page has random numbers of its own.
     """
 
-    def __init__(self, draw: Draw, shares: Sequence[float], n: int, examples: int, repetitions: int) -> None:
-        rng, total = np.random.default_rng([n, examples]), sum(shares)
+    def __init__(self, effects: str, most: str, n: int, examples: int, repetitions: int) -> None:
+        self.n, self.examples, draw, shares = n, examples, DRAWS[effects], SHARES[most]
+        rng = np.random.default_rng([list(DRAWS).index(effects), list(SHARES).index(most), n, examples])
         counts = 5, examples, 5 * examples
-        seed, example, rest = (WIDTH**2 * share / total * k for share, k in zip(shares, counts, strict=True))
-        self.one, self.shared, self.n, self.examples = seed + rest / examples, example / examples, n, examples
-        found = []
-        for _ in range(repetitions):
-            common = draw(rng, (n, 1)) * 0.1 + draw(rng, (1, examples))
-            losses = [
-                common
-                + np.sqrt(seed / 2) * draw(rng, (n, 1))
-                + np.sqrt(example / 2) * draw(rng, (1, examples))
-                + np.sqrt(rest / 2) * draw(rng, (n, examples))
-                for _ in range(2)
-            ]
-            y = np.concatenate(losses).astype(np.float64)
-            runs = np.arange(n)
-            means = y.mean(1)
-            got = estimate(means[:n] - means[n:], contrast(np.cov(y), runs, runs + n), examples)
-            found.append((float(got.value), float(got.seeds), float(got.variance - got.seeds)))
-        self.value, self.a, self.c = np.array(found).T
+        self.parts = [WIDTH**2 * share / sum(shares) * k for share, k in zip(shares, counts, strict=True)]
+        seed, example, rest = self.parts
+        self.one, self.shared = seed + rest / examples, example / examples
+        runs = np.arange(n)
+        means, covariances = np.empty((repetitions, n)), np.empty((repetitions, n, n))
+        for k in range(repetitions):
+            y = self._drawn(draw, rng)
+            means[k] = y[:n].mean(1) - y[n:].mean(1)
+            covariances[k] = contrast(np.cov(y), runs, runs + n)
+        got = estimate(means, covariances, examples)
+        self.value, self.a, self.c = got.value, got.seeds, got.variance - got.seeds
+
+    def _drawn(self, draw: Draw, rng: Generator) -> Floats:
+        """(2 n, N): the values of the test examples, of the n runs of the one loss and then of the other."""
+        n, examples = self.n, self.examples
+        seed, example, rest = np.sqrt(np.array(self.parts) / 2)
+        common = draw(rng, (n, 1)) * 0.1 + draw(rng, (1, examples))
+        losses = [
+            common + seed * draw(rng, (n, 1)) + example * draw(rng, (1, examples)) + rest * draw(rng, (n, examples))
+            for _ in range(2)
+        ]
+        return np.concatenate(losses).astype(np.float64)
 
     def half(self) -> Floats:
         """What a difference must exceed to be shown."""
@@ -113,16 +124,27 @@ class Ablations:
         return max(shares)
 
 
-def rows(repetitions: int, examples: int) -> None:
-    draws: dict[str, Draw] = {"normal": normal, "skewed": skewed, "exponential": exponential}
-    for (kind, draw), shares, n in itertools.product(draws.items(), SHARES, SEEDS):
-        one = Ablations(draw, SHARES[shares], n, examples, repetitions)
-        held, median, none = one.ranges()
-        number = f"{median:.0f}" if np.isfinite(median) else "none"
-        shown = [f"{100 * share:.1f}" for share in (one.known(), one.stated(), held, none, one.wrong())]
-        cells = [kind, shares, f"{examples:,}", str(n), *shown[:3], number, *shown[3:]]
-        print(f"| {' | '.join(cells)} |", flush=True)
+def share(of: float, repetitions: int) -> str:
+    """In per cent, with its standard error."""
+    return f"{100 * of:.1f} ± {100 * np.sqrt(of * (1 - of) / repetitions):.1f}"
+
+
+def row(effects: str, most: str, n: int, examples: int, repetitions: int) -> list[str]:
+    one = Ablations(effects, most, n, examples, repetitions)
+    held, median, none = one.ranges()
+    number = f"{median:.0f}" if np.isfinite(median) else "none"
+    told = [share(of, repetitions) for of in (one.known(), one.stated())]
+    return [effects, most, str(n), *told, f"{100 * held:.1f}", number, f"{100 * none:.1f}", f"{100 * one.wrong():.1f}"]
+
+
+def main(repetitions: int, examples: int) -> None:
+    head = ["effects", "most of the variance", "n", "known", "stated", "held", "number", "none", "equal"]
+    rows = []
+    for effects, most, n in itertools.product(DRAWS, SHARES, SEEDS):
+        rows.append(row(effects, most, n, examples, repetitions))
+        print(*rows[-1], sep="  ", flush=True)
+    PAGE.write_text(filled(PAGE.read_text(), f"{examples:,} examples", table(head, rows)))
 
 
 if __name__ == "__main__":
-    rows(*map(int, sys.argv[1:]))
+    main(*map(int, sys.argv[1:]))

@@ -205,7 +205,11 @@ def _sure(comparison: Comparison, told: Sequence[Column]) -> str:
     counts = sorted({len(group.finished) for group in comparison.groups})
     seeds = f"{counts[0]} to {counts[-1]} seeds a loss" if len(counts) > 1 else f"{counts[0]} seeds a loss"
     if any((run.folder.parents[1] / SEQUENTIAL).exists() for run in comparison.section.runs):
-        return f"{seeds}, trained until the comparisons were decided."
+        decided = comparison.decided
+        until = (
+            f"{decided.metric} was decided, at most {len(decided.plan.seeds)}" if decided else "one metric was decided"
+        )
+        return f"{seeds}, trained until {until}."
     won = any(metric.name in comparison.best for metric in told)
     if won or any(_shown(comparison, told, word) for word in (BETTER, WORSE)):
         return f"{seeds}. At most one such report in twenty calls any loss better or worse without cause."

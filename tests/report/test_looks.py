@@ -113,6 +113,7 @@ def test_no_loss_beats_the_others_by_pairs_that_took_no_account_of_looks(tmp_pat
     assert "nll" not in comparison.best and "accuracy" in comparison.best
     told = headline(comparison)
     assert told is not None and "lower nll" not in told.answer and "In nll, brier is better than ce." in told.rest
+    assert told.sure.endswith("seeds a loss, trained until nll was decided, at most 7.")
 
 
 @pytest.mark.slow

@@ -5,34 +5,30 @@ from typing import Any
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from src.config.errors import UserError
 from src.config.schema import AblationConf
-from src.package import CONF
-from src.sweep.ablation import relabels
+from src.sweep.ablation import ablation_of, check_labels, relabels
 from src.sweep.sweep import record
-from tests.sweep.composing import jobs
 
 CLAIM = {"claim": "It is better.", "source": "table 1", "loss": "focal", "metric": "ece", "expected": [-0.1, -0.01]}
 KEYS = "claim, source, loss, metric, expected, against"
 
 
-def claiming(claims: Any, *words: str) -> str:
-    """What ``ablation=mnist_losses`` with these claims is told; "" if it may run."""
+TASKS = dict.fromkeys(("ce", "smoothed_ce", "brier", "focal"), "classification")
+
+
+def claiming(claims: Any, *typed: str) -> str:
+    """What an ablation with these claims is told; "" if it may run."""
+    node = OmegaConf.create(
+        {"baseline": "ce", "runs": ["loss=ce,smoothed_ce,brier,focal"], "seeds": [0], "claims": claims}
+    )
     try:
-        jobs("ablation=mnist_losses", f"+ablation.claims={hydras(claims)}", "seed=0", *words)
+        check_labels("mine", ablation_of("mine", node), typed, TASKS)
     except UserError as error:
         return str(error)
     return ""
-
-
-def hydras(value: Any) -> str:
-    """A value in Hydra's grammar of words."""
-    if isinstance(value, list):
-        return f"[{','.join(map(hydras, value))}]"
-    if isinstance(value, dict):
-        return f"{{{','.join(f'{key}:{hydras(item)}' for key, item in value.items())}}}"
-    return "null" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +61,7 @@ def test_claims_that_hold_together(more: dict[str, Any]) -> None:
 )
 def test_a_claim_that_nothing_could_answer_is_one_message(more: dict[str, Any], why: str) -> None:
     told = claiming([CLAIM, CLAIM | more])
-    assert told.startswith("conf/ablation/mnist_losses.yaml: ablation.claims[1]") and why in told, told
+    assert told.startswith("conf/ablation/mine.yaml: ablation.claims[1]") and why in told, told
     assert "\n" not in told
 
 
@@ -89,19 +85,6 @@ def test_relabels() -> None:
         for word in ("loss=brier", "data=mnist", "data.label_noise=0.1", "seed=0,1", "model.widths=[1],[2]")
         if relabels(ablation, [word])
     ] == ["loss=brier", "data=mnist", "data.label_noise=0.1", "model.widths=[1],[2]"]
-
-
-def test_every_claim_of_every_ablation_names_what_is_there() -> None:
-    """Also where words have to be typed, as a judge: the check of labels is the same."""
-    with_claims = [
-        path for path in CONF.glob("ablation/*.yaml") if yaml.safe_load(path.read_text())["ablation"].get("claims")
-    ]
-    for path in with_claims:
-        needs = yaml.safe_load(path.read_text())["ablation"].get("needs", [])
-        made = jobs(f"ablation={path.stem}", *(f"{key}=somewhere" for key in needs), "seed=0")
-        labels = {job.label for job in made}
-        for claim in yaml.safe_load(path.read_text())["ablation"]["claims"]:
-            assert {claim["loss"], claim.get("against", claim["loss"])} <= labels, path
 
 
 def test_a_sweep_hands_its_claims_on(tmp_path: Path) -> None:

@@ -197,6 +197,9 @@ def test_the_fault_of_one_job_stops_all_before_the_first_starts() -> None:
         jobs("-m", "loss=ce,focal", "loss.gamma=1,2")
 
 
+CLAIM = "+ablation.claims=[{claim:a,source:b,loss:fokal,metric:nll,expected:[0,1]}]"
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -210,6 +213,10 @@ def test_the_fault_of_one_job_stops_all_before_the_first_starts() -> None:
         (("ablation=mnist_losses", "ablation.runs=[]"), "ablation.runs has no value"),
         (("ablation=mnist_losses", "ablation.seeds=[a]"), r"ablation.seeds must be a list, got \['a'\]"),
         (("ablation=mnist_losses", "ablation.baseline=fokal"), "ablation.baseline=fokal is none of ce, smoothed_ce"),
+        (
+            ("ablation=mnist_losses", "model.widths=[8]", CLAIM),
+            r"claims\[0\]: no run is labelled 'fokal'. Did you mean focal",
+        ),
         (("-m", "seed=range(0)"), "seed=range\\(0\\) has no values, so there is nothing to run"),
         (
             ("-m", "loss=glob(zz*)"),

@@ -175,6 +175,11 @@ class Recorder(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.loaded = state_dict
 
+    def latest_in(self, checkpoint: Mapping[str, Any]) -> Values:
+        """``latest`` as it was when the checkpoint was written."""
+        latest: Values = checkpoint["callbacks"][self.state_key]["latest"]
+        return latest
+
 
 def record(trainer: Any, values: Mapping[str, Any]) -> None:
     """Write what a callback of the user's measures to metrics.csv and the loggers, as of the step that was taken last.

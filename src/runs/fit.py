@@ -260,7 +260,8 @@ class Fit:
         if self.samples:
             self.samples.write(self.task, steps)
         stopped = [f"stopped early, at step {steps} of {self.plan.steps}"] if steps < self.plan.steps else []
-        latest = recorder.latest
+        # train and val values of the weights that were tested: a learning rate is chosen by them
+        latest = recorder.latest | (recorder.latest_in(chosen) if best else {})
         return {
             "metrics": {
                 split: {tag.partition("/")[2]: value for tag, value in latest.items() if tag.startswith(f"{split}/")}

@@ -207,6 +207,9 @@ def test_best_checkpoint_is_that_of_the_highest_validation_accuracy(tmp_path: Pa
     assert others and best != 40, "the highest is reached once, or last: the test shows nothing"
     result = result_of(run)
     assert (result["steps"], result["tested_at_step"]) == (40, best)
+    nll = values(run, "val/nll")
+    assert result["metrics"]["val"]["accuracy"] == accuracy[best]
+    assert result["metrics"]["val"]["nll"] == nll[best] != nll[40]
     stored = load_file(run / "weights.safetensors")
     kept, last = (torch.load(run / f"checkpoints/{name}.ckpt", weights_only=True) for name in ("best", "last"))
     assert (kept["global_step"], last["global_step"]) == (best, 40)

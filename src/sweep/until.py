@@ -69,8 +69,7 @@ def check_plan(path: Path, plan: Plan) -> None:
         names = {"labels": "losses", "seeds": f"max_seeds ({len(old.seeds)}, now {len(plan.seeds)})"}
         raise UserError(
             f"{path.parent} was begun with other {listed([names.get(key, key) for key in differing])}. Its looks are"
-            " taken, and a verdict by another plan would err more often than it says: give the words of before, or"
-            " name=NAME to begin anew elsewhere"
+            " taken, and a verdict by another plan would err more often than it says: give the words of before"
         )
 
 

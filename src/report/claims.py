@@ -14,6 +14,7 @@ from .words import DASH, MINUS, difference, mean
 
 REPRODUCED, DIRECTION, NOT = "reproduced", "in direction", "not reproduced"
 NOT_RUN, FEW = "not run", "too few seeds"
+VERDICTS = (REPRODUCED, DIRECTION, NOT, FEW, NOT_RUN)
 RULE = (
     "What the ablation says of published tables, as its sweep.yaml has it, and what came out: a mean, or a difference"
     " on common seeds, with its 95 % interval. “reproduced”: it is in the band, and its interval excludes 0."

@@ -1,10 +1,12 @@
 """The answer for an ablation as a whole: which loss to take and why, what is open, and how sure that is."""
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..metrics.columns import Column
+from .claims import VERDICTS
 from .compare import Comparison
 from .groups import SEQUENTIAL
 from .words import BETTER, EQUAL, WORSE, difference, listed, third
@@ -18,8 +20,8 @@ Shown = Mapping[str, Sequence[Column]]  # label -> the metrics in which it wins,
 
 @dataclass(frozen=True)
 class Headline:
-    """``answer``: which loss to take, and why. ``rest``: what holds in other metrics, and what would show more; "" if
-    there is nothing to say. ``sure``: on how many seeds it stands, and how often it errs."""
+    """``answer``: which loss to take, and why. ``rest``: what came of published claims, what holds in other metrics,
+    what would show more; "" if there is nothing to say. ``sure``: on how many seeds it stands, how often it errs."""
 
     answer: str
     rest: str
@@ -41,7 +43,7 @@ def headline(comparison: Comparison) -> Headline | None:
     for metric in told:
         if metric not in covered and not _only_worse(comparison, metric):  # sentences below say who loses in a metric
             tails.setdefault(_standing(comparison, metric), []).append(metric.title)
-    clauses = [f"in {listed(names, MOST)}, {tail}" for tail, names in tails.items()]
+    clauses = [*_published(comparison), *(f"in {listed(names, MOST)}, {tail}" for tail, names in tails.items())]
     clauses += _next_step(comparison, [metric for metric in told if metric.name not in comparison.best])
     return Headline(_sentence(answer), " ".join(map(_sentence, clauses)), _sure(comparison, told))
 
@@ -187,8 +189,17 @@ def _losses(comparison: Comparison, metric: Column | None = None) -> str:
 
 
 def _are(labels: Collection[str]) -> str:
-    """ "a is", "a and b are"."""
+    """ "a is", "a and b are"; of very many only how many there are."""
+    if len(labels) > 2 * MOST:
+        return f"{len(labels)} others are"
     return f"{listed(list(labels), MOST)} {'is' if len(labels) == 1 else 'are'}"
+
+
+def _published(comparison: Comparison) -> list[str]:
+    """ "published claims: 13 reproduced, 1 in direction"."""
+    counts = Counter(outcome.verdict for outcome in comparison.outcomes)
+    told = [f"{counts[word]} {word}" for word in VERDICTS if counts[word]]
+    return [f"published claims: {', '.join(told)}"] if told else []
 
 
 def number_word(count: int) -> str:

@@ -15,9 +15,10 @@ import yaml
 from src.metrics.claims import Claim
 from src.metrics.families import CLASSIFICATION
 from src.report import page
-from src.report.claims import Outcome, claims_in
+from src.report.claims import VERDICTS, Outcome, claims_in
 from src.report.compare import compare
 from src.report.groups import sections_of
+from src.report.headline import headline
 from src.report.measure import Span
 from src.report.read import find_runs
 from src.report.words import MINUS
@@ -168,6 +169,9 @@ def test_every_surface_tells_them(runs: Path, tmp_path: Path) -> None:
         difference.low,
         difference.high,
     ]
+    counts = ", ".join(f"{verdicts.count(word)} {word}" for word in VERDICTS if word in verdicts)
+    first = headline(comparison)
+    assert first is not None and f"Published claims: {counts}." in first.rest
     told(runs, [])
     write_report([runs], None, tmp_path)
     assert "Published claims" not in (tmp_path / "report.md").read_text()

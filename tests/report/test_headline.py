@@ -126,6 +126,12 @@ def test_nothing_compared_is_nothing_said(tmp_path: Path) -> None:
     assert headline(of(tmp_path, Kind("ce"), seeds=1)) is None
 
 
+def test_of_very_many_losses_only_the_number_is_said(tmp_path: Path) -> None:
+    comparison = of(tmp_path, Kind("ce"), *(Kind(f"a{i}") for i in range(9)), seeds=3)
+    text = of_words(comparison, nll={f"a{i}": WORSE for i in range(9)})
+    assert text.answer == "Keep ce: no loss is shown to be better, and 9 others are worse in nll."
+
+
 def test_of_two_losses_the_other_is_named_and_nothing_is_told_twice(tmp_path: Path) -> None:
     comparison = of(tmp_path, Kind("ce"), Kind("a"))
     of_words(comparison, nll={"a": BETTER}, ece={"a": WORSE})

@@ -132,7 +132,8 @@ def commit() -> str:
         return version
     # of this tree, whatever repository the environment names (as in a git hook), and without a program that it may name
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    command = ["git", "-c", "core.fsmonitor=false"]
+    # and without writing to it: what ends git on the way, such as a full disk, would leave a lock behind
+    command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false"]
 
     def git(*words: str) -> str:
         ended = subprocess.run(

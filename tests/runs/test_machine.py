@@ -1,11 +1,13 @@
-"""How a run takes threads and memory from the machine."""
+"""How a run takes threads and memory from the machine, and what it tells of the code."""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from src.runs import machine
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc, and libtorch_cpu.so")
@@ -61,3 +63,23 @@ for device in ("cpu", "gpu"):
     environment = {key: value for key, value in os.environ.items() if key != "CUBLAS_WORKSPACE_CONFIG"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["False False None", "True True :4096:8"], done.stderr
+
+
+def test_the_commit_is_told_and_the_repository_untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """git status would write the file's new time into its index, and hold a lock meanwhile."""
+
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        return subprocess.run(["git", *who, *words], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    git("init", "--quiet")
+    (tmp_path / "file").write_text("a")
+    git("add", "file")
+    git("commit", "--quiet", "-m", "one")
+    os.utime(tmp_path / "file", (1, 1))
+    before = (tmp_path / ".git/index").read_bytes()
+    monkeypatch.setattr(machine, "FOLDER", tmp_path / "src")
+    assert machine.commit() == git("rev-parse", "HEAD").strip()
+    assert (tmp_path / ".git/index").read_bytes() == before
+    (tmp_path / "file").write_text("b")
+    assert machine.commit().endswith("+")

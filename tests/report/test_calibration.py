@@ -64,7 +64,8 @@ def test_a_difference_is_the_other_way_round_what_it_is_this_way() -> None:
     assert 0.05 < value < 0.15 and p < 0.05 and low > 0
 
 
-@pytest.mark.parametrize(("n", "ece"), [(3, 0.0), pytest.param(5, 0.02, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "ece"), [(3, 0.0), (5, 0.02)])
 def test_intervals_hold_the_truth(n: int, ece: float) -> None:
     """150 test sets: three standard errors of 95 % are 5 %. At 0, the end, an interval errs on one side only."""
     rng, sharpness = np.random.default_rng(11), sharpness_of(2.3, ece)
@@ -82,6 +83,7 @@ def test_of_two_calibrated_losses_the_less_accurate_is_not_worse() -> None:
     assert said <= 0.1, percent(said, 100)
 
 
+@pytest.mark.slow
 def test_what_differs_is_found() -> None:
     said, _ = verdicts([(2.3, 1.0), (2.3, sharpness_of(2.3, 0.05))], 5, 1000, 30, ["ece"])
     assert said >= 0.9, percent(said, 30)

@@ -20,6 +20,7 @@ from tests.commands import composed
 from tests.sweep.composing import composed_alone, jobs
 
 ABLATIONS = sorted(CONF.glob("ablation/*.yaml"), key=lambda path: path.stem)
+LARGE = ("llama_parts", "mnist_label_noise")
 # data and network that a user could take in the place of an ablation's, where any others would not fit its losses
 PICKS = {
     "mnist_vae": ("mnist_binarised", "vae_iwae"),
@@ -40,7 +41,11 @@ def product(line: str) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["a seed", "whole"])
-@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.slow) if path.stem in LARGE else path for path in ABLATIONS],
+    ids=lambda path: path.stem,
+)
 def test_jobs_of_an_ablation(path: Path, whole: bool) -> None:
     keys = yaml.safe_load(path.read_text())
     name, ablation = path.stem, keys["ablation"]

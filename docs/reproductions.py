@@ -96,7 +96,7 @@ def outcome(claim: Claim, entry: dict[str, Any] | None) -> Outcome:
 
 def table(name: str, ablation: dict[str, Any], entry: dict[str, Any] | None) -> str:
     """What stands between the marks of an ablation."""
-    needs = [f"{word}=RUN_FOLDER" for word in ablation.get("needs", [])]
+    needs = [f"{word}={word.upper()}" for word in ablation.get("needs", [])]
     command = f"`python train.py {' '.join([f'ablation={name}', *needs])}`"
     cost = "not run" if entry is None else f"{entry['runs']} runs, {entry['seconds']:,} seconds of training in all"
     lines = [f"{command}: {cost}.", "", "| claim | expected | came out | verdict |", "| --- | --- | --- | --- |"]

@@ -38,6 +38,7 @@ LAUNCHER = ("hydra/launcher=", "hydra.launcher.", "+hydra.launcher.")
 PINNED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PINNED["optional-dependencies"]
 # what stands for something of the reader's
+NOT_HERE = ("ablation=cifar10_", "ablation=mnist_students")  # they need the images, and two trained teachers
 PLACES = ("RUN_FOLDER", "TEXT_RUN", "IMAGE_RUN", "JUDGE", "FOLDER", "FILE", "DATA", "HOST", "NAME")
 GPU = ("XENT_TRAINER=gpu", ["python", "-m", "pytest", "tests/runs", "tests/tasks"])
 SHELL = [GPU, ("source", [".venv/bin/activate"]), ("alias", ["seeds=python benchmarks/repeat.py"])]
@@ -170,7 +171,8 @@ def needs_more(words: list[str]) -> bool:
     """Whether words of train.py ask for GPUs, a cluster, data that are not there, or a compiler."""
     gpus = {"trainer=ddp", "trainer=fsdp", "trainer=gpu"} & set(words) and "trainer.accelerator=cpu" not in words
     return bool(gpus) or any(
-        word.startswith(("hydra/launcher=", "data=cifar10", "data.train_examples=", "compile=")) for word in words
+        word.startswith(("hydra/launcher=", "data=cifar10", "data.train_examples=", "compile=", *NOT_HERE))
+        for word in words
     )
 
 

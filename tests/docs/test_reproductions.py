@@ -33,7 +33,7 @@ def test_the_page_is_what_its_script_makes() -> None:
 @pytest.mark.parametrize("name", CLAIMED)
 def test_page_and_option_file_agree(name: str) -> None:
     body, ablation = sections(PAGE.read_text())[name], CLAIMED[name]
-    needs = "".join(f" {word}=RUN_FOLDER" for word in ablation.get("needs", []))
+    needs = "".join(f" {word}={word.upper()}" for word in ablation.get("needs", []))
     assert f"`python train.py ablation={name}{needs}`" in body
     rows = [line for line in body.splitlines() if line.startswith("| ")][2:]
     assert len(rows) == len(ablation["claims"])
@@ -85,7 +85,7 @@ def claim(top: Path, expected: list[Any]) -> None:
 
 def test_a_sweep_is_taken_in_and_kept(here: Path) -> None:
     assert main([]) == 0
-    assert "`python train.py ablation=mine judge=RUN_FOLDER`: not run." in (here / "page.md").read_text()
+    assert "`python train.py ablation=mine judge=JUDGE`: not run." in (here / "page.md").read_text()
     page_now = (here / "page.md").read_text().replace("## mine\n", "## mine\n\nA sentence of mine.\n")
     (here / "page.md").write_text(page_now)
     assert main([str(here / "runs")]) == 0

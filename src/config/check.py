@@ -25,16 +25,8 @@ PROVIDED = {
 FOLDER_NAME = re.compile(r"(?!debug$)\w[\w.+-]{0,79}", re.ASCII)
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true", "auto")
 
-OPTIONAL = (
-    "ablation",
-    "needs",
-    "margin",
-    "claims",
-    "name",
-    "label",
-    "note",
-    "tags",
-)  # keys that a configuration may lack
+# Keys that a configuration may lack.
+OPTIONAL = ("ablation", "needs", "margin", "claims", "name", "label", "note", "tags")
 ANY = ast.Name(id="Any")
 
 

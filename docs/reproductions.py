@@ -11,7 +11,6 @@ import json
 import math
 import re
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,6 @@ from src.report.read import find_runs  # noqa: E402
 CONF, PAGE, STORED = ROOT / "conf/ablation", ROOT / "docs/reproductions.md", ROOT / "docs/reproductions.json"
 MARK = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 SUMMARY = "summary"
-WORDS = (report.REPRODUCED, report.DIRECTION, report.NOT, report.FEW, report.NOT_RUN)
 Stored = dict[str, dict[str, Any]]
 
 
@@ -113,8 +111,7 @@ def summary(claims: dict[str, dict[str, Any]], stored: Stored) -> str:
     lines = ["| table | asks | claims |", "| --- | --- | --- |"]
     for name, ablation in sorted(claims.items(), key=lambda item: item[0] not in stored):  # what was run comes first
         asked = re.match(r".*?(?<!al)[?.](?=\s|$)", head((CONF / f"{name}.yaml").read_text()))
-        verdicts = Counter(outcome(claim, stored.get(name)).verdict for claim in claims_of(ablation["claims"]))
-        told = ", ".join(f"{verdicts[word]} {word}" for word in WORDS if verdicts[word])
+        told = report.counted([outcome(claim, stored.get(name)) for claim in claims_of(ablation["claims"])])
         lines.append(f"| [{name}](#{name}) | {markdown(asked[0] if asked else '')} | {told} |")
     return "\n".join(lines)
 

@@ -1,6 +1,7 @@
 """What came of an ablation's published claims: each by the report's own means, differences and intervals."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,6 @@ from .words import DASH, MINUS, difference, mean
 
 REPRODUCED, DIRECTION, NOT = "reproduced", "in direction", "not reproduced"
 NOT_RUN, FEW = "not run", "too few seeds"
-VERDICTS = (REPRODUCED, DIRECTION, NOT, FEW, NOT_RUN)
 RULE = (
     "What the ablation says of published tables, as its sweep.yaml has it, and what came out: a mean, or a difference"
     " on common seeds, with its 95 % interval. “reproduced”: it is in the band, and its interval excludes 0."
@@ -90,6 +90,13 @@ def _outcome(claim: Claim, metric: Column, groups: dict[str, Group], measured: M
         return Outcome(claim, metric, UNKNOWN)
     (span,) = measured.spans(metric, [(first, pair[1] if claim.against else None)])
     return Outcome(claim, metric, span.raised() if metric.exponential else span)
+
+
+def counted(found: Sequence[Outcome]) -> str:
+    """ "13 reproduced, 1 in direction"; "" of no claims."""
+    counts = Counter(one.verdict for one in found)
+    words = (REPRODUCED, DIRECTION, NOT, FEW, NOT_RUN)
+    return ", ".join(f"{counts[word]} {word}" for word in words if counts[word])
 
 
 def claims_in(section: Section, sections: Sequence[Section]) -> list[Claim]:

@@ -146,12 +146,13 @@ def _section(kind: str, groups: list[Group]) -> Section:
 def lacking(section: Section) -> list[str]:
     """Warnings where a group has no finished run of a seed that another has, unless it was to have no more seeds."""
     seeds = {seed for group in section.groups for seed in group.finished}
-    groups = [group for group in section.groups if not any(_stops(run) for run in group.runs)]
+    groups = [group for group in section.groups if not any(stops(run) for run in group.runs)]
     missing = {group.label: sorted(seeds - group.finished.keys()) for group in groups}
     return [f"{label}: no finished run of seed {', '.join(map(str, lost))}" for label, lost in missing.items() if lost]
 
 
-def _stops(run: Run) -> bool:
+def stops(run: Run) -> bool:
+    """Whether its ablation trains seeds until it is decided."""
     return (run.folder.parents[1] / SEQUENTIAL).exists()
 
 

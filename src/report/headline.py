@@ -1,14 +1,13 @@
 """The answer for an ablation as a whole: which loss to take and why, what is open, and how sure that is."""
 
 import math
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..metrics.columns import Column
-from .claims import VERDICTS
+from .claims import counted
 from .compare import Comparison
-from .groups import SEQUENTIAL
+from .groups import stops
 from .words import BETTER, EQUAL, WORSE, difference, listed, third
 
 MOST = 4  # names in one clause
@@ -197,9 +196,7 @@ def _are(labels: Collection[str]) -> str:
 
 def _published(comparison: Comparison) -> list[str]:
     """ "published claims: 13 reproduced, 1 in direction"."""
-    counts = Counter(outcome.verdict for outcome in comparison.outcomes)
-    told = [f"{counts[word]} {word}" for word in VERDICTS if counts[word]]
-    return [f"published claims: {', '.join(told)}"] if told else []
+    return [f"published claims: {counted(comparison.outcomes)}"] if comparison.outcomes else []
 
 
 def number_word(count: int) -> str:
@@ -215,7 +212,7 @@ def _sure(comparison: Comparison, told: Sequence[Column]) -> str:
     """The seeds, and what the correction makes of them."""
     counts = sorted({len(group.finished) for group in comparison.groups})
     seeds = f"{counts[0]} to {counts[-1]} seeds a loss" if len(counts) > 1 else f"{counts[0]} seeds a loss"
-    if any((run.folder.parents[1] / SEQUENTIAL).exists() for run in comparison.section.runs):
+    if any(stops(run) for run in comparison.section.runs):
         decided = comparison.decided
         until = (
             f"{decided.metric} was decided, at most {len(decided.plan.seeds)}" if decided else "one metric was decided"

@@ -3,27 +3,18 @@
 import csv
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 import pytest
 import yaml
 
 from src.config.errors import UserError
-from src.report import page
 from src.report.headline import headline
 from src.report.write import told, write_report
 from tests.conftest import ROOT
 from tests.report.fabricated import CE, Kind, ablation_of
 
-
-@pytest.fixture(autouse=True, scope="module")
-def no_pictures() -> Iterator[None]:
-    """They take most of a report's time and say nothing in words."""
-    with mock.patch.object(page, "pictures", return_value=[]):
-        yield
-
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 GOOD = Kind("good", skill=1.6)
 ALIKE = Kind("alike")

@@ -5,9 +5,7 @@ import html
 import io
 import re
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from hypothesis import assume, example, given, settings
@@ -15,7 +13,6 @@ from hypothesis import strategies as st
 
 from src.metrics.columns import Column
 from src.metrics.families import CLASSIFICATION
-from src.report import page
 from src.report.escape import line, markdown
 from src.report.findings import Finding, findings
 from src.report.measure import Span
@@ -25,13 +22,7 @@ from src.report.words import difference, listed, probability
 from src.report.write import told, write_report
 from tests.report.fabricated import HINGE, Kind, ablation_of, ended
 
-
-@pytest.fixture(autouse=True, scope="module")
-def no_pictures() -> Iterator[None]:
-    """They take most of a report's time and say nothing in words."""
-    with mock.patch.object(page, "pictures", return_value=[]):
-        yield
-
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 METRICS = CLASSIFICATION.columns
 ACCURACY, NLL = METRICS[:2]

@@ -3,15 +3,12 @@
 import csv
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from unittest import mock
 
 import pytest
 import yaml
 
-from src.report import page
 from src.report.groups import SEQUENTIAL, Section, sections_of
 from src.report.headline import headline
 from src.report.looks import find_decided
@@ -21,15 +18,11 @@ from src.report.write import told, write_report
 from src.system.files import write_yaml
 from tests.report.fabricated import CE, FOCAL, Kind, ablation_of
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 SLIGHT, GOOD = Kind("poly1", skill=1.005), Kind("brier", skill=1.6)
 SEEDS = tuple(range(7))
 PLAN = Plan("nll", "ce", ("focal", "brier", "poly1"), SEEDS)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_pictures() -> Iterator[None]:
-    with mock.patch.object(page, "pictures", return_value=[]):
-        yield
 
 
 @pytest.fixture(scope="module")
